@@ -1,0 +1,110 @@
+-- name: find_activation
+-- One activation of a branch.
+select {columns} from ingest.activations
+ where activation_id = %(activation_id)s and branch_id = %(branch_id)s;
+
+-- name: open_activation
+-- The one that is not ended, if any.
+select {columns} from ingest.activations
+ where branch_id = %(branch_id)s
+   and state in ('requested', 'pinned', 'snapshotted', 'normalized', 'accepted', 'planned', 'committed');
+
+-- name: newest_in_state
+-- The newest activation of a branch that has got as far as a step needs.
+select {columns} from ingest.activations
+ where branch_id = %(branch_id)s and state = any(%(states)s) order by activation_id desc limit 1;
+
+-- name: claimed_by_run
+-- The activation that this root run works on.
+select {columns} from ingest.activations
+ where branch_id = %(branch_id)s and claimed_by = %(holder)s order by activation_id desc limit 1;
+
+-- name: newest_activations
+-- What happened last, newest first.
+select {columns} from ingest.activations
+ where branch_id = %(branch_id)s order by activation_id desc limit %(count)s;
+
+-- name: create_activation
+-- A new activation, already claimed by its run.
+insert into ingest.activations (branch_id, claimed_by, plan_only)
+values (%(branch_id)s, %(holder)s, %(plan_only)s) returning {columns};
+
+-- name: claim_activation
+-- An open activation taken on by a run; a real run lets a planned one through.
+update ingest.activations
+   set claimed_by = %(holder)s,
+       plan_only = plan_only and %(plan_only)s,
+       state = case when state = 'planned' then 'accepted' else state end,
+       error = null
+ where activation_id = %(activation_id)s returning {columns};
+
+-- name: pin_activation
+-- What is going to be read, and under which spec.
+update ingest.activations
+   set state = 'pinned', pinned_at = now(), pin = %(pin)s, spec = %(spec)s
+ where activation_id = %(activation_id)s and state = 'requested' returning {columns};
+
+-- name: end_snapshot
+-- Every page is a part; the digests of what was read are known.
+update ingest.activations
+   set state = 'snapshotted', snapshotted_at = now(), pin = %(pin)s, rows_read = %(rows_read)s
+ where activation_id = %(activation_id)s and state = 'pinned' returning {columns};
+
+-- name: end_normalization
+-- Every part is normalized, duplicates are decided, and the gate is passed or not.
+update ingest.activations
+   set state = %(state)s, normalized_at = now(), accepted_at = case when %(state)s = 'accepted' then now() end,
+       normalizer_version = %(normalizer_version)s, rows_read = %(rows_read)s, rejected = %(rejected)s,
+       valid = %(valid)s, error = %(error)s
+ where activation_id = %(activation_id)s and state = 'snapshotted' returning {columns};
+
+-- name: keep_plan
+-- What the upsert would do; an activation that only a dry run asked for stays there.
+update ingest.activations
+   set plan = %(plan)s, state = case when plan_only then 'planned' else state end
+ where activation_id = %(activation_id)s and state = 'accepted' returning {columns};
+
+-- name: commit_activation
+-- Every batch is committed; the counts are the batches' own.
+update ingest.activations a
+   set state = 'committed', committed_at = now(), missing = %(missing)s, inserted = b.inserted,
+       updated = b.updated, touched = b.touched, unchanged = b.unchanged, stale = b.stale
+  from (select coalesce(sum(inserted), 0) as inserted, coalesce(sum(updated), 0) as updated,
+               coalesce(sum(touched), 0) as touched, coalesce(sum(unchanged), 0) as unchanged,
+               coalesce(sum(stale), 0) as stale
+          from ingest.batches where activation_id = %(activation_id)s) b
+ where a.activation_id = %(activation_id)s and a.state = 'accepted' returning {columns};
+
+-- name: supersede_older
+-- What is older than the newest committed activation of the branch is not ingested any more.
+update ingest.activations
+   set state = 'superseded', closed_at = now()
+ where branch_id = %(branch_id)s and activation_id < %(activation_id)s
+   and state in ('requested', 'pinned', 'snapshotted', 'normalized', 'blocked', 'accepted', 'planned');
+
+-- name: reopen_repaired
+-- A repair changed items: their requests are due again.
+update ingest.activations a set state = 'committed'
+ where activation_id = %(activation_id)s and state = 'done'
+   and not exists (select from ingest.activations o where o.branch_id = a.branch_id and o.activation_id <> a.activation_id
+     and o.state in ('requested', 'pinned', 'snapshotted', 'normalized', 'accepted', 'planned', 'committed'));
+
+-- name: finish_activation
+-- Every item it changed has its request.
+update ingest.activations
+   set state = 'done', done_at = coalesce(done_at, now()), requests = coalesce(requests, 0) + %(requests)s
+ where activation_id = %(activation_id)s and state in ('committed', 'done') returning {columns};
+
+-- name: close_activation
+-- Ended without being ingested: refused, failed or superseded.
+update ingest.activations
+   set state = %(state)s, closed_at = now(), error = %(error)s
+ where activation_id = %(activation_id)s and committed_at is null returning {columns};
+
+-- name: note_error
+-- Why the last attempt stopped; the activation stays where it is and resumes.
+update ingest.activations set error = %(error)s where activation_id = %(activation_id)s;
+
+-- name: has_batches
+-- Whether anything of an activation is in core already.
+select exists (select from ingest.batches where activation_id = %(activation_id)s);

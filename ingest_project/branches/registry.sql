@@ -1,0 +1,33 @@
+-- name: make_source
+-- The namespace of keys, where it is new.
+insert into ingest.sources (name) values (%(source)s) on conflict (name) do nothing;
+
+-- name: find_branch
+-- A branch by its name.
+select b.branch_id, b.name, b.source_id, b.spec, b.spec_digest, b.priority, b.state
+  from ingest.branches b where b.name = %(name)s;
+
+-- name: list_branches
+-- Every branch.
+select b.branch_id, b.name, b.source_id, b.spec, b.spec_digest, b.priority, b.state
+  from ingest.branches b order by b.name;
+
+-- name: apply_branch
+-- Register a branch, or bring it to what its file says now; no row where nothing changed.
+insert into ingest.branches (name, source_id, spec, spec_digest, priority)
+select %(name)s, s.source_id, %(spec)s, %(digest)s, %(priority)s from ingest.sources s where s.name = %(source)s
+on conflict (name) do update
+   set spec = excluded.spec, spec_digest = excluded.spec_digest, priority = excluded.priority, state = 'active',
+       applied_at = now()
+ where branches.spec_digest <> excluded.spec_digest or branches.state <> 'active'
+returning (xmax = 0) as created;
+
+-- name: siblings
+-- The other branches of a source.
+select b.name, b.priority, b.spec ->> 'updated_at' as updated_at
+  from ingest.branches b join ingest.sources s using (source_id)
+ where s.name = %(source)s and b.name <> %(name)s and b.state = 'active';
+
+-- name: activate
+-- Make what the branch holds now eligible.
+select ingest.activate(%(name)s);

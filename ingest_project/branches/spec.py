@@ -1,0 +1,206 @@
+"""What a branch file says: one pydantic model, with a JSON schema, that refuses what nothing enforces."""
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+import babel
+import pycountry
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from ingest_project.errors import SpecInvalid
+from ingest_project.item import KEY, REQUIRED, columns
+
+_SECRET = re.compile(r"://[^/@\s]*:[^/@\s]+@|[?&](sig|signature|token|password|x-amz-signature)=", re.IGNORECASE)
+
+
+def _printable(text: str) -> str:
+    if text != text.strip() or any(unicodedata.category(char)[0] == "C" for char in text):
+        raise ValueError("must not have control characters, or white space around it")
+    if "..." in text:
+        raise ValueError("must not contain '...' (Dagster keeps it for ranges of partitions)")
+    return text
+
+
+def _no_secret(location: str) -> str:
+    if _SECRET.search(location):
+        raise ValueError("must not carry a password or a signed query: name an ${ENVIRONMENT_VARIABLE} instead")
+    return location
+
+
+def _country(code: str) -> str:
+    if code != "XK" and pycountry.countries.get(alpha_2=code) is None:
+        raise ValueError("must be an ISO 3166-1 alpha-2 code such as DE")
+    return code
+
+
+def _time_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError("must be an IANA time zone such as Europe/Berlin")
+    return name
+
+
+def _locale(name: str) -> str:
+    try:
+        return str(babel.Locale.parse(name.replace("-", "_")))
+    except (ValueError, babel.UnknownLocaleError) as error:
+        raise ValueError("must be a locale such as en or de_DE") from error
+
+
+def _column_or_value(given: object) -> object:
+    return {"column": given} if isinstance(given, str) else given
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FieldMapping(_Strict):
+    """Where one item field comes from: a source column, a constant, or a column with a default for blanks."""
+
+    column: str | None = Field(None, min_length=1, description="A column of the source.")
+    constant: str | None = Field(None, min_length=1, description="The same value for every row.")
+    default: str | None = Field(None, min_length=1, description="The value where the column is blank.")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.column is None) == (self.constant is None):
+            raise ValueError("give either a column or a constant")
+        if self.constant is not None and self.default is not None:
+            raise ValueError("a constant needs no default")
+        return self
+
+
+class Limits(_Strict):
+    """When to refuse a source, or to block what came out of it."""
+
+    max_age: timedelta | None = Field(
+        None, gt=timedelta(0), description="Refuse a source last written longer ago, for example P1DT12H or 36:00:00."
+    )
+    max_reject_ratio: float = Field(
+        1.0, ge=0, le=1, description="Block an activation with a greater share of rejects; 1 lets all pass."
+    )
+
+
+class BranchSpec(_Strict):
+    """A named line of source data. Branches of one source share its keys."""
+
+    name: Annotated[str, AfterValidator(_printable)] = Field(
+        min_length=1, max_length=200, description="Also the Dagster partition key."
+    )
+    source: Annotated[str, AfterValidator(_printable)] = Field(
+        min_length=1, max_length=200, description="The namespace of the keys; branches may share it."
+    )
+    location: Annotated[str, AfterValidator(_no_secret)] = Field(
+        min_length=1, description="A file, a glob or a folder of CSV or Parquet files; ${NAME} is read at run time."
+    )
+    format: Literal["auto", "csv", "parquet"] = Field("auto", description="auto goes by the files' extension.")
+    key: str = Field(min_length=1, description="The column that names a row within its source.")
+    updated_at: str | None = Field(
+        None, min_length=1, description="The column that says how new a row is (ISO 8601); newer rows win."
+    )
+    mapping: dict[str, Annotated[FieldMapping, BeforeValidator(_column_or_value)]] = Field(
+        description="Item field to source column (or {column, default} or {constant})."
+    )
+    unmapped: Literal["keep", "drop"] = Field("keep", description="Other columns: kept in attributes, or dropped.")
+    country: Annotated[str, AfterValidator(_country)] | None = Field(
+        None, description="ISO alpha-2 code of rows that name no country."
+    )
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = Field("UTC", description="Of times without an offset.")
+    locale: Annotated[str, AfterValidator(_locale)] = Field("en", description="How numbers are written, e.g. de.")
+    priority: int = Field(
+        0, ge=-32768, le=32767, description="Decides between branches at equal time; unique within a source."
+    )
+    missing: Literal["keep"] = Field("keep", description="What happens to items that a new activation lacks.")
+    embed: bool = Field(True, description="Whether items of this branch get embeddings.")
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _mapping_names_fields(self) -> Self:
+        unknown = sorted(set(self.mapping) - (set(columns()) - {KEY}))
+        if unknown:
+            raise ValueError(f"mapping names no item field: {', '.join(unknown)}; fields are {_field_names()}")
+        missing = [name for name in REQUIRED if name != KEY and name not in self.mapping]
+        if missing:
+            raise ValueError(f"mapping must say where {', '.join(missing)} comes from")
+        return self
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    def declared_columns(self) -> list[str]:
+        """The source columns that must be there, in the order in which the file names them."""
+        named = [self.key, self.updated_at, *(field.column for field in self.mapping.values())]
+        return list(dict.fromkeys(name for name in named if name is not None))
+
+    def canonical(self) -> dict[str, Any]:
+        """The spec as JSON, every default spelled out: what is stored and compared."""
+        return self.model_dump(mode="json")
+
+    def digest(self) -> str:
+        """Changes when anything that the spec says changes (sha256, 32 hex digits)."""
+        text = json.dumps(self.canonical(), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _field_names() -> str:
+    return ", ".join(name for name in columns() if name != KEY)
+
+
+# What a later version will enforce: accepted and ignored would be worse than refused.
+_NOT_YET = {("missing", "tombstone"): "missing: tombstone is not enforced by this version; use keep"}
+
+
+def parse_spec(given: object, *, origin: str) -> BranchSpec:
+    """Validate what a branch file holds. Raises SpecInvalid with one line per mistake."""
+    if not isinstance(given, Mapping):
+        raise SpecInvalid("a branch file must be a mapping of settings", where={"file": origin})
+    for (field, value), words in _NOT_YET.items():
+        if given.get(field) == value:
+            raise SpecInvalid(words, where={"file": origin, "field": field})
+    try:
+        return BranchSpec.model_validate(dict(given))
+    except ValidationError as error:
+        raise SpecInvalid(_mistakes(error), where={"file": origin}) from None
+
+
+def load_spec(path: Path) -> BranchSpec:
+    """Read a branch file (YAML). Relative locations in it are relative to the file."""
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecInvalid(f"cannot read the branch file: {error.strerror}", where={"file": path}) from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SpecInvalid(f"not a YAML file: {error}", where={"file": path}) from None
+    spec = parse_spec(given, origin=str(path))
+    return spec.model_copy(update={"location": _anchored(spec.location, path)})
+
+
+def _anchored(location: str, path: Path) -> str:
+    if "://" in location or location.startswith(("/", "~", "$")):
+        return location
+    return str(path.absolute().parent / location)
+
+
+def _mistakes(error: ValidationError) -> str:
+    lines = [
+        f"{'.'.join(str(step) for step in mistake['loc']) or 'file'}: {mistake['msg'].removeprefix('Value error, ')}"
+        for mistake in error.errors(include_input=False, include_url=False)
+    ]
+    return "the branch file cannot be applied:\n    " + "\n    ".join(lines)

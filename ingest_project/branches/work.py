@@ -1,0 +1,34 @@
+"""What a stage works with: one branch, one activation, one lease, one session."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from ingest_project.branches.activations import Activation
+from ingest_project.branches.registry import Branch
+from ingest_project.postgres.connection import Connection
+from ingest_project.postgres.leases import Lease, fenced
+
+
+@dataclass(frozen=True)
+class Work:
+    """Handed from stage to stage of one run; `activation` is replaced as it moves on."""
+
+    connection: Connection
+    lease: Lease
+    branch: Branch
+    activation: Activation
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A fenced transaction: it writes for this branch or raises Fenced and writes nothing."""
+        with fenced(self.connection, self.lease):
+            yield self.connection
+
+    def on(self, activation: Activation) -> "Work":
+        return replace(self, activation=activation)
+
+    @property
+    def place(self) -> dict[str, object]:
+        """Where an error happened, for its message."""
+        return {"branch": self.branch.name, "activation": self.activation.activation_id}

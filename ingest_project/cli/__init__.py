@@ -1,0 +1,62 @@
+"""The `ingest` command. Dagster is imported by the commands that need it: it costs seconds."""
+
+import os
+import signal
+import sys
+from typing import Any
+
+import click
+
+from ingest_project.cli.branch import branch
+from ingest_project.cli.db import db
+from ingest_project.cli.demo import demo
+from ingest_project.cli.dev import dev
+from ingest_project.cli.run import run
+from ingest_project.cli.status import status
+from ingest_project.errors import IngestError
+from ingest_project.telemetry import configure_logging
+
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ingest-project")
+def ingest() -> None:
+    """Data from a branch, normalized, upserted into core.items exactly once.
+
+    \b
+    Try it:   ingest demo
+    Then:     ingest branch apply places.yaml
+              ingest run places --dry-run
+              ingest run places
+    """
+    configure_logging()
+
+
+for _command in (demo, run, status, branch, db, dev):
+    ingest.add_command(_command)
+
+
+def main() -> None:
+    """Run one command. Exit codes: 0 done, 1 failed, 2 usage, 3 locked, 4 refused, 130 interrupted."""
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    sys.exit(_exit_code())
+
+
+def _exit_code() -> int:
+    try:
+        result: Any = ingest.main(standalone_mode=False)
+    except IngestError as error:
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\ninterrupted: what was committed stays; run the same command to go on from there", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has left (`| head`); a second failure at exit would say nothing more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return result if isinstance(result, int) else 0

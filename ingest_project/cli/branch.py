@@ -1,0 +1,92 @@
+"""`ingest branch`: who may send."""
+
+import json
+from pathlib import Path
+
+import click
+import yaml
+
+from ingest_project.branches import registry
+from ingest_project.branches.spec import BranchSpec, load_spec
+from ingest_project.postgres.connection import session
+from ingest_project.postgres.migrations import ensure_migrated
+
+
+@click.group()
+def branch() -> None:
+    """Register, show and activate branches."""
+
+
+@branch.command("apply")
+@click.argument("file", type=click.Path(path_type=Path))
+def apply_command(file: Path) -> None:
+    """Register the branch of a YAML FILE, or bring it to what the file says now.
+
+    Example: ingest branch apply places.yaml
+    """
+    spec = load_spec(file)
+    click.echo(f"branch {spec.name!r} {apply_spec(spec)}; next: ingest run {_quoted(spec.name)}")
+
+
+def apply_spec(spec: BranchSpec) -> registry.Change:
+    """Apply a spec and add its Dagster partition."""
+    from ingest_project.cli.instance import dagster_instance
+    from ingest_project.defs.partitions import ensure_partition
+
+    ensure_migrated()
+    with session() as connection:
+        change = registry.apply_branch(connection, spec)
+    with dagster_instance() as instance:
+        ensure_partition(instance, spec.name)
+    return change
+
+
+@branch.command("activate")
+@click.argument("name")
+def activate_command(name: str) -> None:
+    """Make what the branch NAME holds now eligible, without running it.
+
+    The same as `select ingest.activate('NAME')` in psql.
+    """
+    ensure_migrated()
+    with session() as connection:
+        activation = registry.activate(connection, name)
+    click.echo(f"activation {activation} of branch {name!r} is open; next: ingest run {_quoted(name)}")
+
+
+@branch.command("list")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def list_command(*, as_json: bool) -> None:
+    """All branches."""
+    ensure_migrated()
+    with session() as connection:
+        found = registry.list_branches(connection)
+    if as_json:
+        click.echo(json.dumps([{"name": one.name, "state": one.state, **one.spec.canonical()} for one in found]))
+        return
+    for one in found:
+        click.echo(f"{one.name}\t{one.state}\tsource {one.spec.source}\t{one.spec.location}")
+    if not found:
+        click.echo("no branch yet; next: ingest branch apply FILE, or ingest demo", err=True)
+
+
+@branch.command("show")
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.option("--schema", is_flag=True, help="Print the JSON schema of branch files instead.")
+def show_command(name: str | None, *, as_json: bool, schema: bool) -> None:
+    """The spec of the branch NAME, every default spelled out."""
+    if schema:
+        click.echo(json.dumps(BranchSpec.model_json_schema(), indent=2))
+        return
+    if name is None:
+        raise click.UsageError("name a branch, or ask for --schema")
+    ensure_migrated()
+    with session() as connection:
+        known = registry.get_branch(connection, name).spec.canonical()
+    text = json.dumps(known) if as_json else yaml.safe_dump(known, sort_keys=False, allow_unicode=True)
+    click.echo(text.rstrip())
+
+
+def _quoted(name: str) -> str:
+    return name if name.replace("-", "").replace("_", "").isalnum() else f"'{name}'"

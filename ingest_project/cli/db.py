@@ -1,0 +1,40 @@
+"""`ingest db`: where Postgres is, and its schema."""
+
+import shutil
+import subprocess
+
+import click
+
+from ingest_project.postgres import embedded
+from ingest_project.postgres.connection import database_url, redacted
+from ingest_project.postgres.migrations import migrate
+
+
+@click.group()
+def db() -> None:
+    """Where Postgres is, and its schema."""
+
+
+@db.command()
+@click.option("--show-password", is_flag=True, help="Print the URL as it is, for psql.")
+def url(*, show_password: bool) -> None:
+    """Print the URL of the database in use. The embedded server runs only while something of ours does."""
+    found = database_url()
+    click.echo(found if show_password else redacted(found))
+
+
+@db.command("migrate")
+def migrate_command() -> None:
+    """Bring the schema to this version; safe to repeat, and at the same time from many places."""
+    click.echo(f"schema is at revision {migrate()}")
+
+
+@db.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def psql(arguments: tuple[str, ...]) -> int:
+    """Open psql on the database in use; the embedded server stays up as long as it is open.
+
+    Example: ingest db psql -c "select name, locality from core.items limit 5"
+    """
+    program = shutil.which("psql") or str(embedded.bin_path() / "psql")
+    return subprocess.call([program, "-d", database_url(), *arguments])  # noqa: S603 - psql, on the user's behalf

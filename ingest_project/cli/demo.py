@@ -1,0 +1,28 @@
+"""`ingest demo`: a sample branch, from nothing to core.items."""
+
+import click
+
+from ingest_project.branches.spec import load_spec
+from ingest_project.cli.branch import apply_spec
+from ingest_project.cli.run import run_branch
+from ingest_project.cli.summary import summary
+from ingest_project.sample import SPEC, write_demo
+from ingest_project.settings import settings
+
+
+@click.command()
+@click.option("--rows", type=click.IntRange(1), help="Generate so many rows, with the usual dirt [default: the shipped places].")
+def demo(rows: int | None) -> int:
+    """Ingest a sample of real places, so that there is something to look at. A second time changes nothing.
+
+    Example: ingest demo --rows 1000000
+    """
+    folder = settings().home.expanduser().absolute() / "demo"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_demo(folder / "places.csv", rows)
+    spec = load_spec(SPEC).model_copy(update={"location": str(folder / "places.csv")})
+    apply_spec(spec)
+    click.echo(f"branch {spec.name!r}: {spec.location}", err=True)
+    outcome = run_branch(spec.name)
+    click.echo(summary(spec.name, outcome) if outcome.exit_code == 0 else f"error: {outcome.error}", err=bool(outcome.exit_code))
+    return outcome.exit_code

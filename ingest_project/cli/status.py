@@ -1,0 +1,102 @@
+"""`ingest status`: what is going on, what is stuck, what to run."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+import click
+
+from ingest_project.branches import activations, registry
+from ingest_project.branches.activations import Activation
+from ingest_project.branches.registry import Branch
+from ingest_project.cli.summary import COUNTS
+from ingest_project.postgres import leases
+from ingest_project.postgres.connection import Connection, session
+from ingest_project.postgres.leases import Holder
+from ingest_project.postgres.migrations import ensure_migrated
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def status(name: str | None, *, as_json: bool) -> None:
+    """What is going on with all branches, or with NAME: activations, holder, errors, and what to run.
+
+    Example: ingest status places
+    """
+    ensure_migrated()
+    with session() as connection:
+        branches = [registry.get_branch(connection, name)] if name else registry.list_branches(connection)
+        holders = {held.branch_id: held for held in leases.held(connection)}
+        count = 10 if name else 1
+        found = [_state(connection, branch, holders.get(branch.branch_id), count) for branch in branches]
+    if as_json:
+        click.echo(json.dumps(found, default=_as_text))
+    else:
+        for state in found:
+            click.echo("\n".join(_lines(state)))
+        if not found:
+            click.echo("no branch yet; next: ingest branch apply FILE, or ingest demo")
+
+
+def _state(connection: Connection, branch: Branch, holder: Holder | None, count: int) -> dict[str, Any]:
+    newest = activations.newest(connection, branch.branch_id, count)
+    return {
+        "branch": branch.name,
+        "source": branch.spec.source,
+        "location": branch.spec.location,
+        "held_by": _held(holder) if holder else None,
+        "activations": [_told(activation) for activation in newest],
+        "next": _next(branch, newest[0] if newest else None, holder),
+    }
+
+
+def _held(holder: Holder) -> dict[str, Any]:
+    return {
+        "run": holder.run_id,
+        "host": holder.host,
+        "since": holder.acquired_at,
+        "last_seen": holder.heartbeat_at,
+        "live": not holder.expired and not leases.process_is_gone(holder),
+    }
+
+
+def _told(activation: Activation) -> dict[str, Any]:
+    return {
+        "activation": activation.activation_id,
+        "state": activation.state,
+        "requested_at": activation.requested_at,
+        "done_at": activation.done_at,
+        **{count: getattr(activation, count) for count in COUNTS},
+        "error": activation.error,
+    }
+
+
+def _next(branch: Branch, newest: Activation | None, holder: Holder | None) -> str:
+    run = f"ingest run {branch.name}"
+    if holder and not holder.expired and not leases.process_is_gone(holder):
+        return "wait: a run is at work"
+    if newest is None:
+        return run
+    if newest.is_open:
+        return f"{run}   (goes on with activation {newest.activation_id})"
+    if newest.state in ("blocked", "refused", "failed") and newest.error:
+        return str(newest.error.get("todo", run))
+    return f"nothing to do; {run} ingests the branch again"
+
+
+def _lines(state: dict[str, Any]) -> list[str]:
+    lines = [f"{state['branch']}   source {state['source']}   {state['location']}"]
+    if held := state["held_by"]:
+        live = "at work" if held["live"] else "gone; the next run takes over"
+        lines.append(f"  held by run {held['run']} on {held['host']} since {held['since']:%Y-%m-%d %H:%M:%S} UTC: {live}")
+    for one in state["activations"]:
+        known = ", ".join(f"{count} {one[count]:,}" for count in COUNTS if one[count] is not None)
+        lines.append(f"  activation {one['activation']}  {one['state']:<11} {one['requested_at']:%Y-%m-%d %H:%M}  {known}")
+        if one["error"]:
+            lines.append(f"    {one['error']['code']}: {one['error']['what']}")
+    return [*lines, f"  next: {state['next']}"]
+
+
+def _as_text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

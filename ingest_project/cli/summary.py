@@ -1,0 +1,86 @@
+"""What a run changed, and what to do next, for people and for scripts."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ingest_project.cli.run import Outcome
+
+COUNTS = ("rows_read", "rejected", "valid", "inserted", "updated", "touched", "unchanged", "stale", "missing", "requests")
+
+
+def as_json(name: str, outcome: "Outcome") -> dict[str, Any]:
+    """One object: what happened, its counts, its error."""
+    activation = outcome.activation
+    return {
+        "branch": name,
+        "run_id": outcome.run_id,
+        "exit_code": outcome.exit_code,
+        "error": outcome.error,
+        "activation": activation.activation_id if activation else None,
+        "state": activation.state if activation else None,
+        **{count: getattr(activation, count) if activation else None for count in COUNTS},
+        "rejects": outcome.rejects,
+        "plan": activation.plan if activation and activation.state == "planned" else None,
+    }
+
+
+def summary(name: str, outcome: "Outcome") -> str:
+    """Some lines for a terminal."""
+    activation = outcome.activation
+    if activation is None:
+        return f"run {outcome.run_id} is done"
+    if activation.committed_at is None:
+        return "\n".join(_planned(name, outcome))
+    return "\n".join(_done(name, outcome))
+
+
+def _done(name: str, outcome: "Outcome") -> list[str]:
+    done = outcome.activation
+    assert done is not None
+    lines = [f"\nactivation {done.activation_id} of {name!r} is {done.state}", *_read(outcome)]
+    changed = (done.inserted or 0) + (done.updated or 0) + (done.touched or 0)
+    if not changed:
+        lines.append("  nothing changed in core.items")
+    lines.append(
+        f"  core.items: {done.inserted:,} inserted, {done.updated:,} updated, {done.touched:,} touched, "
+        f"{done.unchanged:,} unchanged, {done.stale:,} stale"
+    )
+    if done.missing:
+        lines.append(f"  {done.missing:,} items of this branch are not in this activation; they are kept")
+    lines.append(f"  embeddings: {done.requests:,} requested")
+    return [*lines, "", *_next_steps(name, outcome)]
+
+
+def _planned(name: str, outcome: "Outcome") -> list[str]:
+    activation = outcome.activation
+    assert activation is not None
+    plan: dict[str, Any] = activation.plan or {}
+    told = ", ".join(f"{plan.get(key, 0):,} {key}" for key in ("inserted", "updated", "touched", "unchanged", "stale"))
+    lines = [f"\ndry run of {name!r}: nothing was written to core", *_read(outcome), f"  would be: {told}"]
+    by_column: dict[str, int] = plan.get("by_column", {})
+    if by_column:
+        lines.append("  updates by column: " + ", ".join(f"{key} {count:,}" for key, count in by_column.items()))
+    lines += [
+        f"    {sample['external_id']} {sample['field']}: {sample['old']!r} → {sample['new']!r}"
+        for sample in plan.get("samples", [])[:5]
+    ]
+    return [*lines, "", f"next: ingest run {name}   (uses the parts that are ready)"]
+
+
+def _read(outcome: "Outcome") -> list[str]:
+    activation = outcome.activation
+    assert activation is not None
+    lines = [f"  read {activation.rows_read or 0:,} rows: {activation.valid or 0:,} valid, {activation.rejected or 0:,} rejected"]
+    if outcome.rejects:
+        lines.append("  rejected: " + ", ".join(f"{code} {count:,}" for code, count in outcome.rejects.items()))
+    return lines
+
+
+def _next_steps(name: str, outcome: "Outcome") -> list[str]:
+    steps = ["next: ingest dev                 the same data in Dagster's UI", f"      ingest status {name}"]
+    if outcome.rejects:
+        steps.append(
+            '      ingest db psql -c "select row, errors from ingest.rejects '
+            f'where activation_id = {outcome.activation.activation_id if outcome.activation else 0} limit 20"'
+        )
+    return steps

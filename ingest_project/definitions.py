@@ -1,0 +1,23 @@
+"""The whole project on one page: four assets on their way from a branch to core.items, and what moves them."""
+
+import dagster as dg
+
+from ingest_project.defs.assets import branch_snapshot, core_items, embedding_requests, normalized_items
+from ingest_project.defs.io_managers import items_io_manager, ledger_io_manager, parts_io_manager
+from ingest_project.defs.jobs import ingest_branch
+from ingest_project.defs.resources import IngestRun
+from ingest_project.defs.sensors import release_leases
+
+defs = dg.Definitions(
+    assets=[branch_snapshot, normalized_items, core_items, embedding_requests],
+    jobs=[ingest_branch],
+    sensors=[release_leases],
+    resources={
+        "ingest": IngestRun(),
+        "parts": parts_io_manager,
+        "items": items_io_manager,
+        "ledger": ledger_io_manager,
+    },
+    # The chain is sequential and parts run over threads: a process per step would cost seconds and gain nothing.
+    executor=dg.in_process_executor,
+)

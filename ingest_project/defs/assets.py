@@ -1,0 +1,96 @@
+"""The four assets, in the order of the data. Bodies say what happens; IO managers say how it is stored."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from ingest_project.defs.failures import explained
+from ingest_project.defs.parts import Changes, MappedParts, Pages, Parts, Requests, Upsert, as_table
+from ingest_project.defs.partitions import branch_partitions
+from ingest_project.defs.plans import observed_plan
+from ingest_project.defs.resources import IngestRun
+from ingest_project.normalize.part import NormalizedPart, normalize_part
+
+GROUP = "ingest"
+OWNERS = ["team:data-engineering"]
+# Locked, refused and unusable runs say so themselves (allow_retries=False); what may pass is tried again.
+_RETRIES = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+
+@dg.asset(
+    partitions_def=branch_partitions,
+    io_manager_key="parts",
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"parquet"},
+    retry_policy=_RETRIES,
+)
+def branch_snapshot(context: dg.AssetExecutionContext, ingest: IngestRun) -> Pages:
+    """The branch's data as it is now, read once: pinned, checked, and kept as numbered Parquet parts.
+
+    Refuses a source that is missing, empty, unreadable, too old, or without the declared columns.
+    """
+    with explained():
+        branch = ingest.branch(context.partition_key)
+    return Pages(branch, ingest.rows_per_part)
+
+
+@dg.asset(
+    partitions_def=branch_partitions,
+    io_manager_key="parts",
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"parquet", "pandas"},
+    retry_policy=_RETRIES,
+)
+def normalized_items(branch_snapshot: Parts) -> MappedParts:
+    """Each row as an item in normal form, or as a reject that says why; of rows with one key, the newest."""
+    spec = branch_snapshot.spec
+
+    def normalized(page: pd.DataFrame) -> NormalizedPart:
+        return normalize_part(as_table(page), spec)
+
+    return branch_snapshot.map(normalized)
+
+
+@dg.asset(
+    partitions_def=branch_partitions,
+    io_manager_key="items",
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"postgres", "table"},
+    output_required=False,
+    retry_policy=_RETRIES,
+)
+def core_items(
+    context: dg.AssetExecutionContext, ingest: IngestRun, normalized_items: Parts
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetObservation]:
+    """core.items, upserted by (source, key).
+
+    New keys are inserted. Other content with a greater rank (source time, then branch priority) replaces what is
+    there, and the old image goes to history. Equal content is never rewritten: a greater rank alone touches the row.
+    A lesser rank is stale and changes nothing. A dry run observes the plan and materializes nothing.
+    """
+    if ingest.dry_run:
+        with explained(normalized_items.work):
+            yield observed_plan(context, ingest.store, normalized_items)
+        return
+    yield dg.MaterializeResult(value=Upsert(normalized_items))
+
+
+@dg.asset(
+    partitions_def=branch_partitions,
+    io_manager_key="ledger",
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"postgres", "table"},
+    retry_policy=_RETRIES,
+)
+def embedding_requests(core_items: Changes) -> Requests:
+    """core.embedding_requests: one request per active model and item whose embedded text this activation changed.
+
+    Derived from history, never sent: whatever was lost on the way is found again by deriving once more.
+    """
+    return Requests(core_items)

@@ -1,0 +1,66 @@
+"""From our errors to what Dagster shows: a Failure that says what, where, and what to do."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+import psycopg
+
+from ingest_project.branches import activations
+from ingest_project.branches.work import Work
+from ingest_project.errors import DatabaseError, DatabaseUnreachable, Fenced, IngestError, Locked, Refused, UsageError
+from ingest_project.telemetry import log
+
+# Trying again changes nothing here; all else may pass.
+FINAL = (Locked, Refused, UsageError, Fenced)
+
+
+@contextmanager
+def explained(work: Work | None = None) -> Iterator[None]:
+    """Turn every error inside into a Failure; keep it with the activation, for `ingest status`."""
+    try:
+        yield
+    except IngestError as error:
+        raise _failure(error, work) from error
+    except psycopg.Error as error:
+        raise _failure(as_database_error(error, work), work) from error
+
+
+def as_database_error(error: psycopg.Error, work: Work | None = None) -> IngestError:
+    """A psycopg error in our words. Its own can hold values of rows, never connection strings."""
+    where: dict[str, object] = {**(work.place if work else {}), "sqlstate": error.sqlstate or "none"}
+    words = str(error).strip().splitlines()
+    if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
+        return DatabaseUnreachable(
+            f"the connection to Postgres was lost: {words[0] if words else 'no answer'}",
+            where=where,
+            todo="Nothing is half done. When Postgres is back, run the same command: it resumes.",
+        )
+    return DatabaseError(f"Postgres refused a statement: {words[0] if words else error}", where=where)
+
+
+def _failure(error: IngestError, work: Work | None) -> dg.Failure:
+    if work is not None:
+        error.where = {**work.place, **error.where}
+        _keep_with_activation(error, work)
+    return dg.Failure(
+        description=str(error),
+        metadata={
+            "error": type(error).__name__,
+            "exit_code": error.exit_code,
+            "what": error.what,
+            "do": error.todo,
+            **{f"where/{key}": str(value) for key, value in error.where.items()},
+        },
+        allow_retries=not isinstance(error, FINAL),
+    )
+
+
+def _keep_with_activation(error: IngestError, work: Work) -> None:
+    if isinstance(error, Refused | Fenced) or work.connection.closed:
+        return  # refused: kept already; fenced: no longer ours to write
+    try:
+        with work.transaction() as connection:
+            activations.note_error(connection, work.activation, error)
+    except (IngestError, psycopg.Error) as second:
+        log.warning("the error could not be kept with the activation: %s", second)

@@ -1,0 +1,26 @@
+"""Where Dagster lives when `ingest` runs it."""
+
+import os
+from importlib.resources import files
+from pathlib import Path
+
+from ingest_project.settings import settings
+
+
+def dagster_home() -> Path:
+    """DAGSTER_HOME where it is set, else INGEST_HOME/dagster with the `dagster.yaml` of this package."""
+    given = os.environ.get("DAGSTER_HOME")
+    return Path(given) if given else _own_home()
+
+
+def _own_home() -> Path:
+    home = settings().home.expanduser().absolute() / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    shipped = files("ingest_project.defs").joinpath("dagster.yaml").read_text(encoding="utf-8")
+    target = home / "dagster.yaml"
+    if not target.exists() or target.read_text(encoding="utf-8") != shipped:
+        # Renamed into place: another process may be reading it.
+        fresh = target.with_suffix(f".{os.getpid()}")
+        fresh.write_text(shipped, encoding="utf-8")
+        fresh.replace(target)
+    return home

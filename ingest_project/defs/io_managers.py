@@ -1,0 +1,182 @@
+"""How what flows between the assets is stored: Parquet parts with a manifest, upserts into Postgres, the ledger.
+
+Each stage's own folder does the work and knows nothing of Dagster; here it is given the run's lease and session, and
+what it did becomes metadata.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from ingest_project.branches.work import Work
+from ingest_project.defs import metadata
+from ingest_project.defs.failures import explained
+from ingest_project.defs.parts import Changes, MappedParts, Pages, Parts, Requests, Upsert, as_frame
+from ingest_project.defs.progress import mirrored
+from ingest_project.defs.resources import IngestRun
+from ingest_project.embeddings.ledger import derive_requests
+from ingest_project.extract import snapshot
+from ingest_project.extract.manifest import ListedPart, listed_parts
+from ingest_project.extract.store import PartStore
+from ingest_project.normalize import normalized
+from ingest_project.normalize.quarantine import reject_codes
+from ingest_project.upsert.items import apply_activation
+
+SNAPSHOTTED = frozenset({"snapshotted", "accepted", "planned", "committed", "done"})
+READY = frozenset({"accepted", "planned", "committed", "done"})
+COMMITTED = frozenset({"committed", "done"})
+
+
+def _run_of(context: dg.InputContext | dg.OutputContext) -> IngestRun:
+    return context.resources.ingest
+
+
+class ParquetParts(dg.IOManager):
+    """Parts as Parquet files; only those listed in ingest.parts exist."""
+
+    def handle_output(self, context: dg.OutputContext, obj: Pages | MappedParts) -> None:
+        if isinstance(obj, Pages):
+            self._take_snapshot(context, obj)
+        else:
+            self._normalize(context, obj)
+
+    def load_input(self, context: dg.InputContext) -> Parts:
+        """The parts of the activation that this run works on, or of the newest that is ready."""
+        ingest = _run_of(context)
+        upstream = context.upstream_output
+        assert upstream is not None
+        if upstream.asset_key.path[-1] == snapshot.ASSET:
+            with explained():
+                work, repair = ingest.take(context.asset_partition_key, SNAPSHOTTED)
+                listed = listed_parts(work.connection, work.activation.activation_id, snapshot.ASSET)
+            return Parts(work, [_loader(ingest.store, part) for part in listed], repair=repair)
+        with explained():
+            work, repair = ingest.take(context.asset_partition_key, READY)
+            valid = normalized.valid_parts(work, ingest.store)
+        return Parts(work, [part.load for part in valid], repair=repair)
+
+    def _take_snapshot(self, context: dg.OutputContext, pages: Pages) -> None:
+        ingest, began = _run_of(context), time.monotonic()
+        with explained():
+            work = ingest.begin(pages.branch.name)
+        with explained(work), mirrored(context, snapshot.ASSET, work):
+            taken = snapshot.take_snapshot(work, ingest.store, batch_size=pages.batch_size)
+            listed = listed_parts(work.connection, work.activation.activation_id, snapshot.ASSET)
+        activation = taken.work.activation
+        first = ingest.store.get(listed[0].path) if listed else None
+        columns = (activation.pin or {}).get("columns", [])
+        context.add_output_metadata(
+            {
+                **_of(taken.work),
+                **metadata.counts(activation, "rows_read"),
+                "dagster/partition_row_count": activation.rows_read or 0,
+                "pages": taken.metrics.pages,
+                "bytes": taken.metrics.bytes,
+                "parts": len(listed),
+                "slowest_page_seconds": round(taken.metrics.slowest_page_seconds, 3),
+                **metadata.pace(taken.metrics.rows, time.monotonic() - began),
+                "peak_memory_mb": metadata.peak_memory_mb(),
+                "dagster/column_schema": metadata.source_table_schema(columns),
+                **({"preview": metadata.preview(first.select(columns))} if first is not None else {}),
+            }
+        )
+
+    def _normalize(self, context: dg.OutputContext, mapped: MappedParts) -> None:
+        ingest, began, work = _run_of(context), time.monotonic(), mapped.parts.work
+
+        def rule(page: pa.Table) -> Any:
+            return mapped.rule(as_frame(page))
+
+        with explained(work), mirrored(context, normalized.ASSET, work):
+            ended = normalized.normalize_activation(work, ingest.store, rule)
+            listed = listed_parts(work.connection, work.activation.activation_id, normalized.ASSET)
+            why = reject_codes(ended.connection, ended.activation.activation_id)
+        activation = ended.activation
+        context.add_output_metadata(
+            {
+                **_of(ended),
+                **metadata.counts(activation, "rows_read", "valid", "rejected"),
+                "dagster/partition_row_count": activation.valid or 0,
+                "bytes": sum(part.bytes for part in listed),
+                "parts": len(listed),
+                **metadata.pace(activation.rows_read or 0, time.monotonic() - began),
+                "peak_memory_mb": metadata.peak_memory_mb(),
+                "dagster/column_schema": metadata.item_table_schema(),
+                "rejects": metadata.table_of([{"code": code, "rows": rows} for code, rows in why.items()]),
+                **({"preview": metadata.preview(ingest.store.get(listed[0].path))} if listed else {}),
+            }
+        )
+
+
+class PostgresItems(dg.IOManager):
+    """Upserts into core.items by probe, lock and apply: history, counts and rows commit together."""
+
+    def handle_output(self, context: dg.OutputContext, obj: Upsert) -> None:
+        ingest, began, work = _run_of(context), time.monotonic(), obj.items.work
+        with explained(work), mirrored(context, "core_items", work):
+            if work.activation.committed_at and not obj.items.repair:
+                activation, missing = work.activation, work.activation.missing or 0
+            else:
+                valid = normalized.valid_parts(work, ingest.store)
+                applied = apply_activation(work, valid, repair=obj.items.repair)
+                activation, missing = applied.activation, applied.missing
+        context.add_output_metadata(
+            {
+                **_of(work),
+                **metadata.counts(activation, "valid", "inserted", "updated", "touched", "unchanged", "stale"),
+                "missing": missing,
+                "dagster/table_name": "core.items",
+                "dagster/partition_row_count": activation.valid or 0,
+                **metadata.pace(activation.valid or 0, time.monotonic() - began),
+                "peak_memory_mb": metadata.peak_memory_mb(),
+                "dagster/column_schema": metadata.item_table_schema(),
+            }
+        )
+
+    def load_input(self, context: dg.InputContext) -> Changes:
+        """What the committed activation of this run changed, or of the newest committed one."""
+        with explained():
+            work, _ = _run_of(context).take(context.asset_partition_key, COMMITTED)
+        return Changes(work)
+
+
+class PostgresLedger(dg.IOManager):
+    """Brings core.embedding_requests to what an activation changed, and ends the activation."""
+
+    def handle_output(self, context: dg.OutputContext, obj: Requests) -> None:
+        began, work = time.monotonic(), obj.changes.work
+        with explained(work), mirrored(context, "embedding_requests", work):
+            derived = derive_requests(work)
+        context.add_output_metadata(
+            {
+                **_of(derived.work),
+                "requests": derived.requests,
+                "made": derived.made,
+                "renewed": derived.renewed,
+                "dropped": derived.dropped,
+                "dagster/table_name": "core.embedding_requests",
+                **metadata.pace(derived.requests, time.monotonic() - began),
+                "peak_memory_mb": metadata.peak_memory_mb(),
+            }
+        )
+
+    def load_input(self, context: dg.InputContext) -> None:
+        """The ledger is read by claiming from it, not by loading it."""
+        raise NotImplementedError("embedding_requests is read by claiming requests from core.embedding_requests")
+
+
+def _loader(store: PartStore, part: ListedPart) -> Callable[[], pa.Table]:
+    return lambda: store.get(part.path, part.digest)
+
+
+def _of(work: Work) -> dict[str, Any]:
+    return {"activation": work.activation.activation_id, "branch": work.branch.name}
+
+
+_NEEDS = {"ingest"}
+parts_io_manager = dg.IOManagerDefinition(lambda _: ParquetParts(), required_resource_keys=_NEEDS)
+items_io_manager = dg.IOManagerDefinition(lambda _: PostgresItems(), required_resource_keys=_NEEDS)
+ledger_io_manager = dg.IOManagerDefinition(lambda _: PostgresLedger(), required_resource_keys=_NEEDS)

@@ -1,0 +1,12 @@
+"""The job that `ingest run`, the sensors and `dagster job execute` start."""
+
+import dagster as dg
+
+from ingest_project.defs.partitions import branch_partitions
+
+ingest_branch = dg.define_asset_job(
+    "ingest_branch",
+    selection=dg.AssetSelection.groups("ingest"),
+    partitions_def=branch_partitions,
+    description="Ingest one branch: read, normalize, upsert into core.items, derive embedding requests.",
+)

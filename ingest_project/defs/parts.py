@@ -1,0 +1,83 @@
+"""What is handed from asset to asset: lazy streams. Bodies say what happens to a part, IO managers draw the parts."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+import pyarrow as pa
+
+from ingest_project.branches.registry import Branch
+from ingest_project.branches.spec import BranchSpec
+from ingest_project.branches.work import Work
+from ingest_project.normalize.part import NormalizedPart
+
+
+def as_frame(table: pa.Table) -> pd.DataFrame:
+    """The table as a DataFrame with Arrow-backed columns; nothing is copied."""
+    return table.to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def as_table(frame: pd.DataFrame) -> pa.Table:
+    """The way back; nothing is copied."""
+    return pa.Table.from_pandas(frame, preserve_index=False)
+
+
+@dataclass(frozen=True)
+class Pages:
+    """A branch to be read, in pages of so many rows. Nothing is read before the IO manager asks."""
+
+    branch: Branch
+    batch_size: int
+
+
+class Parts:
+    """Stored parts of one activation, each drawn as a DataFrame when its turn comes."""
+
+    def __init__(self, work: Work, loaders: list[Callable[[], pa.Table]], *, repair: bool = False) -> None:
+        self.work = work
+        self.repair = repair
+        self._loaders = loaders
+
+    @property
+    def spec(self) -> BranchSpec:
+        """As it was when the source was pinned."""
+        return self.work.activation.pinned_spec()
+
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        return (as_frame(load()) for load in self._loaders)
+
+    def __len__(self) -> int:
+        return len(self._loaders)
+
+    def map(self, rule: Callable[[pd.DataFrame], NormalizedPart]) -> "MappedParts":
+        """The same parts with a rule applied, when their turn comes, to those that are not done yet."""
+        return MappedParts(self, rule)
+
+
+@dataclass(frozen=True)
+class MappedParts:
+    """Parts and what is to happen to each."""
+
+    parts: Parts
+    rule: Callable[[pd.DataFrame], NormalizedPart]
+
+
+@dataclass(frozen=True)
+class Upsert:
+    """Items to be upserted by their key; the rank decides between versions."""
+
+    items: Parts
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a committed activation changed: the list is core.item_versions."""
+
+    work: Work
+
+
+@dataclass(frozen=True)
+class Requests:
+    """Embedding requests wanted for changes."""
+
+    changes: Changes

@@ -1,0 +1,66 @@
+"""Progress of a step where people look: the checkpoint, and an observation of the partition every few seconds.
+
+Each of these costs Dagster a connection or two, so never one per part.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from ingest_project.branches.work import Work
+from ingest_project.defs.checkpoints import Checkpoint, Checkpoints
+from ingest_project.telemetry import Progress, listening
+
+EVERY_SECONDS = 5.0
+
+
+@contextmanager
+def mirrored(context: dg.OutputContext, asset: str, work: Work) -> Iterator[None]:
+    """Mirror what the stage reports inside; at its end, set the checkpoint complete."""
+    mirror = _Mirror(context, asset, work)
+    with listening(mirror):
+        yield
+    mirror.checkpoint(complete=True)
+
+
+class _Mirror:
+    def __init__(self, context: dg.OutputContext, asset: str, work: Work) -> None:
+        self._context = context
+        self._asset = asset
+        self._work = work
+        self._rows = 0
+        self._next = time.monotonic() + EVERY_SECONDS
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.stage != self._asset:
+            return
+        self._rows = progress.rows
+        if time.monotonic() >= self._next:
+            self.checkpoint(complete=False)
+            self._observe(progress)
+            self._next = time.monotonic() + EVERY_SECONDS
+
+    def checkpoint(self, *, complete: bool) -> None:
+        instance = self._context.step_context.instance
+        checkpoint = Checkpoint(
+            activation=self._work.activation.activation_id,
+            rows=self._rows,
+            run_id=self._work.lease.run_id,
+            complete=complete,
+        )
+        Checkpoints(instance).set(self._work.branch.name, self._asset, checkpoint)
+
+    def _observe(self, progress: Progress) -> None:
+        self._context.log_event(
+            dg.AssetObservation(
+                asset_key=self._context.asset_key,
+                partition=self._work.branch.name,
+                metadata={
+                    "activation": self._work.activation.activation_id,
+                    "rows_so_far": progress.rows,
+                    **({"rows_in_all": progress.total} if progress.total else {}),
+                },
+            )
+        )

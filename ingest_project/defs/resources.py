@@ -1,0 +1,169 @@
+"""The run as Dagster sees it: its options, its session, and the lease it holds on a branch."""
+
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+
+import dagster as dg
+import psycopg
+from pydantic import Field, PrivateAttr
+
+from ingest_project.branches import activations
+from ingest_project.branches.registry import Branch, get_branch
+from ingest_project.branches.work import Work
+from ingest_project.extract import snapshot
+from ingest_project.extract.store import PartStore
+from ingest_project.postgres import leases
+from ingest_project.postgres.connection import Connection, connect
+from ingest_project.postgres.leases import Holder, Lease
+from ingest_project.postgres.migrations import ensure_migrated
+from ingest_project.settings import settings
+from ingest_project.telemetry import correlated, log
+
+FINISHED = frozenset({dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED})
+
+
+@dataclass
+class _AtWork:
+    """What one process of a run holds open: ended with the resource, whatever happened."""
+
+    instance: dg.DagsterInstance
+    run_id: str
+    holder: str
+    exit: ExitStack = field(default_factory=ExitStack)
+    connection: Connection | None = None
+    lease: Lease | None = None
+
+
+class IngestRun(dg.ConfigurableResource):
+    """Options of one run, set once for all its assets."""
+
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Rows per part; left empty, INGEST_BATCH_SIZE or 50,000. Parts that exist keep their size.",
+    )
+    dry_run: bool = Field(
+        False, description="Read, normalize and say what would change; write nothing to core."
+    )
+    activation: int | None = Field(
+        None, description="Work on this activation; left empty, on the open one or on a new one."
+    )
+    _at_work: _AtWork | None = PrivateAttr(None)
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["IngestRun", None, None]:
+        """Hold nothing yet; end with whatever the steps took: lease, heartbeat, session."""
+        run = context.run
+        run_id = run.run_id if run else "-"
+        holder = (run.root_run_id if run else None) or run_id
+        assert context.instance is not None
+        self._at_work = _AtWork(context.instance, run_id, holder)
+        with correlated(run_id), self._at_work.exit:
+            yield self
+            self._release()
+
+    # ── what assets and IO managers ask for ────────────────────────────────────────────────────────────────
+
+    @property
+    def rows_per_part(self) -> int:
+        return self.batch_size or settings().batch_size
+
+    @property
+    def store(self) -> PartStore:
+        return PartStore(settings().store_location)
+
+    def branch(self, name: str) -> Branch:
+        """The registered branch. Raises BranchUnknown."""
+        return get_branch(self._session(), name)
+
+    def begin(self, name: str) -> Work:
+        """Lease the branch and open the activation that this run ingests. Raises Locked, ActivationClosed."""
+        branch = self.branch(name)
+        lease = self._leased(branch)
+        work = snapshot.begin(
+            self._session(), lease, branch, wanted=self.activation, plan_only=self.dry_run
+        )
+        self._tag(work)
+        return work
+
+    def take(self, name: str, states: frozenset[str]) -> tuple[Work, bool]:
+        """Lease the branch and take the newest activation that is ready for a step.
+
+        The second value tells whether this run took it over finished by another one: then a step repairs.
+        """
+        branch = self.branch(name)
+        lease = self._leased(branch)
+        connection = self._session()
+        with leases.fenced(connection, lease):
+            found = activations.select_ready(
+                connection, branch.branch_id, holder=lease.holder, states=states, wanted=self.activation
+            )
+            ours = found.claimed_by == lease.holder
+            if found.is_open:
+                found = activations.claim(connection, found, holder=lease.holder, plan_only=self.dry_run)
+        work = Work(connection, lease, branch, found)
+        self._tag(work)
+        return work, found.committed_at is not None and not ours
+
+    # ── what it holds ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _holds(self) -> _AtWork:
+        assert self._at_work is not None, "only inside a run"
+        return self._at_work
+
+    def _session(self) -> Connection:
+        held = self._holds()
+        if held.connection is None or held.connection.closed or held.connection.broken:
+            ensure_migrated()
+            held.connection = held.exit.enter_context(_closing(connect()))
+        return held.connection
+
+    def _leased(self, branch: Branch) -> Lease:
+        held = self._holds()
+        if held.lease is None or held.lease.branch_id != branch.branch_id:
+            held.lease = leases.acquire(
+                self._session(),
+                branch.branch_id,
+                branch.name,
+                holder=held.holder,
+                run_id=held.run_id,
+                is_gone=self._is_gone,
+            )
+            held.exit.enter_context(leases.kept_alive(held.lease))
+        return held.lease
+
+    def _is_gone(self, holder: Holder) -> bool:
+        return leases.process_is_gone(holder) or run_is_finished(self._holds().instance, holder.run_id)
+
+    def _tag(self, work: Work) -> None:
+        held = self._holds()
+        tags = {"ingest/branch": work.branch.name, "ingest/activation": str(work.activation.activation_id)}
+        with suppress(dg.DagsterRunNotFoundError):
+            held.instance.add_run_tags(held.run_id, tags)
+
+    def _release(self) -> None:
+        held = self._holds()
+        if held.lease is None:
+            return
+        try:
+            with connect() as connection:
+                leases.release(connection, held.lease)
+        except Exception as error:  # noqa: BLE001 - the run is over; the lease expires, or the sensor frees it
+            log.warning("the lease of %r was not released: %s", held.lease.branch, error)
+
+
+def run_is_finished(instance: dg.DagsterInstance, run_id: str | None) -> bool:
+    """True where Dagster knows this run and it has ended."""
+    run = instance.get_run_by_id(run_id) if run_id and run_id != "-" else None
+    return run is not None and run.status in FINISHED
+
+
+@contextmanager
+def _closing(connection: Connection) -> Generator[Connection, None, None]:
+    try:
+        yield connection
+    finally:
+        with suppress(psycopg.Error):
+            connection.close()

@@ -1,0 +1,51 @@
+"""The fourth stage: requests derived from what an activation changed, never sent.
+
+Deriving compares the wanted state with the ledger and writes the difference, so it can be repeated at will: after a
+crash between the items and their requests, the next attempt finds the same difference.
+"""
+
+from dataclasses import dataclass
+
+from ingest_project import failpoints
+from ingest_project.branches import activations
+from ingest_project.branches.work import Work
+from ingest_project.postgres import statements
+from ingest_project.telemetry import Progress, report
+
+_SQL = statements.load(__name__, "ledger.sql")
+
+
+@dataclass(frozen=True)
+class Derived:
+    """`made`: first requests of items; `renewed`: text changed since; `dropped`: items deleted."""
+
+    work: Work
+    made: int
+    renewed: int
+    dropped: int
+
+    @property
+    def requests(self) -> int:
+        return self.made + self.renewed
+
+
+def derive_requests(work: Work) -> Derived:
+    """Bring the ledger to what this activation changed and end the activation, in one fenced transaction."""
+    values = {"activation_id": work.activation.activation_id}
+    with work.transaction() as connection:
+        row = connection.execute(_SQL["derive_requests"], values).fetchone()
+        assert row is not None
+        failpoints.reach("requests_derived")
+        dropped = connection.execute(_SQL["drop_requests_of_deleted"], values).rowcount
+        done = activations.finish(connection, work.activation, requests=row[0] + row[1])
+    failpoints.reach("activation_done")
+    report(Progress("embedding_requests", row[0] + row[1], row[0] + row[1]))
+    return Derived(work.on(done), made=row[0], renewed=row[1], dropped=dropped)
+
+
+def unrequested(work: Work) -> int:
+    """Items changed by this activation that lack a request for what they say now."""
+    row = work.connection.execute(
+        _SQL["unrequested"], {"activation_id": work.activation.activation_id}
+    ).fetchone()
+    return row[0] if row else 0

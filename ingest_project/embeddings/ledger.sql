@@ -1,0 +1,39 @@
+-- name: derive_requests
+-- Requests for the items that this activation changed, where what is wanted differs from what the ledger says.
+with changed as materialized (
+  select distinct item_id from core.item_versions where written_by_activation = %(activation_id)s
+), wanted as (
+  select m.model_id, i.item_id, i.branch_id, i.embed_hash
+    from changed c
+    join core.items i on i.item_id = c.item_id and i.deleted_at is null
+    join ingest.branches b on b.branch_id = i.branch_id and (b.spec ->> 'embed')::boolean
+   cross join (select model_id from core.embedding_models where state in ('active', 'filling')) m
+), written as (
+  insert into core.embedding_requests as r (model_id, item_id, branch_id, content_hash)
+  select model_id, item_id, branch_id, embed_hash from wanted order by model_id, item_id
+  on conflict (model_id, item_id) do update
+     set content_hash = excluded.content_hash, branch_id = excluded.branch_id, status = 'p', attempts = 0,
+         rate_deferrals = 0, error_class = null, error = null, next_attempt_at = now(), lease_id = null,
+         leased_until = null, run_id = null, requested_at = now(), updated_at = now(), completed_at = null
+   where r.content_hash <> excluded.content_hash
+  returning (xmax = 0) as made
+)
+select count(*) filter (where made), count(*) filter (where not made) from written;
+
+-- name: drop_requests_of_deleted
+-- Requests for items that this activation deleted have nothing left to embed.
+delete from core.embedding_requests r
+ using core.item_versions v
+ where v.written_by_activation = %(activation_id)s and v.op = 'd' and r.item_id = v.item_id
+   and not exists (select from core.items i where i.item_id = v.item_id and i.deleted_at is null);
+
+-- name: unrequested
+-- Items that an activation changed and that have no request for what they say now; promise 5 wants none.
+select count(*)
+  from (select distinct item_id from core.item_versions where written_by_activation = %(activation_id)s) c
+  join core.items i on i.item_id = c.item_id and i.deleted_at is null
+  join ingest.branches b on b.branch_id = i.branch_id and (b.spec ->> 'embed')::boolean
+  join core.embedding_models m on m.state = 'active'
+  left join core.embedding_requests r
+    on r.model_id = m.model_id and r.item_id = i.item_id and r.content_hash = i.embed_hash
+ where r.item_id is null;

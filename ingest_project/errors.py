@@ -1,0 +1,156 @@
+"""The errors a user can meet. Each says what happened, where, and what to do next.
+
+    IngestError                        exit 1  failed; the state on disk and in Postgres resumes
+    ├── DatabaseError                          Postgres said no
+    │   ├── DatabaseUnreachable                  no answer, wrong host, wrong password
+    │   ├── DatabaseTooOld                       older than PostgreSQL 15
+    │   └── MigrationFailed                      the schema could not be brought to this version
+    ├── Fenced                                 the lease went to another run while we were away
+    ├── PartDamaged                            a stored part is missing or does not match its manifest
+    ├── UsageError                     exit 2  the command or file is wrong; nothing was changed
+    │   ├── SpecInvalid                          a branch file that cannot be applied
+    │   ├── BranchUnknown                        no such branch
+    │   └── ActivationUnknown                    no such activation, or none that is ready
+    ├── Locked                         exit 3  another run holds the branch
+    └── Refused                        exit 4  we looked, and will not ingest this
+        ├── SourceMissing, SourceEmpty, SourceUnreadable, SourceStale
+        ├── ColumnsMissing                       a declared column is not in the source
+        ├── SourceMoved                          it changed after it was pinned
+        ├── GateBlocked                          a quality limit was passed
+        └── ActivationClosed                     superseded, failed or already ingested
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class IngestError(Exception):
+    """Base of all; the class docstring's first line is the default message."""
+
+    exit_code: ClassVar[int] = 1
+    default_todo: ClassVar[str] = "Read the log above; running the same command again resumes where it stopped."
+
+    def __init__(
+        self, what: str | None = None, *, where: Mapping[str, object] | None = None, todo: str | None = None
+    ) -> None:
+        self.what = what or (self.__class__.__doc__ or "").strip().splitlines()[0]
+        self.where = dict(where or {})
+        self.todo = todo or self.default_todo
+        super().__init__(self.what)
+
+    def __str__(self) -> str:
+        """Three lines: what, where, what to do."""
+        place = ", ".join(f"{key} {value}" for key, value in self.where.items())
+        lines = [self.what, f"  where: {place}" if place else "", f"  do:    {self.todo}"]
+        return "\n".join(line for line in lines if line)
+
+
+class DatabaseError(IngestError):
+    """Postgres refused a statement."""
+
+
+class DatabaseUnreachable(DatabaseError):
+    """Postgres cannot be reached."""
+
+    default_todo = "Check INGEST_DATABASE_URL (`ingest db url` shows it without its password)."
+
+
+class DatabaseTooOld(DatabaseError):
+    """This server is older than PostgreSQL 15."""
+
+    default_todo = "Point INGEST_DATABASE_URL to PostgreSQL 15 or later, or unset it to use the embedded server."
+
+
+class MigrationFailed(DatabaseError):
+    """The schema could not be brought to this version; nothing was changed."""
+
+    default_todo = "Run `ingest db migrate` as the owner of the database."
+
+
+class Fenced(IngestError):
+    """This run no longer holds its branch: another run took it over, so nothing more was written."""
+
+    default_todo = "Nothing to do here: the other run goes on. `ingest status` shows it."
+
+
+class PartDamaged(IngestError):
+    """A stored part is missing or does not match its manifest."""
+
+    default_todo = "Activate the branch again: `ingest branch activate NAME`, then `ingest run NAME`."
+
+
+class UsageError(IngestError):
+    """The command cannot be carried out as given; nothing was changed."""
+
+    exit_code = 2
+    default_todo = "See `ingest --help`."
+
+
+class SpecInvalid(UsageError):
+    """The branch file cannot be applied; nothing was changed."""
+
+    default_todo = "Mend the lines named above and run `ingest branch apply FILE` again."
+
+
+class BranchUnknown(UsageError):
+    """No such branch is registered."""
+
+    default_todo = "`ingest branch list` shows those that are; `ingest branch apply FILE` registers one."
+
+
+class ActivationUnknown(UsageError):
+    """There is no such activation, or none that is ready for this step."""
+
+    default_todo = "`ingest status NAME` shows the activations of a branch; `ingest run NAME` makes a new one."
+
+
+class Locked(IngestError):
+    """Another run holds this branch."""
+
+    exit_code = 3
+    default_todo = "Wait for it to end (`ingest status NAME`), then run the same command again."
+
+
+class Refused(IngestError):
+    """The source was looked at and is not ingested; nothing was changed."""
+
+    exit_code = 4
+    default_todo = "Mend the source or its branch file, then run the same command again."
+
+
+class SourceMissing(Refused):
+    """There is nothing at the location of this branch."""
+
+
+class SourceEmpty(Refused):
+    """The source has no rows."""
+
+
+class SourceUnreadable(Refused):
+    """The source cannot be read."""
+
+
+class SourceStale(Refused):
+    """The source is older than the branch allows."""
+
+
+class ColumnsMissing(Refused):
+    """The source does not have the columns that the branch declares."""
+
+
+class SourceMoved(Refused):
+    """The source changed after it was pinned."""
+
+    default_todo = "Run `ingest run NAME` again: it ingests the source as it is now, as a new activation."
+
+
+class GateBlocked(Refused):
+    """A quality limit of the branch was passed; nothing was written to core."""
+
+    default_todo = "Mend the source, or raise the limit in the branch file and apply it; then run again."
+
+
+class ActivationClosed(Refused):
+    """This activation is closed and will not be ingested."""
+
+    default_todo = "`ingest run NAME` ingests the branch as it is now, as a new activation."

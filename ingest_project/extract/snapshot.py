@@ -1,0 +1,140 @@
+"""The first stage: a branch's data, as it is now, read once into numbered parts.
+
+Killed at any instant, it goes on after the last part that the manifest lists.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ingest_project import failpoints
+from ingest_project.branches import activations
+from ingest_project.branches.activations import Activation
+from ingest_project.branches.registry import Branch
+from ingest_project.branches.work import Work
+from ingest_project.errors import ActivationClosed, Refused, SourceMoved
+from ingest_project.extract import preflight
+from ingest_project.extract.manifest import list_part, listed_parts, part_key
+from ingest_project.extract.source import Cursor, Page, Pin, ReadMetrics, Source, measured, open_source
+from ingest_project.extract.store import PartStore
+from ingest_project.postgres.connection import Connection
+from ingest_project.postgres.leases import Lease, fenced
+from ingest_project.telemetry import Progress, log, report
+
+ASSET = "branch_snapshot"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the stage did: the work moved on, and what reading took in this attempt."""
+
+    work: Work
+    metrics: ReadMetrics = field(default_factory=ReadMetrics)
+
+
+def begin(
+    connection: Connection, lease: Lease, branch: Branch, *, wanted: int | None, plan_only: bool
+) -> Work:
+    """The activation this run works on: the wanted one, the open one, or a new one.
+
+    An open one whose source or spec has changed since it was pinned is superseded, as long as nothing of it is in
+    core. Raises ActivationUnknown, ActivationClosed.
+    """
+    with fenced(connection, lease):
+        found = _wanted(connection, branch, wanted) if wanted else activations.open_one(connection, branch.branch_id)
+        if found and not wanted and (why := _outdated(connection, branch, found)):
+            log.info("activation %d is superseded: %s", found.activation_id, why.what)
+            activations.close(connection, found, "superseded", why)
+            found = None
+        activation = (
+            activations.claim(connection, found, holder=lease.holder, plan_only=plan_only)
+            if found
+            else activations.create(connection, branch.branch_id, holder=lease.holder, plan_only=plan_only)
+        )
+    failpoints.reach("activation_claimed")
+    return Work(connection, lease, branch, activation)
+
+
+def _wanted(connection: Connection, branch: Branch, wanted: int) -> Activation:
+    found = activations.get(connection, branch.branch_id, wanted)
+    if not found.is_open:
+        raise ActivationClosed(
+            f"activation {wanted} is {found.state} and is not ingested again",
+            where={"branch": branch.name, "activation": wanted},
+            todo=f"`ingest run {branch.name}` ingests the branch as it is now, as a new activation.",
+        )
+    return found
+
+
+def _outdated(connection: Connection, branch: Branch, activation: Activation) -> SourceMoved | None:
+    if activation.pin is None or activation.committed_at or activations.has_batches(connection, activation):
+        return None
+    spec = activation.pinned_spec()
+    if spec.digest() != branch.spec_digest:
+        return SourceMoved("the branch file was changed since this activation was pinned")
+    try:
+        moved = open_source(spec).moved(Pin.from_json(activation.pin))
+    except Refused:
+        # Nothing newer to take: what is already read is still good.
+        return None
+    return SourceMoved(f"the source changed since it was pinned: {'; '.join(moved)}") if moved else None
+
+
+def take_snapshot(work: Work, store: PartStore, *, batch_size: int) -> Snapshot:
+    """Read the source into parts of `batch_size` rows, each listed in a fenced transaction.
+
+    Raises the Refused errors, after closing the activation with the reason.
+    """
+    if work.activation.snapshotted_at:
+        return Snapshot(work)
+    try:
+        source, pin, work = _pinned(work)
+        snapshot = Snapshot(work)
+        _read(snapshot, store, source, pin, batch_size)
+        sealed = source.seal(pin)
+    except SourceMoved as error:
+        _close(work, "failed", error)
+        raise
+    except Refused as error:
+        _close(work, "refused", error)
+        raise
+    parts = listed_parts(work.connection, work.activation.activation_id, ASSET)
+    with work.transaction() as connection:
+        rows = sum(part.rows for part in parts)
+        moved_on = activations.end_snapshot(connection, work.activation, sealed.to_json(), rows)
+    failpoints.reach("snapshot_ended")
+    return Snapshot(work.on(moved_on), snapshot.metrics)
+
+
+def _pinned(work: Work) -> tuple[Source, Pin, Work]:
+    if work.activation.pin is not None:
+        return open_source(work.activation.pinned_spec()), Pin.from_json(work.activation.pin), work
+    source, pin = preflight.check(work.branch.spec)
+    with work.transaction() as connection:
+        activation = activations.pin(connection, work.activation, work.branch.spec, pin.to_json())
+    failpoints.reach("pinned")
+    return source, pin, work.on(activation)
+
+
+def _read(snapshot: Snapshot, store: PartStore, source: Source, pin: Pin, batch_size: int) -> None:
+    work = snapshot.work
+    parts = listed_parts(work.connection, work.activation.activation_id, ASSET)
+    last = parts[-1].cursor if parts else None
+    if parts:
+        log.info("resuming the snapshot after part %d", parts[-1].part)
+    pages = source.pages(pin, batch_size, Cursor.from_json(last) if last else None)
+    for number, page in enumerate(measured(pages, snapshot.metrics), start=len(parts)):
+        _keep(work, store, number, page)
+        report(Progress(ASSET, page.cursor.rows, pin.estimated_rows))
+
+
+def _keep(work: Work, store: PartStore, number: int, page: Page) -> None:
+    stored = store.put(part_key(work, ASSET, number), page.table)
+    with work.transaction() as connection:
+        list_part(connection, work, ASSET, number, stored, page.cursor.to_json())
+    failpoints.reach("part_listed")
+
+
+def _close(work: Work, state: Literal["failed", "refused"], error: Refused) -> None:
+    error.where = {**work.place, **error.where}
+    with work.transaction() as connection:
+        activations.close(connection, work.activation, state, error)

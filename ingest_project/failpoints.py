@@ -1,0 +1,38 @@
+"""Named places where a test can end this process, as a power cut would.
+
+`INGEST_FAILPOINT=name` kills the process (SIGKILL) when it first gets there, `name:3` the third time;
+`name!` raises instead. Costs one comparison where unset.
+"""
+
+import os
+import signal
+from collections import Counter
+
+_ARMED = os.environ.get("INGEST_FAILPOINT", "")
+_hits: Counter[str] = Counter()
+
+
+class FailpointReached(Exception):
+    """Raised by `INGEST_FAILPOINT=name!`."""
+
+
+def arm(spec: str) -> None:
+    """Arm one failpoint in this process (`""` disarms) and forget what was counted."""
+    global _ARMED  # noqa: PLW0603 - the one piece of state this module is
+    _ARMED = spec
+    _hits.clear()
+
+
+def reach(name: str) -> None:
+    """Say that execution is at `name`; ends the process there if a test asked for it."""
+    if not _ARMED:
+        return
+    wanted, _, count = _ARMED.partition(":")
+    if wanted.rstrip("!") != name:
+        return
+    _hits[name] += 1
+    if _hits[name] < int(count or 1):
+        return
+    if wanted.endswith("!"):
+        raise FailpointReached(name)
+    os.kill(os.getpid(), signal.SIGKILL)

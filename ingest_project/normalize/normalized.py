@@ -1,0 +1,171 @@
+"""The second stage: each part of the snapshot normalized, rejects kept with it, duplicates decided, the gate passed.
+
+Killed at any instant, it goes on with the parts that the manifest does not list; duplicates and the gate are one
+transaction at the end.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest_project import failpoints
+from ingest_project.branches import activations
+from ingest_project.branches.work import Work
+from ingest_project.errors import GateBlocked
+from ingest_project.extract.manifest import ListedPart, list_part, listed_parts, part_key
+from ingest_project.extract.snapshot import ASSET as SNAPSHOT
+from ingest_project.extract.store import PartStore
+from ingest_project.item import KEY
+from ingest_project.normalize.duplicates import KeyFile, Loser, duplicate_losers
+from ingest_project.normalize.part import NORMALIZER_VERSION, NormalizedPart
+from ingest_project.normalize.quarantine import count_rejects, keep_rejects, losers_of_part, losers_per_part
+from ingest_project.normalize.rejects import Reject, reject_of
+from ingest_project.settings import settings
+from ingest_project.telemetry import Progress, report
+
+ASSET = "normalized_items"
+Rule = Callable[[pa.Table], NormalizedPart]
+
+
+def normalize_activation(work: Work, store: PartStore, rule: Rule) -> Work:
+    """Apply `rule` to every part of the snapshot, then decide duplicates and the gate.
+
+    Raises GateBlocked, after writing down what was measured against which limit.
+    """
+    if work.activation.normalized_at:
+        return work
+    _normalize_parts(work, store, rule)
+    with work.transaction():
+        ended, blocked = _end(work, store)
+    failpoints.reach("normalization_ended")
+    if blocked:
+        raise blocked
+    return ended
+
+
+def _normalize_parts(work: Work, store: PartStore, rule: Rule) -> None:
+    activation_id = work.activation.activation_id
+    parts = listed_parts(work.connection, activation_id, SNAPSHOT)
+    done = {part.part for part in listed_parts(work.connection, activation_id, ASSET)}
+    rows = sum(part.rows for part in parts if part.part in done)
+    total = work.activation.rows_read
+    for part in parts:
+        if part.part in done:
+            continue
+        _keep(work, store, part.part, rule(store.get(part.path, part.digest)))
+        rows += part.rows
+        report(Progress(ASSET, rows, total))
+
+
+def _keep(work: Work, store: PartStore, number: int, normalized: NormalizedPart) -> None:
+    stored = store.put(part_key(work, ASSET, number), normalized.items)
+    with work.transaction() as connection:
+        list_part(connection, work, ASSET, number, stored, None)
+        keep_rejects(connection, work.activation.activation_id, number, normalized.rejects)
+    failpoints.reach("normalized_part_listed")
+
+
+def _end(work: Work, store: PartStore) -> tuple[Work, GateBlocked | None]:
+    connection, activation_id = work.connection, work.activation.activation_id
+    parts = listed_parts(connection, activation_id, ASSET)
+    losers = _set_losers_aside(work, store, parts)
+    failpoints.reach("duplicates_decided")
+    rejected = count_rejects(connection, activation_id)
+    blocked = _gate(work, rejected)
+    ended = activations.end_normalization(
+        connection,
+        work.activation,
+        rows_read=work.activation.rows_read or 0,
+        rejected=rejected,
+        valid=sum(part.rows for part in parts) - losers,
+        normalizer_version=NORMALIZER_VERSION,
+        blocked=blocked,
+    )
+    return work.on(ended), blocked
+
+
+def _gate(work: Work, rejected: int) -> GateBlocked | None:
+    limit = work.activation.pinned_spec().limits.max_reject_ratio
+    ratio = rejected / (work.activation.rows_read or 1)
+    if ratio <= limit:
+        return None
+    return GateBlocked(
+        f"{rejected:,} of {work.activation.rows_read:,} rows were rejected: {ratio:.1%} with a limit of {limit:.1%}",
+        where={**work.place, "limit": "max_reject_ratio"},
+    )
+
+
+def _set_losers_aside(work: Work, store: PartStore, parts: list[ListedPart]) -> int:
+    files = [KeyFile(part.part, store.local_path(part.path)) for part in parts if part.rows]
+    scratch = Path(settings().home).expanduser() / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
+    pages = {
+        part.part: part for part in listed_parts(work.connection, work.activation.activation_id, SNAPSHOT)
+    }
+    count = 0
+    for number, losers in groupby(duplicate_losers(files, scratch), key=lambda loser: loser.part):
+        page = store.get(pages[number].path, pages[number].digest)
+        rejects = list(_losing(page, losers))
+        keep_rejects(work.connection, work.activation.activation_id, number, rejects)
+        count += len(rejects)
+    return count
+
+
+def _losing(page: pa.Table, losers: Iterable[Loser]) -> Iterator[Reject]:
+    first = page["__row"][0].as_py()
+    for loser in losers:
+        words = f"row {loser.winner_row} has the same key and is newer"
+        yield reject_of(page, loser.row - first, KEY, "duplicate_key", words)
+
+
+@dataclass(frozen=True)
+class ValidPart:
+    """A normalized part without the rows that gave way to a newer one with their key."""
+
+    work: Work
+    store: PartStore
+    listed: ListedPart
+    losers: int
+
+    @property
+    def number(self) -> int:
+        return self.listed.part
+
+    @property
+    def valid(self) -> int:
+        return self.listed.rows - self.losers
+
+    def load(self) -> pa.Table:
+        """All columns of `item_schema()`."""
+        return self._without_losers(self.store.get(self.listed.path, self.listed.digest))
+
+    def keys(self) -> pa.Table:
+        """Key, content hash and source time, in the row order of `load`."""
+        columns = [KEY, "content_hash", "source_updated_at", "row"]
+        table = self.store.get(self.listed.path, columns=columns)
+        return self._without_losers(table).drop_columns(["row"])
+
+    def _without_losers(self, table: pa.Table) -> pa.Table:
+        if not self.losers:
+            return table
+        return table.filter(pc.invert(pc.is_in(table["row"], self._loser_rows)))
+
+    @cached_property
+    def _loser_rows(self) -> pa.Array:
+        rows = losers_of_part(self.work.connection, self.work.activation.activation_id, self.number)
+        return pa.array(rows, pa.int64())
+
+
+def valid_parts(work: Work, store: PartStore) -> list[ValidPart]:
+    """What the upsert takes, part by part."""
+    activation_id = work.activation.activation_id
+    losers = losers_per_part(work.connection, activation_id)
+    return [
+        ValidPart(work, store, part, losers.get(part.part, 0))
+        for part in listed_parts(work.connection, activation_id, ASSET)
+    ]

@@ -1,0 +1,22 @@
+-- name: keep_rejects
+-- Rows set aside, with why.
+copy ingest.rejects (activation_id, part, "row", external_id, errors, raw, raw_truncated) from stdin;
+
+-- name: count_rejects
+-- All that an activation set aside.
+select count(*) from ingest.rejects where activation_id = %(activation_id)s;
+
+-- name: losers_per_part
+-- How many rows of a normalized part gave way to a newer row with their key.
+select part, count(*)::int from ingest.rejects
+ where activation_id = %(activation_id)s and errors @> '[{"code": "duplicate_key"}]' group by part;
+
+-- name: losers_of_part
+-- Which rows of a normalized part gave way to a newer row with their key.
+select "row" from ingest.rejects
+ where activation_id = %(activation_id)s and part = %(part)s and errors @> '[{"code": "duplicate_key"}]';
+
+-- name: reject_codes
+-- Why rows were set aside, most frequent first.
+select e ->> 'code', count(*) from ingest.rejects, jsonb_array_elements(errors) e
+ where activation_id = %(activation_id)s group by 1 order by 2 desc, 1;

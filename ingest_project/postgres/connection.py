@@ -1,0 +1,153 @@
+"""Connections of ours: where Postgres is, how a session is set up, what may be tried again."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from psycopg import conninfo
+from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from ingest_project.errors import DatabaseTooOld, DatabaseUnreachable
+from ingest_project.postgres import embedded
+from ingest_project.settings import settings
+from ingest_project.telemetry import application_name, log
+
+T = TypeVar("T")
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+class _Session(psycopg.Connection[tuple[Any, ...]]):
+    """Cancels the running query when interrupted by anything, not only by Ctrl-C.
+
+    Dagster's Terminate raises a BaseException that psycopg does not know: the query would run on with its locks,
+    and the rollback behind it would find the connection busy.
+    """
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        try:
+            return super().wait(gen, interval, timeout)
+        except Exception:
+            raise
+        except BaseException:
+            if self.info.transaction_status == TransactionStatus.ACTIVE:
+                self.cancel_safe(timeout=5)
+                with suppress(psycopg.errors.QueryCanceled):
+                    super().wait(gen, interval, timeout)
+            raise
+
+
+OLDEST_SERVER = 150000
+# Serialization failure and deadlock: Postgres undid the whole transaction and asks to try it again.
+_TRY_AGAIN = frozenset({"40001", "40P01"})
+# Too many clients, starting up or shutting down: nothing was begun.
+_TRY_TO_CONNECT_AGAIN = frozenset({"53300", "57P03"})
+
+
+def database_url() -> str:
+    """The URL of this deployment's Postgres; starts the embedded server where none is given."""
+    given = settings().database_url
+    return given.get_secret_value() if given else embedded.ensure_running(settings().home)
+
+
+def redacted(url: str) -> str:
+    """The URL without its password, for people and logs."""
+    if "://" not in url:
+        return "(a libpq connection string)"
+    parts = urlsplit(url)
+    netloc = f"{parts.username or ''}:***@{parts.netloc.rpartition('@')[2]}" if parts.password else parts.netloc
+    return urlunsplit(parts._replace(netloc=netloc))
+
+
+def connect() -> Connection:
+    """A session in autocommit, so that each `with connection.transaction()` is one transaction.
+
+    Raises DatabaseUnreachable, DatabaseTooOld. Never prepares statements: poolers in transaction mode mix them up.
+    """
+    url = database_url()
+    for attempt in Retrying(
+        retry=retry_if_exception(lambda error: _state(error) in _TRY_TO_CONNECT_AGAIN),
+        stop=stop_after_attempt(6),
+        wait=wait_random_exponential(multiplier=0.2, max=5),
+        reraise=True,
+    ):
+        with attempt:
+            connection = _open(url)
+    _set_up(connection)
+    return connection
+
+
+def _open(url: str) -> Connection:
+    try:
+        return _Session.connect(
+            url,
+            autocommit=True,
+            prepare_threshold=None,
+            connect_timeout=settings().connect_seconds,
+            application_name=application_name(),
+            keepalives_idle=30,
+            keepalives_interval=10,
+            keepalives_count=3,
+        )
+    except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
+        if _state(error) in _TRY_TO_CONNECT_AGAIN:
+            raise
+        # libpq's words can quote the connection string: keep the last line, drop what could be a secret.
+        words = _without_password(str(error), url).strip().splitlines() or ["no answer"]
+        raise DatabaseUnreachable(
+            f"Postgres cannot be reached: {words[-1]}", where={"database": redacted(url)}
+        ) from None
+
+
+def _without_password(words: str, url: str) -> str:
+    try:
+        secret = conninfo.conninfo_to_dict(url).get("password")
+    except psycopg.ProgrammingError:
+        return "the connection string is not valid"
+    return words.replace(str(secret), "***") if secret else words
+
+
+def _set_up(connection: Connection) -> None:
+    version = connection.info.server_version
+    if version < OLDEST_SERVER:
+        connection.close()
+        raise DatabaseTooOld(f"PostgreSQL {version // 10000} is too old: 15 or later is needed")
+    chosen = settings()
+    connection.execute(
+        """select set_config('statement_timeout', %s, false),
+                  set_config('idle_in_transaction_session_timeout', %s, false),
+                  set_config('client_connection_check_interval', '10s', false),
+                  set_config('timezone', 'UTC', false)""",
+        (f"{chosen.statement_seconds}s", f"{chosen.idle_transaction_seconds}s"),
+    )
+
+
+def _state(error: BaseException) -> str | None:
+    return error.sqlstate if isinstance(error, psycopg.Error) else None
+
+
+@contextmanager
+def session() -> Iterator[Connection]:
+    """A connection that ends with the block."""
+    connection = connect()
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def retried(transaction: Callable[[], T]) -> T:
+    """Run a whole transaction, again where Postgres asks for it (40001, 40P01)."""
+    for attempt in Retrying(
+        retry=retry_if_exception(lambda error: _state(error) in _TRY_AGAIN),
+        stop=stop_after_attempt(5),
+        wait=wait_random_exponential(multiplier=0.05, max=2),
+        before_sleep=lambda state: log.warning("transaction undone by Postgres, attempt %d", state.attempt_number),
+        reraise=True,
+    ):
+        with attempt:
+            return transaction()
+    raise AssertionError("unreachable: tenacity returns or raises")

@@ -1,0 +1,50 @@
+"""Every knob and its default, read once from the environment (`INGEST_*`)."""
+
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What a deployment may choose. A field `lease_seconds` is the variable `INGEST_LEASE_SECONDS`."""
+
+    model_config = SettingsConfigDict(env_prefix="INGEST_", frozen=True, extra="ignore")
+
+    home: Path = Field(
+        default_factory=lambda: Path.home() / ".ingest",
+        description="Where the embedded Postgres, the parts and Dagster's home live.",
+    )
+    database_url: SecretStr | None = Field(
+        None, description="A PostgreSQL >= 15, `postgresql://…`. Unset: the embedded server of `home`."
+    )
+    store: str | None = Field(
+        None, description="Where parts are kept: a folder or any fsspec URL. Unset: `home`/parts."
+    )
+    roots: str | None = Field(
+        None,
+        description="Folders that local sources may be in, separated by ':'. Unset: anywhere this user can read.",
+    )
+    batch_size: int = Field(50_000, ge=1, le=1_000_000, description="Rows per page, part and batch.")
+    lease_seconds: float = Field(
+        60, gt=0, description="How long a silent holder keeps its branch; it renews three times as often."
+    )
+    connect_seconds: int = Field(10, ge=1, description="How long to wait for Postgres to answer.")
+    statement_seconds: int = Field(0, ge=0, description="Longest statement of ours; 0 is no limit.")
+    idle_transaction_seconds: int = Field(
+        300, ge=0, description="Postgres ends a transaction of ours that sits idle for so long."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Of our log lines.")
+    log_format: Literal["plain", "json"] = Field("plain", description="Of our log lines on stderr.")
+
+    @property
+    def store_location(self) -> str:
+        return self.store or str(self.home.expanduser().absolute() / "parts")
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process. Tests that change the environment call `settings.cache_clear()`."""
+    return Settings()
