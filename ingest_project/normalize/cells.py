@@ -1,0 +1,183 @@
+"""Source columns as they come, of any Arrow type, brought to text or to JSON without losing anything."""
+
+import base64
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from math import isfinite
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as kinds
+
+from ingest_project.normalize.columns import accepted_pattern, as_one, note, to_json
+from ingest_project.normalize.text import BLANK, storable
+
+_EXACT = 2**53  # below it a float that is whole is an integer that lost its type
+_ORDINARY = r'^[^"\\\x00-\x1f]*$'  # needs no escape in JSON
+
+
+def plain(column: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, pa.Array | None]:
+    """The column without dictionary, view or large types, as valid UTF-8; and where bytes had to be replaced.
+
+    The second is null where nothing was replaced at all, else text as it was (escaped), per row.
+    """
+    array = as_one(column)
+    if isinstance(array, pa.ExtensionArray):
+        array = _bare(array)
+    if kinds.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if kinds.is_run_end_encoded(array.type):
+        array = pc.run_end_decode(array)
+    if _is_text(array.type) or _is_bytes(array.type):
+        return _utf8(array)
+    return array, None
+
+
+def _bare(array: pa.ExtensionArray) -> pa.Array:
+    if kinds.is_fixed_size_binary(array.type.storage_type):
+        return pa.array([None if value is None else str(value) for value in array.to_pylist()], pa.string())
+    return array.storage
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return kinds.is_string(kind) or kinds.is_large_string(kind) or kind == pa.string_view()
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return any(test(kind) for test in (kinds.is_binary, kinds.is_large_binary, kinds.is_fixed_size_binary)) or (
+        kind == pa.binary_view()
+    )
+
+
+def _utf8(array: pa.Array) -> tuple[pa.Array, pa.Array | None]:
+    try:
+        text = array.cast(pa.string())
+        text.validate(full=True)
+    except pa.ArrowInvalid:
+        return _repaired(array)
+    return text, None
+
+
+def _repaired(array: pa.Array) -> tuple[pa.Array, pa.Array]:
+    texts: list[str | None] = []
+    damaged: list[str | None] = []
+    for value in array.cast(pa.binary()).to_pylist():
+        text = None if value is None else value.decode("utf-8", "replace")
+        texts.append(text)
+        intact = value is None or (text is not None and text.encode() == value)
+        damaged.append(None if intact else value.decode("utf-8", "backslashreplace"))
+    return pa.array(texts, pa.string()), pa.array(damaged, pa.string())
+
+
+def blank_to_null(array: pa.Array) -> pa.Array:
+    """Text that shows nothing is no value."""
+    visible = accepted_pattern(array, r"^[!-~]")
+    if pc.all(visible).as_py():
+        return array
+    rest = pc.and_kleene(pc.invert(visible), pc.is_valid(array))
+    blank = pc.and_(rest, accepted_pattern(array, BLANK))
+    return pc.if_else(blank, pa.scalar(None, pa.string()), array)
+
+
+def as_text(array: pa.Array) -> pa.Array:
+    """The column as text, exactly: whole floats lose their '.0', NaN is null, times are ISO 8601."""
+    if kinds.is_string(array.type):
+        return array
+    if kinds.is_null(array.type):
+        return pa.nulls(len(array), pa.string())
+    if kinds.is_integer(array.type) or kinds.is_boolean(array.type):
+        return array.cast(pa.string())
+    if kinds.is_timestamp(array.type):
+        return iso_text(array)
+    return pa.array([cell_text(value) for value in array.to_pylist()], pa.string())
+
+
+def cell_text(value: Any) -> str | None:
+    """One typed value as text."""
+    if value is None or (isinstance(value, float) and not isfinite(value)):
+        return None
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < _EXACT else repr(value)
+    given = jsonable(value)
+    return given if isinstance(given, str) else to_json(given)
+
+
+def iso_text(array: pa.Array) -> pa.Array:
+    """Timestamps of any unit as ISO 8601, in UTC where they have a zone, without trailing zeros."""
+    text = (array.cast(pa.timestamp(array.type.unit, "UTC")) if array.type.tz else array).cast(pa.string())
+    text = pc.replace_substring(text, " ", "T", max_replacements=1)
+    text = pc.replace_substring_regex(text, r"\.0+(Z?)$", r"\1")
+    return pc.replace_substring_regex(text, r"(\.\d*[1-9])0+(Z?)$", r"\1\2")
+
+
+def jsonable(value: Any) -> Any:
+    """The value as JSON can say it: numbers and booleans stay, decimals and times are text, NaN is null."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, float):
+        return value + 0.0 if isfinite(value) else None
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return _other(value)
+
+
+def _other(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return _bytes(value)
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Mapping):
+        return {storable(str(key)): jsonable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(inner) for inner in value]
+    return storable(str(value))
+
+
+def _bytes(value: bytes) -> str:
+    try:
+        return storable(value.decode())
+    except UnicodeDecodeError:
+        return base64.b64encode(value).decode()
+
+
+def as_json(array: pa.Array, field: str) -> tuple[pa.Array, pa.Array | None]:
+    """Each value as a JSON text, null where there is none; and the notes on those that had to change."""
+    if kinds.is_string(array.type):
+        return _text_json(array, field)
+    if kinds.is_null(array.type):
+        return pa.nulls(len(array), pa.string()), None
+    if kinds.is_integer(array.type) or kinds.is_boolean(array.type):
+        return array.cast(pa.string()), None
+    if kinds.is_timestamp(array.type):
+        return pc.binary_join_element_wise('"', iso_text(array), '"', ""), None
+    return _each_json(array, field)
+
+
+def _text_json(array: pa.Array, field: str) -> tuple[pa.Array, pa.Array | None]:
+    encoded = array.dictionary_encode()
+    distinct = encoded.dictionary
+    texts = pc.binary_join_element_wise('"', distinct, '"', "")
+    odd = pc.invert(accepted_pattern(distinct, _ORDINARY))
+    if not pc.any(odd).as_py():
+        return texts.take(encoded.indices), None
+    values = distinct.filter(odd).to_pylist()
+    texts = pc.replace_with_mask(texts, odd, pa.array([to_json(storable(value)) for value in values], pa.string()))
+    notes = [note(field, "characters_removed", v, storable(v)) if storable(v) != v else None for v in values]
+    spread = pc.replace_with_mask(pa.nulls(len(distinct), pa.string()), odd, pa.array(notes, pa.string()))
+    return texts.take(encoded.indices), spread.take(encoded.indices) if any(notes) else None
+
+
+def _each_json(array: pa.Array, field: str) -> tuple[pa.Array, pa.Array | None]:
+    texts: list[str | None] = []
+    notes: list[str | None] = []
+    for value in array.to_pylist():
+        lost = isinstance(value, float) and not isfinite(value)
+        notes.append(note(field, "not_finite", value, None) if lost else None)
+        texts.append(None if value is None or lost else to_json(jsonable(value)))
+    return pa.array(texts, pa.string()), pa.array(notes, pa.string()) if any(notes) else None

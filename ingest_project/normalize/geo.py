@@ -1,0 +1,141 @@
+"""Where it is: decimal degrees, WGS 84, both or neither, and never a number that stands for 'unknown'."""
+
+import re
+from math import isfinite
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as kinds
+
+from ingest_project.normalize.cells import as_text, blank_to_null
+from ingest_project.normalize.columns import Ruled, Verdict, accepted_pattern, apply_tuples, note
+
+LATITUDE, LONGITUDE = 90.0, 180.0
+PLAIN = r"^-?[0-9]{1,5}(?:\.[0-9]{1,20})?$"
+# A negative exponent is how programs print small numbers; any other one is not how places are written.
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,5}(?:\.[0-9]*)?|\.[0-9]+|[0-9](?:\.[0-9]+)?[eE]-[0-9]{1,2})")
+_COMMA = re.compile(r"[+-]?[0-9]{1,5},[0-9]+")
+_DEGREES = r"(?P<d>[0-9]{1,3}(?:\.[0-9]+)?)\s*[°º]?\s*"
+_MINUTES = r"(?:(?P<m>[0-9]{1,2}(?:\.[0-9]+)?)\s*['′’]?\s*(?:(?P<s>[0-9]{1,2}(?:\.[0-9]+)?)\s*(?:\"|″|”|'')?\s*)?)?"
+_NOTATION = re.compile(rf"(?P<a>[NSEW])?\s*(?P<sign>-)?{_DEGREES}{_MINUTES}(?P<b>[NSEW])?", re.ASCII)
+_SIXTY = 60
+SENTINELS = frozenset((999.0, 9999.0, 99999.0, 999.99, 999.9, 9999.99, 99.9999))
+_HEMISPHERES = {"latitude": "NS", "longitude": "EW"}
+
+
+def degrees(text: str, field: str, *, comma: bool = False) -> tuple[float | None, bool]:
+    """(number of degrees or None, whether it was written in another notation than a decimal number)."""
+    bare = text.strip(" \t")
+    if _DECIMAL.fullmatch(bare):
+        return float(bare) + 0.0, False
+    if comma and _COMMA.fullmatch(bare):
+        return float(bare.replace(",", ".")) + 0.0, False
+    match = _NOTATION.fullmatch(bare)
+    return (_from_notation(match, field), True) if match else (None, False)
+
+
+def _from_notation(match: re.Match[str], field: str) -> float | None:
+    side, other = match["a"] or match["b"], match["a"] and match["b"]
+    marked = side is not None or any(mark in match[0] for mark in "°º′'")
+    if not marked or other or (side and (side not in _HEMISPHERES[field] or match["sign"])):
+        return None
+    minutes, seconds = float(match["m"] or 0), float(match["s"] or 0)
+    if minutes >= _SIXTY or seconds >= _SIXTY or (match["m"] and "." in match["d"]):
+        return None
+    number = round(float(match["d"]) + minutes / 60 + seconds / 3600, 12)
+    return -number if side in ("S", "W") or match["sign"] else number
+
+
+def coordinates(latitude: pa.Array, longitude: pa.Array, *, comma: bool) -> Ruled:
+    """Both columns, with notes. `comma`: the branch's locale writes a decimal comma."""
+    if kinds.is_null(latitude.type) and kinds.is_null(longitude.type):
+        return Ruled((pa.nulls(len(latitude), pa.float64()), pa.nulls(len(latitude), pa.float64())))
+    given = [_text_or_number(array) for array in (latitude, longitude)]
+    numbers = [_numbers(array) for array in given]
+    good = _good(numbers[0], numbers[1], given)
+    slow = pc.invert(good)
+    if not pc.any(slow).as_py():
+        return Ruled(tuple(pc.add(array, 0.0) for array in numbers))
+    odd = [array.filter(slow).cast(pa.string()) if not kinds.is_string(array.type) else array.filter(slow) for array in given]
+    ruled = apply_tuples(odd, ("latitude", "longitude"), lambda one, other: place(one, other, comma=comma))
+    values = [
+        pc.add(pc.replace_with_mask(array, slow, found), 0.0)
+        for array, found in zip(numbers, ruled.columns, strict=True)
+    ]
+    spread = [pc.replace_with_mask(pa.nulls(len(slow), pa.string()), slow, one) for one in ruled.notes]
+    return Ruled(tuple(values), tuple(spread))
+
+
+def _text_or_number(array: pa.Array) -> pa.Array:
+    if kinds.is_floating(array.type):
+        return array.cast(pa.float64())
+    if kinds.is_integer(array.type):
+        return array.cast(pa.float64(), safe=False)
+    return blank_to_null(as_text(array))
+
+
+def _numbers(array: pa.Array) -> pa.Array:
+    if not kinds.is_string(array.type):
+        return array
+    return pc.if_else(accepted_pattern(array, PLAIN), array, pa.scalar(None, pa.string())).cast(pa.float64())
+
+
+def _good(latitude: pa.Array, longitude: pa.Array, given: list[pa.Array]) -> pa.Array:
+    """Evidently a place, or evidently none at all."""
+    inside = pc.and_(
+        pc.and_(pc.less_equal(pc.abs(latitude), LATITUDE), pc.not_equal(latitude, 99.9999)),
+        pc.and_(pc.less_equal(longitude, LONGITUDE), pc.greater(longitude, -LONGITUDE)),
+    )
+    somewhere = pc.or_(pc.not_equal(latitude, 0.0), pc.not_equal(longitude, 0.0))
+    neither = pc.and_(pc.is_null(given[0]), pc.is_null(given[1]))
+    return pc.or_(neither, pc.fill_null(pc.and_(inside, somewhere), False))
+
+
+def _read(text: str | None, field: str, comma: bool) -> tuple[float | None, tuple[str, ...]]:
+    if text is None:
+        return None, ()
+    number, notation = degrees(text, field, comma=comma)
+    if number is None or not isfinite(number):
+        return None, (note(field, "coordinate_unreadable", text, None),)
+    return number, (note(field, "coordinate_notation", text, number),) if notation else ()
+
+
+def _aside(code: str, latitude: str | None, longitude: str | None) -> Verdict:
+    given = (("latitude", latitude), ("longitude", longitude))
+    return Verdict((None, None), tuple(note(field, code, text, None) for field, text in given))
+
+
+def place(latitude: str | None, longitude: str | None, *, comma: bool = False) -> Verdict:
+    """The verdict on one pair, as text."""
+    (one, said), (other, also) = _read(latitude, "latitude", comma), _read(longitude, "longitude", comma)
+    if one is None and other is None:
+        return Verdict((None, None), said + also)
+    if one == 0 and other == 0:
+        return _aside("null_island", latitude, longitude)
+    if one is not None and other is not None and _swapped(one, other):
+        return _aside("coordinates_swapped", latitude, longitude)
+    one, said = _ranged(one, said, latitude, "latitude", LATITUDE)
+    other, also = _ranged(other, also, longitude, "longitude", LONGITUDE)
+    if one is None or other is None:
+        return Verdict((None, None), _lonely(one, said, latitude, "latitude") + _lonely(other, also, longitude, "longitude"))
+    if other == -LONGITUDE:
+        other, also = LONGITUDE, (note("longitude", "longitude_wrapped", longitude, LONGITUDE),)
+    return Verdict((one, other), said + also)
+
+
+def _swapped(latitude: float, longitude: float) -> bool:
+    sentinel = abs(latitude) in SENTINELS or abs(longitude) in SENTINELS
+    return LATITUDE < abs(latitude) <= LONGITUDE and abs(longitude) <= LATITUDE and not sentinel
+
+
+def _ranged(
+    number: float | None, notes: tuple[str, ...], text: str | None, field: str, most: float
+) -> tuple[float | None, tuple[str, ...]]:
+    if number is None or abs(number) <= most:
+        return number, notes
+    code = "coordinate_sentinel" if abs(number) in SENTINELS else "coordinate_out_of_range"
+    return None, (note(field, code, text, None),)
+
+
+def _lonely(number: float | None, notes: tuple[str, ...], text: str | None, field: str) -> tuple[str, ...]:
+    return notes if number is None else (note(field, "coordinate_unpaired", text, None),)

@@ -1,0 +1,102 @@
+"""When a row was last changed: ISO 8601 to UTC microseconds. What is no such time ranks lowest, and says so."""
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as kinds
+
+from ingest_project.normalize.cells import as_text, blank_to_null, iso_text
+from ingest_project.normalize.columns import Ruled, Verdict, accepted_pattern, note
+
+FIELD = "source_updated_at"
+UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")
+_DAY = (
+    r"(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
+)
+# What Arrow's own parser and the rule below read alike. A 29 February goes to the rule.
+PLAIN = (
+    rf"^[12][0-9]{{3}}-{_DAY}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{{1,6}})?"
+    r"(?:Z|[+-](?:0[0-9]|1[0-3])(?::?[0-5][0-9])?)$"
+)
+_TIME = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
+    r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?[ ]?([Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?",
+)
+_MAX_OFFSET = timedelta(hours=18)
+
+
+def updated_at(array: pa.Array, zone: ZoneInfo) -> Ruled:
+    """The column as UTC microseconds, with notes."""
+    if kinds.is_timestamp(array.type):
+        return _typed(array, zone)
+    if kinds.is_date(array.type):
+        return _texts(array.cast(pa.date32()).cast(pa.string()), zone)
+    return _texts(blank_to_null(as_text(array)), zone)
+
+
+def _typed(array: pa.Array, zone: ZoneInfo) -> Ruled:
+    if array.type.tz is None or array.type.unit == "ns":
+        return _texts(iso_text(array), zone)
+    try:
+        found = array.cast(UTC_MICROSECONDS)
+    except pa.ArrowInvalid:
+        return _texts(iso_text(array), zone)
+    # The years that Python and ISO know; the others go through text, and are refused there.
+    bounds = [pa.scalar(datetime(year, 1, 1, tzinfo=UTC), UTC_MICROSECONDS) for year in (2, 9999)]
+    if pc.all(pc.and_(pc.greater(found, bounds[0]), pc.less(found, bounds[1]))).as_py() and not found.null_count:
+        return Ruled((found,))
+    return _texts(iso_text(array), zone)
+
+
+def _texts(array: pa.Array, zone: ZoneInfo) -> Ruled:
+    encoded = array.dictionary_encode(null_encoding="encode")
+    distinct = encoded.dictionary
+    fast = accepted_pattern(distinct, PLAIN)
+    times = pc.if_else(fast, distinct, pa.scalar(None, pa.string())).cast(UTC_MICROSECONDS)
+    if pc.all(fast).as_py():
+        return Ruled((times.take(encoded.indices),))
+    slow = pc.invert(fast)
+    verdicts = [read_time(text, zone) for text in distinct.filter(slow).to_pylist()]
+    times = pc.replace_with_mask(times, slow, pa.array([one.values[0] for one in verdicts], UTC_MICROSECONDS))
+    notes = pa.array([",".join(one.notes) or None for one in verdicts], pa.string())
+    spread = pc.replace_with_mask(pa.nulls(len(distinct), pa.string()), slow, notes)
+    return Ruled((times.take(encoded.indices),), (spread.take(encoded.indices),))
+
+
+def read_time(given: str | None, zone: ZoneInfo) -> Verdict:
+    """One time of a row: ISO 8601 with an offset, or in the branch's zone; a day is its midnight."""
+    if given is None:
+        return Verdict((None,), (note(FIELD, "time_missing", None, None),))
+    match = _TIME.fullmatch(given.strip(" "))
+    found = _moment(match, zone) if match else None
+    if match is None or found is None:
+        return Verdict((None,), (note(FIELD, "time_unreadable", given, None),))
+    cut = (match[7] or "")[6:].strip("0")
+    return Verdict((found,), (note(FIELD, "time_truncated", given, found.isoformat()),) if cut else ())
+
+
+def _moment(match: re.Match[str], zone: ZoneInfo) -> datetime | None:
+    year, month, day, hour, minute, second = (int(match[at] or 0) for at in range(1, 7))
+    micros = int((match[7] or "")[:6].ljust(6, "0"))
+    try:
+        naive = datetime(year, month, day, hour, minute, second, micros, tzinfo=_offset(match[8]) or zone)
+        return naive.astimezone(UTC)
+    except (ValueError, OverflowError):  # 30 February, 24:00, :60, +99, or beyond the years 1 to 9999
+        return None
+
+
+def _offset(text: str | None) -> timezone | None:
+    if text is None:
+        return None
+    if text in "Zz":
+        return UTC
+    digits = text[1:].replace(":", "")
+    minutes = int(digits[2:] or 0)
+    size = timedelta(hours=int(digits[:2]), minutes=minutes)
+    if minutes > 59 or size > _MAX_OFFSET:  # noqa: PLR2004 - minutes of an hour
+        raise ValueError("no such offset")
+    return timezone(-size if text[0] == "-" else size)
+
