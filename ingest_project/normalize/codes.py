@@ -1,0 +1,63 @@
+"""Every code that a reject or an issue can carry: what happened, and what a person can do about it."""
+
+from typing import NamedTuple
+
+
+class Code(NamedTuple):
+    """A row of the table of codes."""
+
+    meaning: str
+    remedy: str
+
+
+REJECTS: dict[str, Code] = {
+    "malformed_row": Code("the line does not have as many fields as the header", "mend the quoting at the source"),
+    "key_missing": Code("the key is blank", "give the row a key, or name another key column"),
+    "key_unusable": Code("the key is longer than 200 characters", "name another key column"),
+    "name_missing": Code("the name is blank", "map another column to name, or give it a default"),
+    "name_unusable": Code("the name is longer than 500 characters", "map another column to name"),
+    "duplicate_key": Code("another row of this activation has the key and is newer", "make keys unique at the source"),
+}
+
+ISSUES: dict[str, Code] = {
+    "mojibake_repaired": Code("text decoded with the wrong encoding was repaired", "export the source as UTF-8"),
+    "invisible_removed": Code("control or invisible characters were removed", "none needed"),
+    "unicode_composed": Code("letters and accents were joined (NFC)", "none needed"),
+    "whitespace_folded": Code("white space was folded or trimmed", "none needed"),
+    "too_long": Code("longer than the field allows; set aside", "map it to description, or leave it unmapped"),
+    "invalid_value": Code("not what the field allows; set aside", "mend the value at the source"),
+    "status_recognised": Code("another word for a status", "none needed"),
+    "status_unknown": Code("not a status; set aside", "leave the column unmapped to keep it in attributes"),
+    "country_recognised": Code("a name or another code of a country became its ISO code", "none needed"),
+    "country_unknown": Code("no country that we know; set aside", "use ISO alpha-2 codes at the source"),
+    "region_recognised": Code("a name or bare code of a region became its ISO 3166-2 code", "none needed"),
+    "region_unknown": Code("no region of this country; set aside", "map it to region_name instead"),
+    "region_of_other_country": Code("a region of another country; set aside", "check country and region"),
+    "postal_code_repaired": Code("a postal code damaged by a spreadsheet was repaired", "export it as text"),
+    "postal_code_unusual": Code("not how this country writes postal codes; kept", "check country and code"),
+    "coordinate_unreadable": Code("not a number of degrees; set aside", "export decimal degrees"),
+    "coordinate_reformatted": Code("degrees written in another way were read", "none needed"),
+    "coordinate_sentinel": Code("a number that stands for 'not known'; set aside", "export a blank instead"),
+    "coordinate_out_of_range": Code("outside -90..90 or -180..180; set aside", "check the mapping"),
+    "coordinates_swapped": Code("only possible with latitude and longitude swapped; set aside", "check the mapping"),
+    "coordinate_unpaired": Code("latitude without longitude, or the reverse; set aside", "export both or none"),
+    "null_island": Code("0, 0 stands for 'not known'; set aside", "export blanks instead"),
+    "antimeridian": Code("-180 and 180 are one meridian; stored as 180", "none needed"),
+    "phone_reformatted": Code("written as E.164", "none needed"),
+    "phone_multiple": Code("several numbers in one field; the first is kept", "split them at the source"),
+    "phone_unreadable": Code("not a phone number; set aside", "export it as text, with its country code"),
+    "phone_invalid": Code("no such number in this country; set aside", "check number and country"),
+    "phone_ext_unreadable": Code("not an extension; set aside", "export digits"),
+    "url_scheme_added": Code("https:// was put before it", "none needed"),
+    "url_refused": Code("not a plain http or https address; set aside", "mend the address at the source"),
+    "price_unreadable": Code("not an amount in the branch's locale; set aside", "declare the locale of the branch"),
+    "price_without_currency": Code("an amount in no currency; set aside", "map currency, or give a constant"),
+    "currency_without_price": Code("a currency of no amount; set aside", "none needed"),
+    "currency_recognised": Code("another way to write a currency", "none needed"),
+    "currency_unknown": Code("not an ISO 4217 currency; set aside", "use ISO codes at the source"),
+    "time_missing": Code("no source time: the row ranks lowest", "fill the updated_at column"),
+    "time_unreadable": Code("not an ISO 8601 time: the row ranks lowest", "export ISO 8601 with an offset"),
+    "time_truncated": Code("finer than a microsecond; cut", "none needed"),
+    "nul_removed": Code("a NUL character was removed", "none needed"),
+    "not_finite": Code("NaN or Infinity, which JSON has not; left out", "export a blank instead"),
+}

@@ -1,0 +1,52 @@
+"""Of rows with one key, the newest: decided once, over all parts, out of core."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+_MEMORY = "512MB"
+# Newest: the greatest source time, nulls lowest, then the greatest row. The digits of a part's file name are not
+# trusted: each file is numbered by its place in the list.
+_LOSERS = """
+with keys as (
+  select external_id, source_updated_at, "row", list_position($paths, filename) as place
+    from read_parquet($paths, filename = true)
+), ranked as (
+  select *, first_value("row") over newest as winner
+    from keys where external_id in (select external_id from keys group by external_id having count(*) > 1)
+  window newest as (partition by external_id order by source_updated_at desc nulls last, "row" desc)
+)
+select place, "row", external_id, winner from ranked where "row" <> winner order by place, "row"
+"""
+
+
+@dataclass(frozen=True)
+class KeyFile:
+    """A normalized part as a local Parquet file."""
+
+    part: int
+    path: str
+
+
+@dataclass(frozen=True)
+class Loser:
+    """A row that gives way to a newer one with its key."""
+
+    part: int
+    row: int
+    external_id: str
+    winner_row: int
+
+
+def duplicate_losers(files: Sequence[KeyFile], scratch: Path) -> Iterator[Loser]:
+    """Losers by part and row. DuckDB spills to `scratch` beyond half a gigabyte."""
+    if not files:
+        return
+    settings = {"memory_limit": _MEMORY, "threads": 2, "temp_directory": str(scratch), "preserve_insertion_order": False}
+    with duckdb.connect(":memory:", config=settings) as connection:
+        found = connection.execute(_LOSERS, {"paths": [file.path for file in files]})
+        while rows := found.fetchmany(10_000):
+            for place, row, key, winner in rows:
+                yield Loser(files[place - 1].part, row, key, winner)

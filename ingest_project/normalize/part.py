@@ -1,0 +1,224 @@
+"""One page of a source into items and rejects: the walk-through of normalization.
+
+Each group of fields has a file of its own. A row is rejected for its key or its name only; anything else that cannot
+be used is set aside with a note, and every value that is not as it came has a note that says why.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as kinds
+
+from ingest_project.branches.spec import BranchSpec
+from ingest_project.item import KEY, Item, columns, item_schema
+from ingest_project.normalize import address, contact, geo, money, status, text, times
+from ingest_project.normalize.attributes import attributes, damage_notes
+from ingest_project.normalize.cells import as_text, blank_to_null, plain
+from ingest_project.normalize.columns import Ruled, apply_tuples, arrow_type, join_fragments, shown
+from ingest_project.normalize.hashing import hashes
+from ingest_project.normalize.rejects import Reject, rejects_of
+
+# What the output of this stage depends on besides the row and the spec.
+_RULES = "1"
+NORMALIZER_VERSION = "+".join(
+    [_RULES, *(f"{name}-{version(name)}" for name in ("phonenumbers", "pycountry", "babel", "ftfy"))]
+)
+
+LINES = (
+    *("name", "category", "street", "house_number", "unit", "po_box"),
+    *("sublocality", "locality", "region_name"),
+)
+NAME = "name"
+
+
+@dataclass(frozen=True)
+class NormalizedPart:
+    """`items` have `item_schema()`, in source order; every other row of the page is a reject."""
+
+    items: pa.Table
+    rejects: list[Reject]
+
+
+class _Page:
+    """The source columns of a page by item field, and what has been said about each row so far."""
+
+    def __init__(self, page: pa.Table, spec: BranchSpec) -> None:
+        self.page = page
+        self.spec = spec
+        self.rows = page.num_rows
+        self.values: dict[str, pa.Array] = {}
+        self.notes: list[pa.Array] = []
+
+    def column(self, name: str, field: str) -> pa.Array:
+        """A source column, nulls for blanks, without dictionary or view types."""
+        array, damaged = plain(self.page.column(name))
+        told = damage_notes(field, array, damaged)
+        if told is not None:
+            self.notes.append(told)
+        return blank_to_null(array) if kinds.is_string(array.type) else array
+
+    def given(self, field: str) -> pa.Array | None:
+        """What the mapping gives for a field, of any type; None where it is not mapped."""
+        mapped = self.spec.mapping.get(field)
+        if mapped is None:
+            return None
+        if mapped.column is None:
+            return pa.repeat(pa.scalar(mapped.constant), self.rows)
+        array = self.column(mapped.column, field)
+        return pc.fill_null(as_text(array), mapped.default) if mapped.default else array
+
+    def text(self, field: str) -> pa.Array | None:
+        """The same as text."""
+        array = self.given(field)
+        return None if array is None else blank_to_null(as_text(array))
+
+    def text_or_none(self, field: str) -> pa.Array:
+        array = self.text(field)
+        return pa.nulls(self.rows, pa.string()) if array is None else array
+
+    def keep(self, fields: tuple[str, ...], ruled: Ruled) -> None:
+        """Write down what a rule decided."""
+        self.values.update(zip(fields, ruled.columns, strict=True))
+        self.notes += ruled.notes
+
+
+def normalize_part(page: pa.Table, spec: BranchSpec) -> NormalizedPart:
+    """Normalize a page (source columns of any type, `__row`, `__malformed`) as its branch declares.
+
+    Every row is in exactly one of items and rejects.
+    """
+    work = _Page(page, spec)
+    _identity(work)
+    for group in (_texts, _address, _coordinates, _contact, _money):
+        group(work)
+    return _assembled(work)
+
+
+def _longest(field: str) -> int:
+    return next(mark.max_length for mark in Item.model_fields[field].metadata if hasattr(mark, "max_length"))
+
+
+def _identity(work: _Page) -> None:
+    key = blank_to_null(as_text(work.column(work.spec.key, KEY)))
+    work.keep((KEY,), text.text_column(key, KEY, _longest(KEY), mend=False))
+
+
+def _texts(work: _Page) -> None:
+    for field in LINES:
+        array = work.text(field)
+        if array is not None:
+            work.keep((field,), text.text_column(array, field, _longest(field)))
+    described = work.text("description")
+    if described is not None:
+        longest = _longest("description")
+        work.keep(("description",), text.text_column(described, "description", longest, multiline=True))
+    _ruled(work, "status", status.status)
+
+
+def _ruled(work: _Page, field: str, rule: Callable[..., object], *context: pa.Array) -> None:
+    array = work.text(field)
+    if array is not None:
+        work.keep((field,), apply_tuples([*context, array], (field,), rule))  # pyright: ignore[reportArgumentType]
+
+
+def _address(work: _Page) -> None:
+    _ruled(work, "country_code", address.country)
+    country = work.values.get("country_code", pa.nulls(work.rows, pa.string()))
+    if work.spec.country:
+        country = pc.fill_null(country, work.spec.country)
+    work.values["country_code"] = country
+    _ruled(work, "region_code", address.region, country)
+    if "region_code" not in work.values and "region_name" in work.values:
+        named = apply_tuples([country, work.values["region_name"]], ("region_code",), address.region_of_name)
+        work.keep(("region_code",), named)
+    _ruled(work, "postal_code", address.postal_code, country)
+
+
+def _coordinates(work: _Page) -> None:
+    both = [work.given(field) for field in ("latitude", "longitude")]
+    latitude, longitude = (pa.nulls(work.rows, pa.string()) if one is None else one for one in both)
+    comma = work.spec.locale.split("_")[0] not in ("en", "ja", "zh", "ko", "th", "he")
+    work.keep(("latitude", "longitude"), geo.coordinates(latitude, longitude, comma=comma))
+
+
+def _contact(work: _Page) -> None:
+    if {"phone", "phone_ext"} & set(work.spec.mapping):
+        given = [work.values["country_code"], work.text_or_none("phone"), work.text_or_none("phone_ext")]
+        work.keep(("phone", "phone_ext"), apply_tuples(given, ("phone", "phone_ext"), contact.phone))
+    _ruled(work, "website_url", contact.website)
+
+
+def _money(work: _Page) -> None:
+    mapping = work.spec.mapping
+    if not {"price", "currency"} & set(mapping):
+        return
+    amount = work.given("price")
+    typed = amount is not None and not kinds.is_string(amount.type)
+    fixed = "currency" in mapping and (mapping["currency"].column is None or mapping["currency"].default is not None)
+    rule = partial(money.price, locale=work.spec.locale, typed=typed, fixed=fixed)
+    given = [work.text_or_none("price"), work.text_or_none("currency")]
+    work.keep(("price", "currency"), apply_tuples(given, ("price", "currency"), rule))
+
+
+def _assembled(work: _Page) -> NormalizedPart:
+    """Items of the rows that have what they need, rejects of the others."""
+    good = pc.and_(pc.is_valid(work.values[KEY]), pc.is_valid(work.values[NAME]))
+    good = pc.and_(good, pc.is_null(work.page["__malformed"]).combine_chunks())
+    rejects = _rejects(work, good) if not pc.all(good).as_py() else []
+    table = _table(work)
+    return NormalizedPart(table if not rejects else table.filter(good), rejects)
+
+
+def _table(work: _Page) -> pa.Table:
+    made = {name: work.values.get(name, pa.nulls(work.rows, arrow_type(name))) for name in columns()}
+    made["attributes"], told = attributes(work.page, work.spec)
+    made["source_updated_at"], ranked = _source_time(work)
+    made["issues"] = join_fragments([*work.notes, *told, *ranked], work.rows, "[", "]")
+    made["content_hash"], made["embed_hash"] = hashes(pa.table(made))
+    made["row"] = work.page["__row"]
+    return pa.table(made).select(item_schema().names).cast(item_schema())
+
+
+def _source_time(work: _Page) -> tuple[pa.Array, tuple[pa.Array, ...]]:
+    if work.spec.updated_at is None:
+        return pa.nulls(work.rows, times.UTC_MICROSECONDS), ()
+    ruled = times.updated_at(work.column(work.spec.updated_at, times.FIELD), work.spec.zone)
+    return ruled.columns[0], ruled.notes
+
+
+def _rejects(work: _Page, good: pa.Array) -> list[Reject]:
+    positions = [at for at, kept in enumerate(good.to_pylist()) if not kept]
+    keys = work.values[KEY].take(pa.array(positions, pa.int64())).to_pylist()
+    rows = work.page.take(pa.array(positions, pa.int64()))
+    names = work.values[NAME].take(pa.array(positions, pa.int64())).to_pylist()
+    malformed = rows["__malformed"].to_pylist()
+    errors = [
+        [_error(KEY, "malformed_row", line)] if line is not None else _why(work.spec, rows, at, keys[at], names[at])
+        for at, line in enumerate(malformed)
+    ]
+    return rejects_of(work.page, positions, keys, errors)
+
+
+def _why(spec: BranchSpec, rows: pa.Table, at: int, key: str | None, name: str | None) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = []
+    if key is None:
+        found.append(_missing(KEY, spec.key, rows[spec.key][at].as_py(), "key"))
+    if name is None:
+        column = spec.mapping[NAME].column
+        found.append(_missing(NAME, column or "", rows[column][at].as_py() if column else None, "name"))
+    return found
+
+
+def _missing(field: str, column: str, value: object, prefix: str) -> dict[str, str]:
+    blank = value is None or text.cleaned(str(value)) is None
+    if blank:
+        return _error(field, f"{prefix}_missing", f"column {column!r} is blank")
+    return _error(field, f"{prefix}_unusable", f"column {column!r} is {len(str(value))} characters: {value}")
+
+
+def _error(field: str, code: str, message: str) -> dict[str, str]:
+    return {"field": field, "code": code, "message": shown(message) or ""}

@@ -1,0 +1,79 @@
+"""Text in normal form: NFC, no control or invisible characters, single spaces, mojibake repaired."""
+
+import re
+import unicodedata
+from collections.abc import Callable
+
+import ftfy
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest_project.item import is_kept
+from ingest_project.normalize.columns import Ruled, Verdict, accepted_pattern, apply_column, note, storable
+
+__all__ = ["BLANK", "cleaned", "storable", "text_column"]
+
+# Text that shows nothing: white space, controls, zero-width and direction marks.
+BLANK = r"^[\s\p{Z}\p{Cc}\x{00AD}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}\x{2066}-\x{2069}\x{FEFF}]*$"
+# Printable ASCII words with single spaces between them are in normal form whatever they say.
+_EVIDENT = r"^[!-~]+(?: [!-~]+)*$"
+_LINE_BREAKS = re.compile(r"\r\n?|[\u0085\u2028\u2029]")
+
+_Fold = Callable[[str], str]
+
+
+def cleaned(text: str, *, multiline: bool = False, mend: bool = True) -> str | None:
+    """The text in normal form, None where nothing is left. `mend`: repair mojibake first."""
+    return _stable(_mended(text) if mend else text, _lines if multiline else _line) or None
+
+
+def _mended(text: str) -> str:
+    return text if text.isascii() else ftfy.fix_encoding(text)
+
+
+def _stable(text: str, fold: _Fold) -> str:
+    # Removing an invisible character can bring a letter and its accent together, or two joiners.
+    before, now = None, text
+    while now != before:
+        before, now = now, unicodedata.normalize("NFC", fold(now))
+    return now
+
+
+def _line(text: str) -> str:
+    spaced = "".join(" " if char.isspace() else char for char in text)
+    visible = "".join(char for at, char in enumerate(spaced) if is_kept(spaced, at))
+    return re.sub(" {2,}", " ", visible).strip()
+
+
+def _lines(text: str) -> str:
+    return "\n".join(_line(line) for line in _LINE_BREAKS.sub("\n", text).split("\n")).strip()
+
+
+def clean(text: str | None, field: str, *, multiline: bool = False, mend: bool = True) -> Verdict:
+    """The verdict on one text; its note says what kind of dirt there was."""
+    if text is None:
+        return Verdict((None,))
+    found = cleaned(text, multiline=multiline, mend=mend)
+    if found is None or found == text:
+        return Verdict((found,))
+    return Verdict((found,), (note(field, _why(text, found, mend=mend), text, found),))
+
+
+def _why(text: str, found: str, *, mend: bool) -> str:
+    if mend and _mended(text) != text:
+        return "mojibake_repaired"
+    shape = _solid(found)
+    if _solid(text) == shape:
+        return "whitespace_folded"
+    return "unicode_composed" if _solid(unicodedata.normalize("NFC", text)) == shape else "characters_removed"
+
+
+def _solid(text: str) -> str:
+    return "".join(text.split())
+
+
+def text_column(array: pa.Array, field: str, longest: int, *, multiline: bool = False, mend: bool = True) -> Ruled:
+    """A column of texts; what is evidently clean and short enough is not looked at twice."""
+    short = pc.fill_null(pc.less_equal(pc.binary_length(array), longest), False)
+    accepted = pc.and_(accepted_pattern(array, _EVIDENT), short)
+    return apply_column(array, field, lambda text: clean(text, field, multiline=multiline, mend=mend), accepted)

@@ -1,0 +1,200 @@
+"""One part, one transaction: lock, judge again, keep history, write, account. All of it or nothing."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+
+from ingest_project import failpoints
+from ingest_project.branches.work import Work
+from ingest_project.errors import ActivationClosed, GateBlocked
+from ingest_project.item import KEY
+from ingest_project.postgres.connection import Connection, retried
+from ingest_project.upsert.copying import copy_table, with_constants
+from ingest_project.upsert.probe import Hits, ValidPart
+from ingest_project.upsert.rank import kind_of
+from ingest_project.upsert.texts import CONTENT, STAGED, judging, statement
+
+ACCEPTED = frozenset({"accepted"})
+REPAIRABLE = frozenset({"committed", "done"})
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What happened to the rows of one part, or of several."""
+
+    valid: int = 0
+    inserted: int = 0
+    updated: int = 0
+    touched: int = 0
+    unchanged: int = 0
+    stale: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        mine, theirs = asdict(self), asdict(other)
+        return Counts(**{name: mine[name] + theirs[name] for name in mine})
+
+    @property
+    def changed(self) -> int:
+        return self.inserted + self.updated + self.touched
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A part on its way into core.items. A repair writes no accounting: that of the first time stands."""
+
+    work: Work
+    part: ValidPart
+    repair: bool = False
+
+    def apply(self, hits: Hits) -> Counts:
+        """Write the hits; rows that the probe found to stay as they are stay. Retried where Postgres asks for it."""
+        return retried(lambda: self._apply(hits))
+
+    def apply_new(self) -> Counts:
+        """Copy a part of a source that has no rows yet straight in; the general way where a key is there after all."""
+        try:
+            return retried(self._copy_in)
+        except psycopg.errors.UniqueViolation:
+            everything = Hits(np.arange(self.part.valid), {})
+            return self.apply(everything)
+
+    # ── the general way ────────────────────────────────────────────────────────────────────────────────────
+
+    def _apply(self, hits: Hits) -> Counts:
+        rows = sorted_rows(self.part.load().take(pa.array(hits.positions)))
+        with self.work.transaction() as connection:
+            if not self._is_to_be_done(connection):
+                return Counts()
+            failpoints.reach("batch_open")
+            stage(connection, rows)
+            failpoints.reach("batch_staged")
+            self._write_staged(connection)
+            counts = self._counted(connection, hits, staged=rows.num_rows)
+            self.account(connection, counts)
+        failpoints.reach("batch_committed")
+        return counts
+
+    def _write_staged(self, connection: Connection) -> None:
+        values = self._values()
+        while True:
+            connection.execute(statement("lock_live_rows"), values)
+            failpoints.reach("batch_locked")
+            connection.execute(judging("classify_stage", kind_of(self.work), self.work.branch.source_id))
+            connection.execute(statement("keep_history"), values)
+            failpoints.reach("batch_history")
+            connection.execute(statement("update_items"), values)
+            connection.execute(statement("touch_items"), values)
+            failpoints.reach("batch_updated")
+            connection.execute(statement("insert_items"), values)
+            failpoints.reach("batch_inserted")
+            connection.execute(statement("settle"))
+            if connection.execute(statement("judge_again")).rowcount == 0:
+                return
+
+    def _counted(self, connection: Connection, hits: Hits, *, staged: int) -> Counts:
+        kinds: dict[str, int] = dict(connection.execute(statement("count_stage")).fetchall())
+        return Counts(
+            valid=self.part.valid,
+            inserted=kinds.get("i", 0),
+            updated=kinds.get("u", 0) + kinds.get("r", 0),
+            touched=kinds.get("t", 0),
+            unchanged=self.part.valid - staged - hits.stale + kinds.get("n", 0),
+            stale=hits.stale + kinds.get("s", 0),
+        )
+
+    # ── the first load of a source ─────────────────────────────────────────────────────────────────────────
+
+    def _copy_in(self) -> Counts:
+        rows = sorted_rows(self.part.load())
+        counts = Counts(valid=rows.num_rows, inserted=rows.num_rows)
+        with self.work.transaction() as connection:
+            if not self._is_to_be_done(connection):
+                return Counts()
+            failpoints.reach("batch_open")
+            ids = pa.array(_reserved_ids(connection, rows.num_rows), pa.int64())
+            with connection.cursor() as cursor:
+                copy_table(cursor, statement("copy_items"), self._as_items(rows, ids))
+                failpoints.reach("batch_inserted")
+                copy_table(cursor, statement("copy_history"), self._as_inserted(ids))
+            self.account(connection, counts)
+        failpoints.reach("batch_committed")
+        return counts
+
+    def _as_items(self, rows: pa.Table, ids: pa.Array) -> pa.Table:
+        values = self._values()
+        source = pa.repeat(pa.scalar(values["source_id"]), rows.num_rows)
+        head = pa.table({"item_id": ids, "source_id": source, KEY: rows[KEY]})
+        for name in (*CONTENT, "source_updated_at"):
+            head = head.append_column(name, rows[name])
+        tail = {name: values[name] for name in ("priority", "branch_id", "activation_id")}
+        return with_constants(head, {**tail, "created": values["activation_id"], "part": values["part"]})
+
+    def _as_inserted(self, ids: pa.Array) -> pa.Table:
+        activation = pa.repeat(pa.scalar(self.work.activation.activation_id), len(ids))
+        table = pa.table({"activation": activation, "item_id": ids})
+        return with_constants(table, {"version": 1, "op": "i"})
+
+    # ── both ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _values(self) -> dict[str, Any]:
+        work = self.work
+        return {
+            "source_id": work.branch.source_id,
+            "branch_id": work.branch.branch_id,
+            "activation_id": work.activation.activation_id,
+            "priority": work.branch.priority,
+            "part": self.part.number,
+        }
+
+    def _is_to_be_done(self, connection: Connection) -> bool:
+        allowed = REPAIRABLE if self.repair else ACCEPTED
+        return not is_done(connection, self.work, self.part.number, allowed) or self.repair
+
+    def account(self, connection: Connection, counts: Counts) -> None:
+        """Write the batch row; part of the caller's fenced transaction."""
+        if self.repair:
+            return
+        lease = self.work.lease
+        values = {**self._values(), **asdict(counts), "epoch": lease.epoch, "run_id": lease.run_id}
+        connection.execute(statement("keep_batch"), values)
+        failpoints.reach("batch_row")
+
+
+def is_done(connection: Connection, work: Work, part: int, allowed: frozenset[str]) -> bool:
+    """Whether a part is in core already, as Postgres has it now.
+
+    Raises GateBlocked, ActivationClosed where the activation may not be written: nothing walks around the gate.
+    """
+    values = {"activation_id": work.activation.activation_id, "part": part}
+    row = connection.execute(statement("read_state"), values).fetchone()
+    state, done = row if row else ("unknown", False)
+    if state == "blocked":
+        raise GateBlocked(where=work.place)
+    if state not in allowed:
+        raise ActivationClosed(f"this activation is {state} and is not written to core", where=work.place)
+    return done
+
+
+def sorted_rows(rows: pa.Table) -> pa.Table:
+    """By key, as bytes: index inserts stay local, and writers meet in one order."""
+    return rows.select(list(STAGED)).sort_by(KEY)
+
+
+def stage(connection: Connection, rows: pa.Table) -> None:
+    """Make the stage table of the open transaction."""
+    connection.execute(statement("make_stage"))
+    with connection.cursor() as cursor:
+        copy_table(cursor, statement("copy_stage"), rows)
+    connection.execute(statement("analyze_stage"))
+
+
+def _reserved_ids(connection: Connection, count: int) -> list[int]:
+    return [found for (found,) in connection.execute(statement("reserve_ids"), {"count": count}).fetchall()]
+
+
+def unchanged(part: ValidPart, hits: Hits) -> Counts:
+    """The counts of a part without anything to write."""
+    return Counts(valid=part.valid, unchanged=part.valid - hits.stale, stale=hits.stale)

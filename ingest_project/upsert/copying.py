@@ -1,0 +1,34 @@
+"""Arrow tables into COPY: CSV made by Arrow, in which a null is nothing and an empty text is quoted."""
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pc_csv
+from psycopg import Cursor, sql
+
+_OPTIONS = pc_csv.WriteOptions(include_header=False, quoting_style="needed")
+_CHUNK = 1 << 20
+
+
+def copy_table(cursor: Cursor[Any], statement: sql.Composable, table: pa.Table) -> None:
+    """Send a table by a `copy … from stdin (format csv)` whose columns are the table's."""
+    data = encoded(table)
+    with cursor.copy(statement) as copy:
+        for start in range(0, len(data), _CHUNK):
+            copy.write(data[start : start + _CHUNK])
+
+
+def encoded(table: pa.Table) -> memoryview:
+    """The table as COPY reads it."""
+    out = io.BytesIO()
+    pc_csv.write_csv(table, out, _OPTIONS)
+    return out.getbuffer()
+
+
+def with_constants(table: pa.Table, constants: Mapping[str, object]) -> pa.Table:
+    """The table with the same value in every row of further columns."""
+    for name, value in constants.items():
+        table = table.append_column(name, pa.repeat(pa.scalar(value), table.num_rows))
+    return table

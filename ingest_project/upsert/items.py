@@ -1,0 +1,120 @@
+"""The third stage: an activation into core.items, exactly once.
+
+Probe the whole activation with one join; then, part by part, lock what is to change, judge it again on the locked
+rows, and write rows, history and accounting in one fenced transaction. A part whose batch row is there is done.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from ingest_project import failpoints
+from ingest_project.branches import activations
+from ingest_project.branches.activations import Activation
+from ingest_project.branches.work import Work
+from ingest_project.telemetry import Progress, log, report
+from ingest_project.upsert.batch import ACCEPTED, Batch, Counts, is_done, unchanged
+from ingest_project.upsert.probe import NONE, Probe, ValidPart, probe
+from ingest_project.upsert.texts import statement
+
+ASSET = "core_items"
+_QUIET_PARTS = 100  # parts without anything to write that are accounted for in one transaction
+_WORTH_A_VACUUM = 10_000
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What an attempt did; `counts` are its own, the activation's are those of all attempts."""
+
+    activation: Activation
+    counts: Counts
+    missing: int
+    batches_done_before: int
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def apply_activation(work: Work, parts: Sequence[ValidPart], *, repair: bool = False) -> Applied:
+    """Upsert all parts and commit the activation.
+
+    `repair` takes a committed activation and writes again what has gone from core.items since; its accounting stays.
+    Raises Fenced, GateBlocked, ActivationClosed; psycopg's errors where Postgres fails, with nothing half done.
+    """
+    began = time.monotonic()
+    done = set() if repair else _done(work)
+    found = probe(work, parts)
+    failpoints.reach("probed")
+    probed = time.monotonic()
+    todo = [part for part in parts if part.number not in done]
+    counts = _apply_parts(work, todo, found, repair=repair, before=sum(p.valid for p in parts if p.number in done))
+    failpoints.reach("all_batches")
+    activation = _end(work, found, counts, repair=repair)
+    failpoints.reach("activation_committed")
+    if found.source_is_new and counts.inserted >= _WORTH_A_VACUUM:
+        _vacuum(work)
+    seconds = {"probe": probed - began, "apply": time.monotonic() - probed}
+    return Applied(activation, counts, found.missing, len(done), seconds)
+
+
+def _done(work: Work) -> set[int]:
+    values = {"activation_id": work.activation.activation_id}
+    return {part for (part,) in work.connection.execute(statement("done_batches"), values).fetchall()}
+
+
+def _apply_parts(
+    work: Work, parts: Sequence[ValidPart], found: Probe, *, repair: bool, before: int
+) -> Counts:
+    counts = Counts()
+    total = before + sum(part.valid for part in parts)
+    for done in _each(work, parts, found, repair=repair):
+        counts += done
+        report(Progress(ASSET, before + counts.valid, total))
+    return counts
+
+
+def _each(work: Work, parts: Sequence[ValidPart], found: Probe, *, repair: bool) -> Iterator[Counts]:
+    quiet: list[ValidPart] = []
+    for part in parts:
+        hits = found.hits.get(part.number, NONE)
+        if found.source_is_new and part.valid:
+            yield Batch(work, part, repair).apply_new()
+        elif len(hits.positions):
+            yield Batch(work, part, repair).apply(hits)
+        else:
+            quiet.append(part)
+        if len(quiet) == _QUIET_PARTS:
+            yield from _account_for_quiet(work, quiet, found, repair=repair)
+            quiet = []
+    yield from _account_for_quiet(work, quiet, found, repair=repair)
+
+
+def _account_for_quiet(work: Work, parts: list[ValidPart], found: Probe, *, repair: bool) -> Iterator[Counts]:
+    counts = [(part, unchanged(part, found.hits.get(part.number, NONE))) for part in parts]
+    if not repair and counts:
+        with work.transaction() as connection:
+            for part, counted in counts:
+                if not is_done(connection, work, part.number, ACCEPTED):
+                    Batch(work, part).account(connection, counted)
+        failpoints.reach("batch_committed")
+    for _, counted in counts:
+        yield counted
+
+
+def _end(work: Work, found: Probe, counts: Counts, *, repair: bool) -> Activation:
+    with work.transaction() as connection:
+        if not repair:
+            return activations.commit(connection, work.activation, missing=found.missing)
+        if counts.changed:
+            activations.reopen_repaired(connection, work.activation)
+        return activations.get(connection, work.branch.branch_id, work.activation.activation_id)
+
+
+def _vacuum(work: Work) -> None:
+    if work.connection.info.transaction_status != TransactionStatus.IDLE:
+        return
+    try:
+        work.connection.execute(statement("vacuum_items"))
+    except psycopg.Error as error:
+        log.warning("core.items was not vacuumed after its first load: %s", error)

@@ -1,0 +1,150 @@
+-- name: source_is_new
+-- No row of this source yet: nothing to probe, and rows may be copied straight in.
+select not exists (select from core.items where source_id = %(source_id)s);
+
+-- name: done_batches
+-- Parts of an activation that are in core already.
+select part from ingest.batches where activation_id = %(activation_id)s;
+
+-- name: make_probe
+-- What the activation carries: keys, hashes and times only.
+create temp table probe (
+  part int not null, position int not null, external_id text collate "C" not null, content_hash uuid not null,
+  source_updated_at timestamptz) on commit drop;
+
+-- name: copy_probe
+-- Keys of one part, in the order in which it holds them.
+copy probe (part, position, external_id, content_hash, source_updated_at) from stdin (format csv);
+
+-- name: analyze_probe
+-- The planner must know how many there are: on a guess it once ran a thousand times longer.
+analyze probe;
+
+-- name: classify_probe
+-- What would happen to each row, for all but those that stay as they are.
+copy (
+  select part, position, kind from (
+    select p.part, p.position, {kind} as kind
+      from probe p left join core.items i on i.source_id = {source_id} and i.external_id = p.external_id) c
+   where kind <> 'n' order by part, position) to stdout (format csv);
+
+-- name: count_missing
+-- Live items of the branch that the activation does not carry.
+select count(*) from core.items i
+ where i.branch_id = %(branch_id)s and i.deleted_at is null
+   and not exists (select from probe p where p.external_id = i.external_id);
+
+-- name: count_column_changes
+-- In how many of the staged rows each column differs from the live row.
+select {counts} from stage s join core.items i on i.source_id = {source_id} and i.external_id = s.external_id;
+
+-- name: sample_changes
+-- Some staged rows and the live rows under their keys.
+select s.external_id, to_jsonb(i), to_jsonb(s) from stage s
+  join core.items i on i.source_id = %(source_id)s and i.external_id = s.external_id
+ order by s.external_id limit %(count)s;
+
+-- name: read_state
+-- Third act of a batch's transaction: is the activation let through, and is this part done already.
+select a.state, exists (select from ingest.batches b where b.activation_id = a.activation_id and b.part = %(part)s)
+  from ingest.activations a where a.activation_id = %(activation_id)s;
+
+-- name: make_stage
+-- The rows of one part that have something to do.
+create temp table stage ({definitions}, kind "char", item_id bigint) on commit drop;
+
+-- name: copy_stage
+-- Rows of one part, sorted by key.
+copy stage ({columns}) from stdin (format csv);
+
+-- name: analyze_stage
+-- As for the probe.
+analyze stage;
+
+-- name: lock_live_rows
+-- The live rows under our keys, locked in the order of their ids as every writer does, so that none deadlocks.
+select count(*) from (
+  select i.item_id from stage s
+    join core.items i on i.source_id = %(source_id)s and i.external_id = s.external_id
+   where s.kind is null order by i.item_id for no key update of i) locked;
+
+-- name: classify_stage
+-- What happens to each row, judged by the locked rows; rows without a live one are new.
+update stage s set kind = k.kind::"char", item_id = k.item_id
+  from (select p.external_id, {kind} as kind, i.item_id
+          from stage p left join core.items i on i.source_id = {source_id} and i.external_id = p.external_id) k
+ where k.external_id = s.external_id and s.kind is null;
+
+-- name: keep_history
+-- The rows as they are, before they change.
+insert into core.item_versions (written_by_activation, item_id, version, op, old)
+select %(activation_id)s, i.item_id, i.version + 1, case s.kind when 'r' then 'r' else 'u' end::"char", to_jsonb(i)
+  from stage s join core.items i on i.source_id = %(source_id)s and i.external_id = s.external_id
+ where s.kind in ('u', 'r') order by i.item_id;
+
+-- name: update_items
+-- Other content, of greater rank.
+update core.items i
+   set ({columns}) = ({values}), source_updated_at = s.source_updated_at, priority = %(priority)s,
+       branch_id = %(branch_id)s, activation_id = %(activation_id)s, part = %(part)s, updated_at = now(),
+       version = i.version + 1, deleted_at = null
+  from stage s
+ where s.kind in ('u', 'r') and i.source_id = %(source_id)s and i.external_id = s.external_id;
+
+-- name: touch_items
+-- The same content with a greater rank: rank and owner only; no history, no version.
+update core.items i
+   set source_updated_at = s.source_updated_at, priority = %(priority)s, branch_id = %(branch_id)s,
+       activation_id = %(activation_id)s, part = %(part)s
+  from stage s
+ where s.kind = 't' and i.source_id = %(source_id)s and i.external_id = s.external_id;
+
+-- name: insert_items
+-- New keys; one that another branch has just inserted is left out, and judged again.
+with made as (
+  insert into core.items (source_id, external_id, {columns}, source_updated_at, priority, branch_id, activation_id,
+                          created_activation_id, part)
+  select %(source_id)s, s.external_id, {values}, s.source_updated_at, %(priority)s, %(branch_id)s,
+         %(activation_id)s, %(activation_id)s, %(part)s
+    from stage s where s.kind = 'i' order by s.external_id
+  on conflict do nothing returning item_id, external_id
+), kept as (
+  insert into core.item_versions (written_by_activation, item_id, version, op)
+  select %(activation_id)s, item_id, 1, 'i' from made order by item_id
+)
+update stage s set item_id = m.item_id from made m where m.external_id = s.external_id;
+
+-- name: judge_again
+-- Keys that were new when judged and taken when inserted.
+update stage set kind = null where kind = 'i' and item_id is null;
+
+-- name: settle
+-- Rows that are done are not done again when others are judged a second time.
+update stage set kind = upper(kind::text)::"char" where kind <> 'i' or item_id is not null;
+
+-- name: count_stage
+-- What really happened to the rows of the part.
+select lower(kind::text), count(*)::int from stage group by 1;
+
+-- name: reserve_ids
+-- Ids for rows that are copied straight in, so that their history can name them.
+select nextval(pg_get_serial_sequence('core.items', 'item_id')) from generate_series(1, %(count)s);
+
+-- name: copy_items
+-- Rows of a source that has none yet.
+copy core.items (item_id, source_id, external_id, {columns}, source_updated_at, priority, branch_id, activation_id,
+                 created_activation_id, part) from stdin (format csv);
+
+-- name: copy_history
+-- That they were inserted.
+copy core.item_versions (written_by_activation, item_id, version, op) from stdin (format csv);
+
+-- name: keep_batch
+-- The accounting of a part, in the transaction of its rows.
+insert into ingest.batches (activation_id, part, valid, inserted, updated, touched, unchanged, stale, epoch, run_id)
+values (%(activation_id)s, %(part)s, %(valid)s, %(inserted)s, %(updated)s, %(touched)s, %(unchanged)s, %(stale)s,
+        %(epoch)s, %(run_id)s);
+
+-- name: vacuum_items
+-- After a first load, or the first unchanged run writes hint bits for every row.
+vacuum (analyze) core.items;

@@ -1,0 +1,82 @@
+"""What an ingest would do to core.items: the same probe, nothing written."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from ingest_project.branches.work import Work
+from ingest_project.upsert.batch import sorted_rows
+from ingest_project.upsert.copying import copy_table
+from ingest_project.upsert.probe import Probe, ValidPart, probe
+from ingest_project.upsert.texts import counting, statement
+
+SAMPLES = 20
+_TECHNICAL = ("content_hash", "embed_hash", "kind", "item_id", "external_id")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Counts as an ingest would have them, updates per column, and some old and new values."""
+
+    inserted: int
+    updated: int
+    touched: int
+    unchanged: int
+    stale: int
+    missing: int
+    by_column: dict[str, int] = field(default_factory=dict)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def plan_activation(work: Work, parts: Sequence[ValidPart]) -> Plan:
+    """Compute the plan; its tables end with their transaction."""
+    valid = sum(part.valid for part in parts)
+    found = probe(work, parts)
+    if found.source_is_new:
+        return Plan(valid, 0, 0, 0, 0, 0)
+    kinds = {kind: sum(hits.kinds.get(kind, 0) for hits in found.hits.values()) for kind in "iurts"}
+    by_column, samples = _changes(work, parts, found) if kinds["u"] else ({}, [])
+    return Plan(
+        inserted=kinds["i"],
+        updated=kinds["u"] + kinds["r"],
+        touched=kinds["t"],
+        unchanged=valid - sum(kinds.values()),
+        stale=kinds["s"],
+        missing=found.missing,
+        by_column=by_column,
+        samples=samples,
+    )
+
+
+def _changes(work: Work, parts: Sequence[ValidPart], found: Probe) -> tuple[dict[str, int], list[dict[str, Any]]]:
+    connection = work.connection
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.execute(statement("make_stage"))
+        for part in parts:
+            hits = found.hits.get(part.number)
+            if hits and hits.kinds.get("u"):
+                rows = part.load().take(pa.array(hits.positions))
+                copy_table(cursor, statement("copy_stage"), sorted_rows(rows))
+        cursor.execute(statement("analyze_stage"))
+        row = cursor.execute(counting(work.branch.source_id)).fetchone()
+        names = [column.name for column in cursor.description or ()]
+        values = {"source_id": work.branch.source_id, "count": SAMPLES}
+        changed = cursor.execute(statement("sample_changes"), values).fetchall()
+    counted = dict(zip(names, row or (), strict=True))
+    return {name: count for name, count in counted.items() if count}, _samples(changed)
+
+
+def _samples(changed: list[tuple[str, dict[str, Any], dict[str, Any]]]) -> list[dict[str, Any]]:
+    told: list[dict[str, Any]] = []
+    for key, old, new in changed:
+        told += [
+            {"external_id": key, "field": name, "old": old.get(name), "new": value}
+            for name, value in new.items()
+            if name not in _TECHNICAL and old.get(name) != value
+        ]
+    return told[:SAMPLES]

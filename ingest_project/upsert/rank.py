@@ -1,0 +1,31 @@
+"""What decides between two versions of an item, once, for the probe and for the locked rows alike.
+
+Rank is (source_updated_at, branch priority), null lowest; at equal rank the newer activation wins.
+    i  new key                       u  other content, rank not lesser      t  same content, greater rank
+    r  deleted, and carried again    s  other content, lesser rank: stale   n  nothing to do
+"""
+
+from psycopg import sql
+
+from ingest_project.branches.work import Work
+
+_KIND = sql.SQL(
+    """case
+      when i.item_id is null then 'i'
+      when i.deleted_at is not null then case when {newer} or {equal} then 'r' else 's' end
+      when i.content_hash = p.content_hash then case when {newer} then 't' else 'n' end
+      when {newer} or {equal} then 'u'
+      else 's' end"""
+)
+_OURS = sql.SQL("(coalesce(p.source_updated_at, '-infinity'), {priority})")
+_LIVE = sql.SQL("(coalesce(i.source_updated_at, '-infinity'), i.priority)")
+
+
+def kind_of(work: Work) -> sql.Composed:
+    """What happens to row `p` of this activation, given live row `i`: an SQL expression."""
+    ours = _OURS.format(priority=sql.Literal(work.branch.priority))
+    newer = sql.SQL("{ours} > {live}").format(ours=ours, live=_LIVE)
+    equal = sql.SQL("({ours} = {live} and i.activation_id <= {activation})").format(
+        ours=ours, live=_LIVE, activation=sql.Literal(work.activation.activation_id)
+    )
+    return _KIND.format(newer=newer, equal=equal)
