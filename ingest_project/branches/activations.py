@@ -68,8 +68,10 @@ class Activation:
 
 
 _COLUMNS = sql.SQL(", ").join(sql.Identifier(field.name) for field in fields(Activation))
+_OF_A = sql.SQL(", ").join(sql.Identifier("a", field.name) for field in fields(Activation))
 _SQL = {
-    name: text.format(columns=_COLUMNS) for name, text in statements.load(__name__, "activations.sql").items()
+    name: text.format(columns=_COLUMNS, a_columns=_OF_A)
+    for name, text in statements.load(__name__, "activations.sql").items()
 }
 
 

@@ -73,7 +73,7 @@ update ingest.activations a
                coalesce(sum(touched), 0) as touched, coalesce(sum(unchanged), 0) as unchanged,
                coalesce(sum(stale), 0) as stale
           from ingest.batches where activation_id = %(activation_id)s) b
- where a.activation_id = %(activation_id)s and a.state = 'accepted' returning {columns};
+ where a.activation_id = %(activation_id)s and a.state = 'accepted' returning {a_columns};
 
 -- name: supersede_older
 -- What is older than the newest committed activation of the branch is not ingested any more.

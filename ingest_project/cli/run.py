@@ -65,7 +65,7 @@ def run_branch(
     options = {"batch_size": batch_size, "dry_run": dry_run, "activation": activation}
     with dagster_instance() as instance, progress.shown():
         ensure_partition(instance, name)
-        result = defs.get_job_def("ingest_branch").execute_in_process(
+        result = defs.resolve_job_def("ingest_branch").execute_in_process(
             instance=instance,
             partition_key=name,
             run_config=_run_config(options),

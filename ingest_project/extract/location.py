@@ -8,82 +8,117 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from ingest_project.branches.spec import BranchSpec
-from ingest_project.errors import SourceMissing, SourceUnreadable
+from ingest_project.errors import Refused, SourceMissing, SourceUnreadable
 from ingest_project.settings import settings
 
+Format = Literal["csv", "parquet"]
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_FORMATS: dict[str, Literal["csv", "parquet"]] = {
-    ".csv": "csv",
-    ".txt": "csv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
+_FORMATS: dict[str, Format] = {".csv": "csv", ".parquet": "parquet"}
 
 
-def resolve(spec: BranchSpec) -> list[Path]:
-    """The files of a branch, sorted by path. Raises SourceMissing, SourceUnreadable."""
+def resolve(spec: BranchSpec) -> tuple[Format, list[Path]]:
+    """Find the format and the files of a branch, sorted by path. Raises SourceMissing, SourceUnreadable."""
     where = {"branch": spec.name, "location": spec.location}
-    pattern = _local(_expanded(spec), where)
-    found = sorted(path for path in _candidates(pattern) if path.is_file())
-    if not found:
-        if Path(pattern).exists() and not Path(pattern).is_dir():
-            raise SourceUnreadable("the location is neither a file nor a folder", where=where)
-        raise SourceMissing(f"there is no file at {pattern}", where=where)
-    for path in found:
-        _refuse_outside_roots(path, where)
-    return found
+    try:
+        pattern = _local(_expanded(spec.location))
+        _refuse_outside_roots(_fixed_part(pattern))
+        found = sorted(set(_candidates(pattern, spec.format)))
+        for path in found:
+            _refuse_outside_roots(path)
+        return _format_of(spec, found), found
+    except Refused as error:
+        error.where = {**where, **error.where}
+        raise
+    except OSError as error:
+        why = f"the location cannot be looked at: {error.strerror or error}"
+        raise SourceUnreadable(why, where=where) from None
 
 
-def _expanded(spec: BranchSpec) -> str:
+def _expanded(location: str) -> str:
     def value(match: re.Match[str]) -> str:
         if match[1] not in os.environ:
             raise SourceMissing(
                 f"the location needs the environment variable {match[1]}, which is not set",
-                where={"branch": spec.name, "location": spec.location},
+                todo=f"Set {match[1]} where the ingest runs, then run the same command again.",
             )
         return os.environ[match[1]]
 
-    return _VARIABLE.sub(value, spec.location)
+    return _VARIABLE.sub(value, location)
 
 
-def _local(location: str, where: dict[str, str]) -> str:
-    if location.startswith("file://"):
-        return unquote(urlsplit(location).path)
-    if "://" in location:
-        scheme = location.partition("://")[0]
-        raise SourceUnreadable(f"this version reads local files, not {scheme}://", where=where)
-    return str(Path(location).expanduser())
+def _local(location: str) -> str:
+    scheme = _SCHEME.match(location)
+    if scheme is None:
+        return os.path.expanduser(location)  # noqa: PTH111 - Path drops what a glob may end with
+    if scheme[1].lower() == "file":
+        parts = urlsplit(location)
+        if parts.netloc in ("", "localhost"):
+            return unquote(parts.path)
+    raise SourceUnreadable(
+        f"locations with {scheme[1]}:// are not supported by this version: it reads local files",
+        todo="Give a path, a glob or a folder; fetch the data there first.",
+    )
 
 
-def _candidates(pattern: str) -> list[Path]:
+def _fixed_part(pattern: str) -> Path:
+    # What a glob cannot change: nothing outside the roots is even looked at.
+    path = Path(pattern)
+    while glob.has_magic(str(path)) and not path.exists():
+        path = path.parent
+    return path
+
+
+def _candidates(pattern: str, declared: str) -> list[Path]:
     path = Path(pattern)
     if path.is_dir():
-        return [
-            child for child in path.iterdir() if child.suffix.lower() in _FORMATS and not child.name.startswith(".")
-        ]
-    # A file whose name holds brackets is itself, not a pattern.
-    return [path] if path.exists() else [Path(name) for name in glob.glob(pattern, recursive=True)]  # noqa: PTH207 - Path.glob takes no absolute pattern
+        return _children(path, declared)
+    if path.is_file():
+        return [path]
+    if path.exists():
+        raise SourceUnreadable(f"{path} is neither a file nor a folder")
+    # Asked after exists(): a file whose name holds brackets is itself, not a pattern.
+    hits = [Path(name) for name in glob.glob(pattern, recursive=True)]  # noqa: PTH207 - takes absolute patterns
+    files = [hit for hit in hits if hit.is_file()]
+    if hits and not files:
+        raise SourceUnreadable(f"{hits[0]} is a folder, not a file; this glob matches no files")
+    if not files:
+        raise SourceMissing(f"there is nothing at {pattern}")
+    return files
 
 
-def _refuse_outside_roots(path: Path, where: dict[str, str]) -> None:
+def _children(folder: Path, declared: str) -> list[Path]:
+    wanted = {declared} if declared != "auto" else set(_FORMATS.values())
+    visible = [child for child in folder.iterdir() if not child.name.startswith(".")]
+    found = [child for child in visible if child.is_file() and _FORMATS.get(child.suffix.lower()) in wanted]
+    if not found and folder.suffix.lower() in _FORMATS:
+        raise SourceUnreadable(f"{folder} is a folder, not a file")
+    if not found:
+        raise SourceMissing(f"there is no {' or '.join(sorted(wanted))} file in the folder {folder}")
+    return found
+
+
+def _refuse_outside_roots(path: Path) -> None:
     roots = settings().roots
     if roots is None:
         return
     allowed = [Path(root).expanduser().resolve() for root in roots.split(":") if root]
     if not any(path.resolve().is_relative_to(root) for root in allowed):
-        raise SourceUnreadable(f"{path} is outside the folders that INGEST_ROOTS allows", where=where)
+        raise SourceUnreadable(
+            f"{path} is outside the folders that INGEST_ROOTS allows",
+            todo="Move the data into one of them, or let INGEST_ROOTS name its folder as well.",
+        )
 
 
-def format_of(spec: BranchSpec, paths: list[Path]) -> Literal["csv", "parquet"]:
-    """csv or parquet: as declared, else by the extension that all files share. Raises SourceUnreadable."""
+def _format_of(spec: BranchSpec, paths: list[Path]) -> Format:
     if spec.format != "auto":
         return spec.format
     found = {_FORMATS.get(path.suffix.lower()) for path in paths}
-    if len(found) != 1 or None in found:
+    kind = found.pop()
+    if found or kind is None:
         names = ", ".join(path.name for path in paths[:5])
         raise SourceUnreadable(
-            f"the format cannot be told from the names of the files: {names}",
-            where={"branch": spec.name, "location": spec.location},
+            f"the names of the files do not agree on one format: {names}",
             todo="Say `format: csv` or `format: parquet` in the branch file, and let it hold one kind only.",
         )
-    return next(kind for kind in found if kind is not None)
+    return kind

@@ -10,7 +10,7 @@ from ingest_project.extract.source import Pin, Source, open_source
 
 
 def check(spec: BranchSpec) -> tuple[Source, Pin]:
-    """The source of a branch and what is going to be read of it. Raises the Refused errors."""
+    """Find the source of a branch and pin what is going to be read of it. Raises the Refused errors."""
     source = open_source(spec)
     pin = source.pin()
     _refuse_stale(spec, pin)
@@ -20,25 +20,40 @@ def check(spec: BranchSpec) -> tuple[Source, Pin]:
 
 def _refuse_stale(spec: BranchSpec, pin: Pin) -> None:
     limit = spec.limits.max_age
-    age = timedelta(seconds=time.time() - max(file.modified_ns for file in pin.files) / 1e9)
-    if limit is not None and age > limit:
-        whole = timedelta(seconds=round(age.total_seconds()))
-        raise SourceStale(
-            f"the source was last written {whole} ago; limits.max_age is {limit}",
-            where={"branch": spec.name, "location": spec.location},
-        )
+    newest = max(pin.files, key=lambda file: file.modified_ns)
+    age = timedelta(seconds=time.time() - newest.modified_ns / 1e9)
+    if limit is None or age <= limit:
+        return
+    whole = timedelta(seconds=round(age.total_seconds()))
+    raise SourceStale(
+        f"the source was last written {whole} ago; limits.max_age is {limit}",
+        where={"branch": spec.name, "location": spec.location, "newest file": newest.path},
+        todo="Deliver the source anew, or raise limits.max_age in the branch file; then run again.",
+    )
 
 
 def _refuse_missing_columns(spec: BranchSpec, pin: Pin) -> None:
     missing = [name for name in spec.declared_columns() if name not in pin.columns]
-    if missing:
-        raise ColumnsMissing(
-            f"the source has no column {', '.join(_named(name, pin) for name in missing)};\n"
-            f"    it has: {', '.join(pin.columns)}",
-            where={"branch": spec.name, "file": pin.files[0].path},
-        )
+    if not missing:
+        return
+    raise ColumnsMissing(
+        f"the source has no column {', '.join(_named(name, pin) for name in missing)};\n"
+        f"    it has: {', '.join(pin.columns)}{_separator_hint(pin)}",
+        where={"branch": spec.name, "file": pin.files[0].path},
+    )
 
 
 def _named(name: str, pin: Pin) -> str:
-    near = difflib.get_close_matches(name, pin.columns, n=1)
-    return f"{name!r} (did you mean {near[0]!r}?)" if near else repr(name)
+    by_folded = {column.strip().casefold(): column for column in pin.columns}
+    near = difflib.get_close_matches(name.strip().casefold(), by_folded, n=1)
+    return f"{name!r} (did you mean {by_folded[near[0]]!r}?)" if near else repr(name)
+
+
+def _separator_hint(pin: Pin) -> str:
+    if pin.format != "csv" or len(pin.columns) > 1:
+        return ""
+    used = next((name for mark, name in _SEPARATORS.items() if mark in pin.columns[0]), None)
+    return f"\n    the header looks separated by {used}: this version reads commas" if used else ""
+
+
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}

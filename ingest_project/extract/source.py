@@ -1,5 +1,8 @@
 """What a source is, so that each further kind is one file: it can be pinned, read in pages, and sealed."""
 
+# pyright: reportUnknownParameterType=false
+# Arrow ships no types, so a parameter that is a table is Unknown, not wrong.
+
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -9,14 +12,14 @@ import pyarrow as pa
 
 from ingest_project.branches.spec import BranchSpec
 
-# Columns of ours in every page: the row's number in the source, and the text of a line that cannot be split.
+# Columns of ours in every page: the row's number in the source, and the text of a row that cannot be split.
 ROW = "__row"
 MALFORMED = "__malformed"
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file as it was when it was looked at; the digest is known once it has been read."""
+    """One file as it was when it was looked at; size in bytes, the digest is known once it has been read."""
 
     path: str
     size: int
@@ -26,7 +29,7 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Pin:
-    """What is going to be read."""
+    """What is going to be read: the files in reading order, and the columns that each page has."""
 
     format: str
     files: tuple[SourceFile, ...]
@@ -34,10 +37,12 @@ class Pin:
     estimated_rows: int | None
 
     def to_json(self) -> dict[str, Any]:
+        """Give what `from_json` takes."""
         return {**asdict(self), "files": [asdict(file) for file in self.files], "columns": list(self.columns)}
 
     @classmethod
     def from_json(cls, given: dict[str, Any]) -> "Pin":
+        """Restore a pin that was stored as JSON."""
         files = tuple(SourceFile(**file) for file in given["files"])
         return cls(given["format"], files, tuple(given["columns"]), given["estimated_rows"])
 
@@ -51,19 +56,27 @@ class Cursor:
     rows: int
 
     def to_json(self) -> dict[str, int]:
+        """Give what `from_json` takes."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, given: dict[str, int]) -> "Cursor":
+        """Restore a cursor that was stored as JSON."""
         return cls(**given)
 
 
 @dataclass(frozen=True)
 class Page:
-    """A bounded batch of rows as read: the source's columns, then `__row` and `__malformed`."""
+    """A bounded batch of rows as read, and the cursor after it.
+
+    `table` has the source's columns in the order of the pin, then `__row` (int64, from 1, over the whole source)
+    and `__malformed` (string: the text of a row that cannot be split, null for good rows). `bytes_read` were
+    taken from the files for it: whole blocks or row groups, so that a page drawn from the block before says 0.
+    """
 
     table: pa.Table
     cursor: Cursor
+    bytes_read: int
 
 
 class Source(Protocol):
@@ -74,21 +87,21 @@ class Source(Protocol):
         ...
 
     def pages(self, pin: Pin, size: int, after: Cursor | None) -> Iterator[Page]:
-        """Pages of `size` rows, the last one fewer, going on after a cursor. Raises SourceMoved."""
+        """Yield pages of `size` rows, the last one fewer, going on after a cursor. Raises SourceMoved."""
         ...
 
     def seal(self, pin: Pin) -> Pin:
-        """After the last page: the pin with the digests of what was read. Raises SourceMoved."""
+        """After the last page: return the pin with the digests of what was read. Raises SourceMoved."""
         ...
 
     def moved(self, pin: Pin) -> list[str]:
-        """What is different now, in words; empty where nothing is."""
+        """Say what is different now, one line a file; empty where nothing is."""
         ...
 
 
 @dataclass
 class ReadMetrics:
-    """What reading took; filled while pages are drawn."""
+    """What reading took; filled while pages are drawn. `seconds` leaves out what is done with the pages."""
 
     pages: int = 0
     rows: int = 0
@@ -98,13 +111,13 @@ class ReadMetrics:
 
 
 def measured(pages: Iterator[Page], metrics: ReadMetrics) -> Iterator[Page]:
-    """The same pages, counted; `bytes` is their size in memory."""
+    """Pass the pages on, counted."""
     began = time.monotonic()
     for page in pages:
         seconds = time.monotonic() - began
         metrics.pages += 1
         metrics.rows += page.table.num_rows
-        metrics.bytes += page.table.nbytes
+        metrics.bytes += page.bytes_read
         metrics.seconds += seconds
         metrics.slowest_page_seconds = max(metrics.slowest_page_seconds, seconds)
         yield page
@@ -112,11 +125,11 @@ def measured(pages: Iterator[Page], metrics: ReadMetrics) -> Iterator[Page]:
 
 
 def open_source(spec: BranchSpec) -> Source:
-    """The source that a branch names. Raises SourceMissing, SourceUnreadable; reads nothing yet."""
-    from ingest_project.extract.csv import CsvFiles
-    from ingest_project.extract.location import format_of, resolve
-    from ingest_project.extract.parquet import ParquetFiles
+    """Find the source that a branch names; reads nothing yet. Raises SourceMissing, SourceUnreadable."""
+    # Imported here: each kind of source is built from the types above.
+    from ingest_project.extract.csv import CsvFiles  # noqa: PLC0415
+    from ingest_project.extract.location import resolve  # noqa: PLC0415
+    from ingest_project.extract.parquet import ParquetFiles  # noqa: PLC0415
 
-    paths = resolve(spec)
-    kind = CsvFiles if format_of(spec, paths) == "csv" else ParquetFiles
-    return kind(spec, paths)
+    format_, paths = resolve(spec)
+    return {"csv": CsvFiles, "parquet": ParquetFiles}[format_](spec, tuple(paths))

@@ -1,5 +1,8 @@
 """Where parts are kept: Parquet files in a folder, or in whatever fsspec reaches, each written once."""
 
+# pyright: reportUnknownParameterType=false
+# Arrow ships no types, so a parameter that is a table is Unknown, not wrong.
+
 import hashlib
 import os
 from dataclasses import dataclass
@@ -10,12 +13,15 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from ingest_project import failpoints
-from ingest_project.errors import PartDamaged
+from ingest_project.errors import IngestError, PartDamaged
 
 
 @dataclass(frozen=True)
 class StoredPart:
-    """A file in the store, not yet a part: it becomes one when the manifest lists it."""
+    """A file in the store, not yet a part: it becomes one when the manifest lists it.
+
+    `path` is relative to the store; `bytes` and `digest` (sha256, hex) are those of the file.
+    """
 
     path: str
     rows: int
@@ -30,52 +36,85 @@ class PartStore:
         self._root = UPath(location)
 
     def put(self, key: str, table: pa.Table) -> StoredPart:
-        """Write a table under `key`, durably, as a whole or not at all."""
-        buffer = pa.BufferOutputStream()
-        pq.write_table(table, buffer, compression="zstd", compression_level=1)
-        data = buffer.getvalue()
+        """Write a table under `key`, durably, as a whole or not at all. Raises IngestError."""
+        data = _as_parquet(table)
         path = f"{key}.parquet"
-        target = self._root / path
-        if self._is_local:
-            _write_durably(Path(str(target)), data)
-        else:
-            target.write_bytes(data.to_pybytes())
+        try:
+            if self._is_local:
+                _write_durably(Path(self.local_path(path)), data)
+            else:
+                (self._root / path).write_bytes(data.to_pybytes())
+        except OSError as error:
+            raise IngestError(
+                f"a part could not be stored: {error.strerror or error}",
+                where={"store": self._root, "part": path},
+                todo="Make room or mend its rights (INGEST_STORE), then run the same command: it resumes.",
+            ) from error
         failpoints.reach("part_stored")
         return StoredPart(path, table.num_rows, data.size, hashlib.sha256(data).hexdigest())
 
     def get(self, path: str, digest: str | None = None, *, columns: list[str] | None = None) -> pa.Table:
-        """The table of a part, or some columns of it. Raises PartDamaged where it is not what was written."""
+        """Read a part, or some columns of it. Raises PartDamaged where it is not what was written."""
+        where = {"store": self._root, "part": path}
         try:
             data = (self._root / path).read_bytes()
         except OSError as error:
-            raise PartDamaged(f"a part is not in the store: {error.strerror}", where={"part": path}) from None
-        if digest is not None and hashlib.sha256(data).hexdigest() != digest:
-            raise PartDamaged("a part is not what was written", where={"part": path})
+            raise PartDamaged(f"a part cannot be read: {error.strerror or error}", where=where) from None
+        if digest is not None and (found := hashlib.sha256(data).hexdigest()) != digest:
+            why = f"a part is not what was written: its sha256 is {found[:12]}…, not {digest[:12]}…"
+            raise PartDamaged(why, where=where)
         try:
             return pq.read_table(pa.BufferReader(data), columns=columns)
-        except pa.ArrowException as error:
-            raise PartDamaged(f"a part cannot be read: {error}", where={"part": path}) from None
+        except (pa.ArrowException, OSError) as error:
+            raise PartDamaged(f"a part cannot be read: {error}", where=where) from None
 
     def local_path(self, path: str) -> str:
-        """The part as a file, for readers that take no other."""
-        return str(self._root / path)
+        """Name the part as a file, for readers that take no other (DuckDB). Raises IngestError."""
+        if not self._is_local:
+            raise IngestError(
+                "this version reads parts from a local store only", where={"store": self._root, "part": path}
+            )
+        return str(Path(self._root.path) / path)
 
     @property
     def _is_local(self) -> bool:
-        return self._root.protocol in ("", "file")
+        return self._root.protocol in ("", "file", "local")
+
+
+def _as_parquet(table: pa.Table) -> pa.Buffer:
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer, compression="zstd", compression_level=1)
+    return buffer.getvalue()
 
 
 def _write_durably(target: Path, data: pa.Buffer) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(target.parent)
     fresh = target.with_name(f".{target.name}.{os.getpid()}")
-    with fresh.open("wb") as handle:
-        handle.write(data)
-        handle.flush()
-        os.fsync(handle.fileno())
-    failpoints.reach("part_written_not_renamed")
-    fresh.rename(target)
-    folder = os.open(target.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        with fresh.open("wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        failpoints.reach("part_written_not_renamed")
+        fresh.rename(target)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def _make_folder(folder: Path) -> None:
+    # A new folder is durable only when the one that names it is.
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)

@@ -81,8 +81,10 @@ def join_fragments(fragments: Sequence[pa.Array], rows: int, before: str, after:
     told = [one for one in fragments if one.null_count < len(one)]
     if not told:
         return pa.repeat(pa.scalar(before + after), rows)
-    inner = pc.binary_join_element_wise(*told, ",", null_handling="skip")
-    return pc.binary_join_element_wise(before, inner, after, "")
+    # Not null_handling="skip": pyarrow 26 leaves out the rows in which all are null.
+    led = [pc.fill_null(pc.binary_join_element_wise(",", one, ""), "") for one in told]
+    joined = pc.binary_join_element_wise(before, *led, after, "")
+    return pc.replace_substring(joined, f"{before},", before, max_replacements=1)
 
 
 def apply_column(array: pa.Array, field: str, rule: Rule, accepted: pa.Array | None = None) -> Ruled:

@@ -23,8 +23,8 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 class _Session(psycopg.Connection[tuple[Any, ...]]):
     """Cancels the running query when interrupted by anything, not only by Ctrl-C.
 
-    Dagster's Terminate raises a BaseException that psycopg does not know: the query would run on with its locks,
-    and the rollback behind it would find the connection busy.
+    Dagster's Terminate raises a BaseException that psycopg does not know: the query would run on with its
+    locks, and the rollback behind it would find the connection busy.
     """
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
@@ -48,26 +48,29 @@ _TRY_TO_CONNECT_AGAIN = frozenset({"53300", "57P03"})
 
 
 def database_url() -> str:
-    """The URL of this deployment's Postgres; starts the embedded server where none is given."""
+    """Return the URL of this deployment's Postgres; starts the embedded server where none is given."""
     given = settings().database_url
     return given.get_secret_value() if given else embedded.ensure_running(settings().home)
 
 
 def redacted(url: str) -> str:
-    """The URL without its password, for people and logs."""
+    """Return the URL without its password, for people and logs."""
     if "://" not in url:
         return "(a libpq connection string)"
     parts = urlsplit(url)
-    netloc = f"{parts.username or ''}:***@{parts.netloc.rpartition('@')[2]}" if parts.password else parts.netloc
+    netloc = parts.netloc
+    if parts.password:
+        netloc = f"{parts.username or ''}:***@{netloc.rpartition('@')[2]}"
     return urlunsplit(parts._replace(netloc=netloc))
 
 
-def connect() -> Connection:
-    """A session in autocommit, so that each `with connection.transaction()` is one transaction.
+def connect(url: str | None = None) -> Connection:
+    """Open a session in autocommit, so that each `with connection.transaction()` is one transaction.
 
-    Raises DatabaseUnreachable, DatabaseTooOld. Never prepares statements: poolers in transaction mode mix them up.
+    To `url`, or to this deployment's database. Raises DatabaseUnreachable, DatabaseTooOld. Never prepares
+    statements: poolers in transaction mode mix them up.
     """
-    url = database_url()
+    url = url or database_url()
     for attempt in Retrying(
         retry=retry_if_exception(lambda error: _state(error) in _TRY_TO_CONNECT_AGAIN),
         stop=stop_after_attempt(6),
@@ -130,9 +133,9 @@ def _state(error: BaseException) -> str | None:
 
 
 @contextmanager
-def session() -> Iterator[Connection]:
-    """A connection that ends with the block."""
-    connection = connect()
+def session(url: str | None = None) -> Iterator[Connection]:
+    """Open a connection that ends with the block."""
+    connection = connect(url)
     try:
         yield connection
     finally:
@@ -145,7 +148,9 @@ def retried(transaction: Callable[[], T]) -> T:
         retry=retry_if_exception(lambda error: _state(error) in _TRY_AGAIN),
         stop=stop_after_attempt(5),
         wait=wait_random_exponential(multiplier=0.05, max=2),
-        before_sleep=lambda state: log.warning("transaction undone by Postgres, attempt %d", state.attempt_number),
+        before_sleep=lambda state: log.warning(
+            "transaction undone by Postgres, attempt %d", state.attempt_number
+        ),
         reraise=True,
     ):
         with attempt:

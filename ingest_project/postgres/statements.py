@@ -4,8 +4,8 @@
     -- What it is for, in a line.
     select …;
 
-`load(__name__, "items.sql")` gives them by name, as `psycopg.sql.SQL`: identifiers go in by `.format()`, values as
-`%(parameters)s`. Nothing else ever builds SQL.
+`load(__name__, "items.sql")` gives them by name, as `psycopg.sql.SQL`: identifiers go in by `.format()`, values
+as `%(parameters)s`. Nothing else ever builds SQL.
 """
 
 import re
@@ -22,7 +22,7 @@ _HEAD = re.compile(r"^-- name: ([a-z][a-z0-9_]*)\n((?:-- .*\n)+)", re.MULTILINE)
 
 @cache
 def load(module: str, filename: str) -> Mapping[str, sql.SQL]:
-    """The statements of a file in the package of `module`. Raises ValueError for one without name or purpose."""
+    """Load the statements of a file beside `module`. Raises ValueError for one without name or purpose."""
     package = module.rpartition(".")[0]
     text = files(package).joinpath(filename).read_text(encoding="utf-8")
     heads = list(_HEAD.finditer(text))

@@ -1,5 +1,8 @@
 """The schema brought to this version: by `ingest db migrate`, and by everything that needs it."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -11,18 +14,19 @@ from ingest_project.postgres.connection import Connection, connect, session
 from ingest_project.telemetry import log
 
 _SQL = statements.load(__name__ + ".x", "vectors.sql")
-_LOCK = (0x696E6765, -2)  # beside the leases' (namespace, branch id)
+# Beside the leases' (namespace, branch id): one migration at a time, ended with its transaction.
+_LOCK = "select pg_advisory_xact_lock(1768843109, -2)"
 INSUFFICIENT_PRIVILEGE = "42501"
 
 
 def head() -> str:
-    """The newest revision, by the names of the version files."""
+    """Return the newest revision, by the names of the version files."""
     versions = Path(__file__).parent / "versions"
     return max(path.name.split("_")[0] for path in versions.glob("[0-9]*_*.py"))
 
 
 def is_current(connection: Connection) -> bool:
-    """Whether the schema is at `head`; costs two small queries and no import."""
+    """Whether the schema is at `head` or later; costs two small queries and no import."""
     row = connection.execute("select to_regclass('ingest.alembic_version') is not null").fetchone()
     if row is None or not row[0]:
         return False
@@ -32,70 +36,87 @@ def is_current(connection: Connection) -> bool:
 
 def ensure_migrated() -> None:
     """Migrate where it is needed. Raises MigrationFailed."""
-    with session() as connection:
+    with session() as connection, _explained(connection):
         current = is_current(connection)
     if not current:
         migrate()
 
 
-def migrate() -> str:
+def migrate(url: str | None = None) -> str:
     """Bring the schema to `head` and return it; any number of processes may do so at once.
 
-    Raises MigrationFailed with the server's words; the whole step is one transaction.
+    Of `url`, or of this deployment's database. Raises MigrationFailed with the server's words; the whole step is
+    one transaction.
     """
-    try:
-        with session() as connection:
-            connection.execute("select pg_advisory_lock(%s, %s)", _LOCK)
-            if not is_current(connection):
-                with connection.transaction():
-                    connection.execute("create schema if not exists ingest")
-                _upgrade()
+    with session(url) as connection, _explained(connection):
+        if not is_current(connection):
+            _upgrade(url)
+        with connection.transaction():
+            connection.execute(_LOCK)
             ensure_vectors(connection)
-    except psycopg.Error as error:
-        raise _failed(error, error.sqlstate) from error
     return head()
 
 
-def _upgrade() -> None:
+def _upgrade(url: str | None) -> None:
     # Loaded here: alembic and SQLAlchemy cost half a second that a current schema need not pay.
-    from alembic import command
-    from alembic.config import Config
-    from sqlalchemy import create_engine
-    from sqlalchemy.exc import DBAPIError
-    from sqlalchemy.pool import NullPool
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+    from sqlalchemy import create_engine  # noqa: PLC0415
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
+    from sqlalchemy.pool import NullPool  # noqa: PLC0415
 
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    engine = create_engine("postgresql+psycopg://", creator=_not_autocommit, poolclass=NullPool)
+    engine = create_engine("postgresql+psycopg://", creator=lambda: _in_transactions(url), poolclass=NullPool)
     try:
         with engine.begin() as connection:
+            connection.exec_driver_sql(_LOCK)
+            connection.exec_driver_sql("create schema if not exists ingest")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except DBAPIError as error:
-        raise _failed(error.orig or error, getattr(error.orig, "sqlstate", None)) from error
+        raise (error.orig or error) from error
+    except CommandError as error:
+        raise MigrationFailed(
+            f"the schema was not changed: {error}",
+            todo="The database was made by another release: install that one, or point INGEST_DATABASE_URL elsewhere.",
+        ) from error
 
 
-def _not_autocommit() -> Connection:
-    connection = connect()
+def _in_transactions(url: str | None) -> Connection:
+    connection = connect(url)
     connection.autocommit = False
     return connection
 
 
-def _failed(error: BaseException, sqlstate: str | None) -> MigrationFailed:
-    words = str(error).strip().splitlines()[0]
-    if sqlstate == INSUFFICIENT_PRIVILEGE:
-        return MigrationFailed(
-            f"this role may not make the schema: {words}",
-            where={"sqlstate": sqlstate},
-            todo="As the DBA: `grant create on database … to …`, or run `ingest db migrate` as the owner.",
-        )
-    return MigrationFailed(f"the schema was not changed: {words}", where={"sqlstate": sqlstate or "none"})
+@contextmanager
+def _explained(connection: Connection) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        raise _failed(error, connection) from error
+
+
+def _failed(error: psycopg.Error, connection: Connection) -> MigrationFailed:
+    words = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    where = {"database": connection.info.dbname, "sqlstate": error.sqlstate or "none"}
+    if error.sqlstate != INSUFFICIENT_PRIVILEGE:
+        return MigrationFailed(f"the schema was not changed: {words}", where=where)
+    grant = sql.SQL("grant create on database {} to {};").format(
+        sql.Identifier(connection.info.dbname), sql.Identifier(connection.info.user)
+    )
+    return MigrationFailed(
+        f"this role may not make or read the schema: {words}",
+        where={**where, "role": connection.info.user},
+        todo=f"As the DBA: {grant.as_string()} Or run `ingest db migrate` as the owner of the database.",
+    )
 
 
 def ensure_vectors(connection: Connection) -> bool:
     """Make the tables of vectors where pgvector is; without it everything else works. True where they are."""
     if not _vector_type(connection):
-        log.info("no pgvector in this database: all but vectors works. As the DBA: create extension vector;")
         return False
     with connection.transaction():
         connection.execute(_SQL["make_embeddings"])
@@ -120,10 +141,13 @@ def _vector_type(connection: Connection) -> bool:
     if _truth(connection, "type_exists"):
         return True
     if not _truth(connection, "extension_available"):
+        log.info("this server has no pgvector: all but vectors works. As the DBA: install the package pgvector")
         return False
     try:
-        connection.execute(_SQL["create_extension"])
+        with connection.transaction():
+            connection.execute(_SQL["create_extension"])
     except psycopg.errors.InsufficientPrivilege:
+        log.info("no pgvector in this database: all but vectors works. As the DBA: create extension vector;")
         return False
     return True
 

@@ -18,4 +18,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("there is nothing before the first release; drop the schemas ingest and core instead")
+    raise NotImplementedError(
+        "there is nothing before the first release; drop the schemas ingest and core instead"
+    )

@@ -1,0 +1,70 @@
+"""A quote that nobody closed swallows the rows behind it, up to the next quote: those must not vanish in silence.
+
+CSV cannot say whether a value with line breaks is meant. Two signs are taken, and such a row is set aside whole:
+
+- it has more than 100 lines;
+- its commas fall exactly as those of rows would: as many in its first line as columns are left, a row's worth in
+  each line between, the rest in the last line. Chance is ruled out by asking for six such commas, or for the one
+  quote at the end that a swallowed `"value"` leaves behind.
+
+What stays open: two stray quotes around one or two short rows of a narrow file read as one value.
+"""
+
+# pyright: reportUnknownParameterType=false, reportUnknownLambdaType=false
+# Arrow ships no types, so a parameter that is a table is Unknown, not wrong.
+
+import csv
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_MOST_LINES = 100
+_NOT_CHANCE = 6
+
+
+def swallowing_rows(table: pa.Table, positions: Sequence[int]) -> dict[int, str]:
+    """Find the rows that swallowed others: row of the table to its text, quoted anew.
+
+    `positions` are the places of the table's columns in the file, counted from 0.
+    """
+    width = table.num_columns
+    found: set[int] = set()
+    for name, position in zip(table.column_names, positions, strict=True):
+        for row in _suspects(table[name], width):
+            if _has_swallowed(table[name][row].as_py(), position, width):
+                found.add(row)
+    return {row: _as_line(table, row, positions) for row in sorted(found)}
+
+
+def _suspects(column: pa.ChunkedArray, width: int) -> list[int]:
+    broken = pc.match_substring(column, "\n")
+    if not pc.any(broken).as_py():
+        return []
+    rows = pc.indices_nonzero(broken)
+    values = column.take(rows)
+    breaks = pc.count_substring(values, "\n")
+    like_rows = pc.equal(pc.count_substring(values, ","), pc.multiply(breaks, width - 1))
+    kept = pc.or_(like_rows, pc.greater(breaks, _MOST_LINES))
+    return np.asarray(rows.filter(kept)).tolist()
+
+
+def _has_swallowed(value: str, position: int, width: int) -> bool:
+    lines = value.split("\n")
+    if len(lines) > _MOST_LINES + 1:
+        return True
+    expected = [width - 1 - position, *[width - 1] * (len(lines) - 2), position]
+    if width == 1 or [line.count(",") for line in lines] != expected:
+        return False
+    left_behind = value.endswith('"') and value.count('"') == 1
+    return left_behind or value.count(",") >= _NOT_CHANCE
+
+
+def _as_line(table: pa.Table, row: int, positions: Sequence[int]) -> str:
+    values = [column[row].as_py() for column in table.columns]
+    in_file = [value for _, value in sorted(zip(positions, values, strict=True))]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(in_file)
+    return text.getvalue()

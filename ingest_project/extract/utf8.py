@@ -1,0 +1,64 @@
+"""A file as bytes that are known to be UTF-8: the first that is not ends the reading, with its place."""
+
+import codecs
+import io
+from typing import BinaryIO
+
+from ingest_project.errors import SourceUnreadable
+
+_MAGIC = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "a zip archive or an Excel file",
+    b"\x28\xb5\x2f\xfd": "zstandard",
+    b"BZh": "bzip2",
+    b"PAR1": "Parquet",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+
+
+class Utf8File(io.RawIOBase):
+    """What Arrow reads from; counts what it took. Raises SourceUnreadable with byte and line."""
+
+    def __init__(self, handle: BinaryIO, *, end_line: bool = False) -> None:
+        super().__init__()
+        self._handle = handle
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._lines = 1
+        self._first = b""
+        self._end_line = end_line  # Arrow sees no header where the only line is not ended
+        self.taken = 0
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Give the next bytes, as many as asked for but at the end."""
+        data = self._handle.read(size)
+        self._first = self._first or data[:4]
+        pending = len(self._decoder.getstate()[0])
+        try:
+            self._decoder.decode(data, final=len(data) < size)
+        except UnicodeDecodeError as error:
+            raise self._refusal(error, data, pending) from None
+        self.taken += len(data)
+        self._lines += data.count(b"\n")
+        if not data and self._end_line:
+            self._end_line = False
+            return b"\n"
+        return data
+
+    def _refusal(self, error: UnicodeDecodeError, data: bytes, pending: int) -> SourceUnreadable:
+        kind = next((name for magic, name in _MAGIC.items() if self._first.startswith(magic)), None)
+        if kind:
+            return SourceUnreadable(
+                f"the file is not UTF-8 text: it looks like {kind}", todo="Write the source as UTF-8 CSV."
+            )
+        byte = self.taken - pending + error.start
+        line = self._lines + data[: max(0, error.start - pending)].count(b"\n")
+        return SourceUnreadable(
+            f"the file is not UTF-8 at byte {byte:,}, line {line:,}: 0x{error.object[error.start]:02x}",
+            where={"byte": byte, "line": line},
+            todo="Write the source as UTF-8 (for example: iconv -f LATIN1 -t UTF-8), then run again.",
+        )
