@@ -1,8 +1,8 @@
 """A real Postgres for every test that asks for one; nothing stands in for it.
 
 The server is the embedded one, in a folder of this test session, shared by all xdist workers, or the one of
-INGEST_TEST_DATABASE_URL (a role that may create databases on PostgreSQL 15 or later). Every worker migrates one
-template and works in a database of its own, copied from it.
+INGEST_TEST_DATABASE_URL (a role that may create databases on PostgreSQL 15 or later). Every worker migrates
+one template and works in a database of its own, copied from it.
 
     database         url of the worker's database; INGEST_DATABASE_URL points there for the whole session
     connection       a session in it, inside a transaction that is rolled back; `transaction()` is a savepoint
@@ -11,7 +11,10 @@ template and works in a database of its own, copied from it.
     real_data        the folder of real source data; skips where it is not there
 """
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,16 +53,23 @@ def _only_our_settings() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> str:
+def server() -> str:
     """Url of a database on the server of the suite; the last worker to end stops an embedded one."""
     given = os.environ.get(SERVER_VARIABLE)
-    return given or embedded.ensure_running(_shared_folder(tmp_path_factory) / "server")
+    return given or embedded.ensure_running(_shared_folder())
 
 
-def _shared_folder(factory: pytest.TempPathFactory) -> Path:
-    # A worker's base folder lies in that of the session; without xdist there is only that one.
-    base = factory.getbasetemp()
-    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+def _shared_folder() -> Path:
+    # Not pytest's own folder: each session of root closes that again to all others, the server's user too.
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or f"{os.getpid()}"
+    folder = Path(tempfile.gettempdir()) / f"ingest-tests-{run[:12]}"
+    atexit.register(_remove_where_stopped, folder)  # runs after the server's own
+    return folder
+
+
+def _remove_where_stopped(folder: Path) -> None:
+    if not (folder / "postgres" / "postmaster.pid").exists():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +89,7 @@ def database(server: str, template: str, _only_our_settings: None) -> Iterator[s
 
 @pytest.fixture
 def connection(database: str) -> Iterator[Connection]:
-    """A session whose work is undone at the end; nested `transaction()` blocks become savepoints."""
+    """Open a session whose work is undone at the end; nested `transaction()` blocks become savepoints."""
     with session(database) as opened, opened.transaction(force_rollback=True):
         yield opened
 
@@ -100,7 +110,7 @@ def empty_database(server: str) -> Iterator[str]:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty INGEST_HOME for parts and Dagster; starts no server where a database fixture is used as well."""
+    """Make an INGEST_HOME for parts and Dagster; no server starts there beside a database fixture."""
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("INGEST_HOME", str(folder))

@@ -3,11 +3,10 @@
 # pyright: reportUnknownParameterType=false
 # Arrow ships no types, so a parameter that is a table is Unknown, not wrong.
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,11 +25,11 @@ _SAMPLE = 1 << 20
 
 @dataclass
 class _Malformed:
-    """Rows with the wrong number of columns: (place among the file's rows from 0, text), as Arrow meets them."""
+    """Rows with the wrong number of columns: place among the file's rows, from 0, and text."""
 
     rows: list[tuple[int, str]]
 
-    def __call__(self, row: Any) -> str:
+    def __call__(self, row: arrow_csv.InvalidRow) -> str:
         self.rows.append((row.number - 2, row.text))  # the header is number 1
         return "skip"
 
@@ -49,8 +48,8 @@ class _Malformed:
 class CsvFiles(LocalFiles):
     """Comma-separated, UTF-8, with a header, quoted as in RFC 4180; empty lines are skipped.
 
-    A row of another width than the header is a row of nulls with its text in `__malformed`, in its place; so is
-    one that seems to have swallowed others (`quotes`). A row may be 8 MB long.
+    A row of another width than the header is a row of nulls with its text in `__malformed`, in its place;
+    so is one that seems to have swallowed others (`quotes`). A row may be 8 MB long.
     """
 
     format = "csv"
@@ -110,7 +109,7 @@ class CsvFiles(LocalFiles):
                 yield _in_place(_good(reader.schema.empty_table(), positions), malformed.rows, base)
 
     @contextmanager
-    def _utf8(self, path: Path, *, end_line: bool = False) -> Iterator[Utf8File]:
+    def _utf8(self, path: Path, *, end_line: bool = False) -> Generator[Utf8File]:
         try:
             with path.open("rb") as handle:
                 yield Utf8File(handle, end_line=end_line)
@@ -131,7 +130,7 @@ class CsvFiles(LocalFiles):
 def _reader(
     file: Utf8File,
     options: arrow_csv.ReadOptions,
-    malformed: Callable[[Any], str],
+    malformed: Callable[[arrow_csv.InvalidRow], str],
     columns: tuple[str, ...],
 ) -> arrow_csv.CSVStreamingReader:
     # No columns: those of the file.

@@ -23,7 +23,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Chunk:
-    """Rows as a file's reader gives them: the pin's columns, then `__malformed`; bytes taken from the file."""
+    """Rows as a file's reader gives them: the pin's columns, `__malformed`; bytes taken of the file."""
 
     table: pa.Table
     bytes_read: int

@@ -1,9 +1,9 @@
-"""Parquet: types as they are. Files of one branch are brought to one type per column where nothing is lost."""
+"""Parquet: types as they are. Files of one branch share one type per column, if none loses by it."""
 
 # pyright: reportUnknownParameterType=false
 # Arrow ships no types, so a parameter that is a table is Unknown, not wrong.
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +80,7 @@ class ParquetFiles(LocalFiles):
             return file.metadata.num_rows
 
     @contextmanager
-    def _open(self, path: Path) -> Iterator[pq.ParquetFile]:
+    def _open(self, path: Path) -> Generator[pq.ParquetFile]:
         try:
             with pq.ParquetFile(path, pre_buffer=False) as file:
                 yield file

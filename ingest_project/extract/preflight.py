@@ -50,9 +50,10 @@ def _named(name: str, pin: Pin) -> str:
 
 
 def _separator_hint(pin: Pin) -> str:
-    if pin.format != "csv" or len(pin.columns) > 1:
+    header = "".join(pin.columns)
+    if pin.format != "csv" or len(pin.columns) != 1:
         return ""
-    used = next((name for mark, name in _SEPARATORS.items() if mark in pin.columns[0]), None)
+    used = next((name for mark, name in _SEPARATORS.items() if mark in header), None)
     return f"\n    the header looks separated by {used}: this version reads commas" if used else ""
 
 

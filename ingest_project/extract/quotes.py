@@ -1,17 +1,17 @@
-"""A quote that nobody closed swallows the rows behind it, up to the next quote: those must not vanish in silence.
+"""A quote that nobody closed swallows the rows behind it, up to the next: they must not vanish in silence.
 
-CSV cannot say whether a value with line breaks is meant. Two signs are taken, and such a row is set aside whole:
+CSV cannot say whether a value with line breaks is meant. Two signs are taken, and such a row is set aside:
 
-- it has more than 100 lines;
-- its commas fall exactly as those of rows would: as many in its first line as columns are left, a row's worth in
-  each line between, the rest in the last line. Chance is ruled out by asking for six such commas, or for the one
-  quote at the end that a swallowed `"value"` leaves behind.
+- it has more than 100 line breaks;
+- its commas fall exactly as those of rows would: as many in its first line as columns are left, a row's worth
+  in each line between, the rest in the last line. Chance is ruled out by asking for six such commas, or for
+  the one quote at the end that a swallowed `"value"` leaves behind.
 
 What stays open: two stray quotes around one or two short rows of a narrow file read as one value.
 """
 
-# pyright: reportUnknownParameterType=false, reportUnknownLambdaType=false
-# Arrow ships no types, so a parameter that is a table is Unknown, not wrong.
+# pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
+# Arrow ships no types, so a parameter that is a table is Unknown, not wrong; its kernels are made at import.
 
 import csv
 import io

