@@ -1,23 +1,23 @@
 """The errors a user can meet. Each says what happened, where, and what to do next.
 
-    IngestError                        exit 1  failed; the state on disk and in Postgres resumes
-    ├── DatabaseError                          Postgres said no
-    │   ├── DatabaseUnreachable                  no answer, wrong host, wrong password
-    │   ├── DatabaseTooOld                       older than PostgreSQL 15
-    │   └── MigrationFailed                      the schema could not be brought to this version
-    ├── Fenced                                 the lease went to another run while we were away
-    ├── PartDamaged                            a stored part is missing or does not match its manifest
-    ├── UsageError                     exit 2  the command or file is wrong; nothing was changed
-    │   ├── SpecInvalid                          a branch file that cannot be applied
-    │   ├── BranchUnknown                        no such branch
-    │   └── ActivationUnknown                    no such activation, or none that is ready
-    ├── Locked                         exit 3  another run holds the branch
-    └── Refused                        exit 4  we looked, and will not ingest this
-        ├── SourceMissing, SourceEmpty, SourceUnreadable, SourceStale
-        ├── ColumnsMissing                       a declared column is not in the source
-        ├── SourceMoved                          it changed after it was pinned
-        ├── GateBlocked                          a quality limit was passed
-        └── ActivationClosed                     superseded, failed or already ingested
+IngestError                        exit 1  failed; the state on disk and in Postgres resumes
+├── DatabaseError                          Postgres said no
+│   ├── DatabaseUnreachable                  no answer, wrong host, wrong password
+│   ├── DatabaseTooOld                       older than PostgreSQL 15
+│   └── MigrationFailed                      the schema could not be brought to this version
+├── Fenced                                 the lease went to another run while we were away
+├── PartDamaged                            a stored part is missing or does not match its manifest
+├── UsageError                     exit 2  the command or file is wrong; nothing was changed
+│   ├── SpecInvalid                          a branch file that cannot be applied
+│   ├── BranchUnknown                        no such branch
+│   └── ActivationUnknown                    no such activation, or none that is ready
+├── Locked                         exit 3  another run holds the branch
+└── Refused                        exit 4  we looked, and will not ingest this
+    ├── SourceMissing, SourceEmpty, SourceUnreadable, SourceStale
+    ├── ColumnsMissing                       a declared column is not in the source
+    ├── SourceMoved                          it changed after it was pinned
+    ├── GateBlocked                          a quality limit was passed
+    └── ActivationClosed                     superseded, failed or already ingested
 """
 
 from collections.abc import Mapping

@@ -8,7 +8,7 @@ import os
 import signal
 from collections import Counter
 
-_ARMED = os.environ.get("INGEST_FAILPOINT", "")
+_armed = os.environ.get("INGEST_FAILPOINT", "")
 _hits: Counter[str] = Counter()
 
 
@@ -18,16 +18,16 @@ class FailpointReached(Exception):
 
 def arm(spec: str) -> None:
     """Arm one failpoint in this process (`""` disarms) and forget what was counted."""
-    global _ARMED  # noqa: PLW0603 - the one piece of state this module is
-    _ARMED = spec
+    global _armed  # noqa: PLW0603 - the one piece of state of this module
+    _armed = spec
     _hits.clear()
 
 
 def reach(name: str) -> None:
     """Say that execution is at `name`; ends the process there if a test asked for it."""
-    if not _ARMED:
+    if not _armed:
         return
-    wanted, _, count = _ARMED.partition(":")
+    wanted, _, count = _armed.partition(":")
     if wanted.rstrip("!") != name:
         return
     _hits[name] += 1

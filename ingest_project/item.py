@@ -56,9 +56,7 @@ def is_kept(line: str, at: int) -> bool:
     if char in JOINERS:
         beside = line[at - 1 : at] + line[at + 1 : at + 2]
         return len(beside) == 2 and not any(near.isascii() or near in JOINERS for near in beside)  # noqa: PLR2004
-    return char == " " or not (
-        char.isspace() or char in INVISIBLE or unicodedata.category(char) in ("Cc", "Cs")
-    )
+    return char == " " or not (char.isspace() or char in INVISIBLE or unicodedata.category(char) in ("Cc", "Cs"))
 
 
 def _clean(text: str) -> str:
@@ -103,42 +101,43 @@ class Item(BaseModel):
         min_length=1, max_length=200, description="The key of the row in its source."
     )
     name: Annotated[Line, EMBEDDED] = Field(min_length=1, max_length=500, description="What people call it.")
-    category: Annotated[Line | None, EMBEDDED] = Field(None, min_length=1, max_length=200)
+    category: Annotated[Line | None, EMBEDDED] = Field(default=None, min_length=1, max_length=200)
     description: Annotated[Lines | None, EMBEDDED] = Field(
-        None, min_length=1, max_length=20_000, description="Free text; line breaks are kept."
+        default=None, min_length=1, max_length=20_000, description="Free text; line breaks are kept."
     )
     status: Annotated[Literal["open", "temporarily_closed", "permanently_closed"] | None, TEXT] = None
     street: Annotated[Line | None, EMBEDDED] = Field(
-        None, min_length=1, max_length=300, description="Street line as written; abbreviations are not expanded."
+        default=None,
+        min_length=1,
+        max_length=300,
+        description="Street line as written; abbreviations are not expanded.",
     )
-    house_number: Annotated[Line | None, EMBEDDED] = Field(None, min_length=1, max_length=50)
-    unit: Annotated[Line | None, TEXT] = Field(None, min_length=1, max_length=100)
-    po_box: Annotated[Line | None, TEXT] = Field(None, min_length=1, max_length=100)
-    sublocality: Annotated[Line | None, EMBEDDED] = Field(None, min_length=1, max_length=200)
-    locality: Annotated[Line | None, EMBEDDED] = Field(None, min_length=1, max_length=200, description="City.")
-    region_name: Annotated[Line | None, EMBEDDED] = Field(None, min_length=1, max_length=200)
+    house_number: Annotated[Line | None, EMBEDDED] = Field(default=None, min_length=1, max_length=50)
+    unit: Annotated[Line | None, TEXT] = Field(default=None, min_length=1, max_length=100)
+    po_box: Annotated[Line | None, TEXT] = Field(default=None, min_length=1, max_length=100)
+    sublocality: Annotated[Line | None, EMBEDDED] = Field(default=None, min_length=1, max_length=200)
+    locality: Annotated[Line | None, EMBEDDED] = Field(default=None, min_length=1, max_length=200, description="City.")
+    region_name: Annotated[Line | None, EMBEDDED] = Field(default=None, min_length=1, max_length=200)
     region_code: Annotated[str | None, TEXT] = Field(
-        None, pattern=r"^[A-Z]{2}-[A-Z0-9]{1,3}$", description="ISO 3166-2."
+        default=None, pattern=r"^[A-Z]{2}-[A-Z0-9]{1,3}$", description="ISO 3166-2."
     )
-    postal_code: Annotated[Line | None, TEXT] = Field(None, min_length=1, max_length=20)
+    postal_code: Annotated[Line | None, TEXT] = Field(default=None, min_length=1, max_length=20)
     country_code: Annotated[str | None, EMBEDDED] = Field(
-        None, pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2; XK for Kosovo."
+        default=None, pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2; XK for Kosovo."
     )
     latitude: Annotated[Degrees | None, Column("double precision")] = Field(
-        None, ge=-90, le=90, description="WGS 84 degrees north."
+        default=None, ge=-90, le=90, description="WGS 84 degrees north."
     )
     longitude: Annotated[Degrees | None, Column("double precision")] = Field(
-        None, ge=-180, le=180, description="WGS 84 degrees east."
+        default=None, ge=-180, le=180, description="WGS 84 degrees east."
     )
-    phone: Annotated[str | None, TEXT] = Field(None, pattern=r"^\+[1-9][0-9]{4,14}$", description="E.164.")
-    phone_ext: Annotated[str | None, TEXT] = Field(None, pattern=r"^[0-9]{1,10}$")
-    website_url: Annotated[Url | None, TEXT] = Field(
-        None, max_length=2000
-    )
+    phone: Annotated[str | None, TEXT] = Field(default=None, pattern=r"^\+[1-9][0-9]{4,14}$", description="E.164.")
+    phone_ext: Annotated[str | None, TEXT] = Field(default=None, pattern=r"^[0-9]{1,10}$")
+    website_url: Annotated[Url | None, TEXT] = Field(default=None, max_length=2000)
     price: Annotated[Decimal | None, Column("numeric(14,4)")] = Field(
-        None, ge=0, max_digits=14, decimal_places=4, description="Amount in `currency`."
+        default=None, ge=0, max_digits=14, decimal_places=4, description="Amount in `currency`."
     )
-    currency: Annotated[str | None, TEXT] = Field(None, pattern=r"^[A-Z]{3}$", description="ISO 4217.")
+    currency: Annotated[str | None, TEXT] = Field(default=None, pattern=r"^[A-Z]{3}$", description="ISO 4217.")
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> Self:

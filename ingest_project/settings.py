@@ -18,26 +18,26 @@ class Settings(BaseSettings):
         description="Where the embedded Postgres, the parts and Dagster's home live.",
     )
     database_url: SecretStr | None = Field(
-        None, description="A PostgreSQL >= 15, `postgresql://…`. Unset: the embedded server of `home`."
+        default=None, description="A PostgreSQL >= 15, `postgresql://…`. Unset: the embedded server of `home`."
     )
     store: str | None = Field(
-        None, description="Where parts are kept: a folder or any fsspec URL. Unset: `home`/parts."
+        default=None, description="Where parts are kept: a folder or any fsspec URL. Unset: `home`/parts."
     )
     roots: str | None = Field(
-        None,
+        default=None,
         description="Folders that local sources may be in, separated by ':'. Unset: anywhere this user can read.",
     )
-    batch_size: int = Field(50_000, ge=1, le=1_000_000, description="Rows per page, part and batch.")
+    batch_size: int = Field(default=50_000, ge=1, le=1_000_000, description="Rows per page, part and batch.")
     lease_seconds: float = Field(
-        60, gt=0, description="How long a silent holder keeps its branch; it renews three times as often."
+        default=60, gt=0, description="How long a silent holder keeps its branch; it renews three times as often."
     )
-    connect_seconds: int = Field(10, ge=1, description="How long to wait for Postgres to answer.")
-    statement_seconds: int = Field(0, ge=0, description="Longest statement of ours; 0 is no limit.")
+    connect_seconds: int = Field(default=10, ge=1, description="How long to wait for Postgres to answer.")
+    statement_seconds: int = Field(default=0, ge=0, description="Longest statement of ours; 0 is no limit.")
     idle_transaction_seconds: int = Field(
-        300, ge=0, description="Postgres ends a transaction of ours that sits idle for so long."
+        default=300, ge=0, description="Postgres ends a transaction of ours that sits idle for so long."
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Of our log lines.")
-    log_format: Literal["plain", "json"] = Field("plain", description="Of our log lines on stderr.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Of our log lines.")
+    log_format: Literal["plain", "json"] = Field(default="plain", description="Of our log lines on stderr.")
 
     @property
     def store_location(self) -> str:

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ def correlation_id() -> str:
 
 
 @contextmanager
-def correlated(run_id: str) -> Iterator[None]:
+def correlated(run_id: str) -> Generator[None]:
     """Stamp everything done inside with this id."""
     token = _correlation.set(run_id)
     try:
@@ -56,7 +56,7 @@ def report(progress: Progress) -> None:
 
 
 @contextmanager
-def listening(listener: Callable[[Progress], None]) -> Iterator[None]:
+def listening(listener: Callable[[Progress], None]) -> Generator[None]:
     """Call `listener` with all progress made inside."""
     _listeners.append(listener)
     try:

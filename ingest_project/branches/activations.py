@@ -1,8 +1,8 @@
 """Activations: one state of a branch's data on its way, ingested once.
 
-    requested → pinned → snapshotted → (blocked | accepted) → committed → done
-                                              └ planned (a dry run's; let through by a run or by activate)
-    refused, failed, superseded: closed without being ingested
+requested → pinned → snapshotted → (blocked | accepted) → committed → done
+                                          └ planned (a dry run's; let through by a run or by activate)
+refused, failed, superseded: closed without being ingested
 """
 
 from collections.abc import Mapping
@@ -139,9 +139,7 @@ def claim(connection: Connection, activation: Activation, *, holder: str, plan_o
     return _step(connection, "claim_activation", activation, holder=holder, plan_only=plan_only)
 
 
-def pin(
-    connection: Connection, activation: Activation, spec: BranchSpec, pinned: Mapping[str, Any]
-) -> Activation:
+def pin(connection: Connection, activation: Activation, spec: BranchSpec, pinned: Mapping[str, Any]) -> Activation:
     """Write down what is going to be read, and under which spec."""
     return _step(connection, "pin_activation", activation, pin=Jsonb(pinned), spec=Jsonb(spec.canonical()))
 

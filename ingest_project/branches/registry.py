@@ -40,7 +40,15 @@ class _Row:
     state: str
 
     def branch(self) -> Branch:
-        return Branch(**{**vars(self), "spec": BranchSpec.model_validate(self.spec)})
+        return Branch(
+            branch_id=self.branch_id,
+            name=self.name,
+            source_id=self.source_id,
+            spec=BranchSpec.model_validate(self.spec),
+            spec_digest=self.spec_digest,
+            priority=self.priority,
+            state=self.state,
+        )
 
 
 def apply_branch(connection: Connection, spec: BranchSpec) -> Change:

@@ -73,9 +73,9 @@ class _Strict(BaseModel):
 class FieldMapping(_Strict):
     """Where one item field comes from: a source column, a constant, or a column with a default for blanks."""
 
-    column: str | None = Field(None, min_length=1, description="A column of the source.")
-    constant: str | None = Field(None, min_length=1, description="The same value for every row.")
-    default: str | None = Field(None, min_length=1, description="The value where the column is blank.")
+    column: str | None = Field(default=None, min_length=1, description="A column of the source.")
+    constant: str | None = Field(default=None, min_length=1, description="The same value for every row.")
+    default: str | None = Field(default=None, min_length=1, description="The value where the column is blank.")
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -90,10 +90,12 @@ class Limits(_Strict):
     """When to refuse a source, or to block what came out of it."""
 
     max_age: timedelta | None = Field(
-        None, gt=timedelta(0), description="Refuse a source last written longer ago, for example P1DT12H or 36:00:00."
+        default=None,
+        gt=timedelta(0),
+        description="Refuse a source last written longer ago, for example P1DT12H or 36:00:00.",
     )
     max_reject_ratio: float = Field(
-        1.0, ge=0, le=1, description="Block an activation with a greater share of rejects; 1 lets all pass."
+        default=1.0, ge=0, le=1, description="Block an activation with a greater share of rejects; 1 lets all pass."
     )
 
 
@@ -107,27 +109,34 @@ class BranchSpec(_Strict):
         min_length=1, max_length=200, description="The namespace of the keys; branches may share it."
     )
     location: Annotated[str, AfterValidator(_no_secret)] = Field(
-        min_length=1, description="A file, a glob or a folder of CSV or Parquet files; ${NAME} is read at run time."
+        min_length=1,
+        description="A file, a glob or a folder of CSV or Parquet files; ${NAME} is read at run time.",
     )
-    format: Literal["auto", "csv", "parquet"] = Field("auto", description="auto goes by the files' extension.")
+    format: Literal["auto", "csv", "parquet"] = Field(default="auto", description="auto goes by the files' extension.")
     key: str = Field(min_length=1, description="The column that names a row within its source.")
     updated_at: str | None = Field(
-        None, min_length=1, description="The column that says how new a row is (ISO 8601); newer rows win."
+        default=None, min_length=1, description="The column that says how new a row is (ISO 8601); newer rows win."
     )
     mapping: dict[str, Annotated[FieldMapping, BeforeValidator(_column_or_value)]] = Field(
         description="Item field to source column (or {column, default} or {constant})."
     )
-    unmapped: Literal["keep", "drop"] = Field("keep", description="Other columns: kept in attributes, or dropped.")
+    unmapped: Literal["keep", "drop"] = Field(
+        default="keep", description="Other columns: kept in attributes, or dropped."
+    )
     country: Annotated[str, AfterValidator(_country)] | None = Field(
-        None, description="ISO alpha-2 code of rows that name no country."
+        default=None, description="ISO alpha-2 code of rows that name no country."
     )
-    time_zone: Annotated[str, AfterValidator(_time_zone)] = Field("UTC", description="Of times without an offset.")
-    locale: Annotated[str, AfterValidator(_locale)] = Field("en", description="How numbers are written, e.g. de.")
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = Field(
+        default="UTC", description="Of times without an offset."
+    )
+    locale: Annotated[str, AfterValidator(_locale)] = Field(
+        default="en", description="How numbers are written, e.g. de."
+    )
     priority: int = Field(
-        0, ge=-32768, le=32767, description="Decides between branches at equal time; unique within a source."
+        default=0, ge=-32768, le=32767, description="Decides between branches at equal time; unique within a source."
     )
-    missing: Literal["keep"] = Field("keep", description="What happens to items that a new activation lacks.")
-    embed: bool = Field(True, description="Whether items of this branch get embeddings.")
+    missing: Literal["keep"] = Field(default="keep", description="What happens to items that a new activation lacks.")
+    embed: bool = Field(default=True, description="Whether items of this branch get embeddings.")
     limits: Limits = Limits()
 
     @model_validator(mode="after")

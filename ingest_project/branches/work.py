@@ -1,6 +1,6 @@
 """What a stage works with: one branch, one activation, one lease, one session."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -20,7 +20,7 @@ class Work:
     activation: Activation
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self) -> Generator[Connection]:
         """A fenced transaction: it writes for this branch or raises Fenced and writes nothing."""
         with fenced(self.connection, self.lease):
             yield self.connection

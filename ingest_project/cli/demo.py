@@ -11,7 +11,11 @@ from ingest_project.settings import settings
 
 
 @click.command()
-@click.option("--rows", type=click.IntRange(1), help="Generate so many rows, with the usual dirt [default: the shipped places].")
+@click.option(
+    "--rows",
+    type=click.IntRange(1),
+    help="Generate so many rows, with the usual dirt [default: the shipped places].",
+)
 def demo(rows: int | None) -> int:
     """Ingest a sample of real places, so that there is something to look at. A second time changes nothing.
 
@@ -24,5 +28,8 @@ def demo(rows: int | None) -> int:
     apply_spec(spec)
     click.echo(f"branch {spec.name!r}: {spec.location}", err=True)
     outcome = run_branch(spec.name)
-    click.echo(summary(spec.name, outcome) if outcome.exit_code == 0 else f"error: {outcome.error}", err=bool(outcome.exit_code))
+    click.echo(
+        summary(spec.name, outcome) if outcome.exit_code == 0 else f"error: {outcome.error}",
+        err=bool(outcome.exit_code),
+    )
     return outcome.exit_code

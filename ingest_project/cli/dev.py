@@ -15,7 +15,9 @@ STOP_SECONDS = 30
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="The UI has no login: think before you open it up.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="The UI has no login: think before you open it up."
+)
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
 def dev(host: str, port: int) -> int:
     """Open Dagster's UI with the assets, sensors and runs of this home. Ctrl-C ends all of it."""

@@ -1,7 +1,7 @@
 """Dagster's instance, for the commands that need it."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def dagster_instance() -> Iterator["DagsterInstance"]:
+def dagster_instance() -> Generator["DagsterInstance"]:
     """The instance of DAGSTER_HOME, or of INGEST_HOME/dagster."""
     from dagster import DagsterInstance
 

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -15,7 +15,7 @@ EVERY_SECONDS = 2.0
 
 
 @contextmanager
-def shown() -> Iterator[None]:
+def shown() -> Generator[None]:
     """Show what the stages report inside."""
     if sys.stderr.isatty():
         with _bars() as bars, listening(_Bars(bars)):

@@ -56,8 +56,8 @@ def run_branch(
 ) -> Outcome:
     """Run the job for one branch and say what it came to. Raises BranchUnknown."""
     from ingest_project.cli.instance import dagster_instance
-    from ingest_project.defs.partitions import ensure_partition
     from ingest_project.definitions import defs
+    from ingest_project.defs.partitions import ensure_partition
 
     ensure_migrated()
     with session() as connection:
@@ -87,9 +87,7 @@ def _run_config(options: dict[str, Any]) -> dict[str, Any]:
 def _outcome(result: "ExecuteInProcessResult", branch_id: int) -> Outcome:
     code, error = (0, None) if result.success else _failure(result)
     with session() as connection:
-        found = [
-            one for one in activations.newest(connection, branch_id, 3) if one.claimed_by == result.run_id
-        ]
+        found = [one for one in activations.newest(connection, branch_id, 3) if one.claimed_by == result.run_id]
         rejects = reject_codes(connection, found[0].activation_id) if found else {}
     return Outcome(result.run_id, code, error, found[0] if found else None, rejects)
 

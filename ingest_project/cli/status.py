@@ -89,10 +89,14 @@ def _lines(state: dict[str, Any]) -> list[str]:
     lines = [f"{state['branch']}   source {state['source']}   {state['location']}"]
     if held := state["held_by"]:
         live = "at work" if held["live"] else "gone; the next run takes over"
-        lines.append(f"  held by run {held['run']} on {held['host']} since {held['since']:%Y-%m-%d %H:%M:%S} UTC: {live}")
+        lines.append(
+            f"  held by run {held['run']} on {held['host']} since {held['since']:%Y-%m-%d %H:%M:%S} UTC: {live}"
+        )
     for one in state["activations"]:
         known = ", ".join(f"{count} {one[count]:,}" for count in COUNTS if one[count] is not None)
-        lines.append(f"  activation {one['activation']}  {one['state']:<11} {one['requested_at']:%Y-%m-%d %H:%M}  {known}")
+        lines.append(
+            f"  activation {one['activation']}  {one['state']:<11} {one['requested_at']:%Y-%m-%d %H:%M}  {known}"
+        )
         if one["error"]:
             lines.append(f"    {one['error']['code']}: {one['error']['what']}")
     return [*lines, f"  next: {state['next']}"]

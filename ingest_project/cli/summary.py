@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ingest_project.cli.run import Outcome
 
-COUNTS = ("rows_read", "rejected", "valid", "inserted", "updated", "touched", "unchanged", "stale", "missing", "requests")
+COUNTS = (
+    "rows_read",
+    "rejected",
+    "valid",
+    "inserted",
+    "updated",
+    "touched",
+    "unchanged",
+    "stale",
+    "missing",
+    "requests",
+)
 
 
 def as_json(name: str, outcome: "Outcome") -> dict[str, Any]:
@@ -70,7 +81,8 @@ def _planned(name: str, outcome: "Outcome") -> list[str]:
 def _read(outcome: "Outcome") -> list[str]:
     activation = outcome.activation
     assert activation is not None
-    lines = [f"  read {activation.rows_read or 0:,} rows: {activation.valid or 0:,} valid, {activation.rejected or 0:,} rejected"]
+    read, valid, rejected = (activation.rows_read or 0, activation.valid or 0, activation.rejected or 0)
+    lines = [f"  read {read:,} rows: {valid:,} valid, {rejected:,} rejected"]
     if outcome.rejects:
         lines.append("  rejected: " + ", ".join(f"{code} {count:,}" for code, count in outcome.rejects.items()))
     return lines
@@ -78,9 +90,7 @@ def _read(outcome: "Outcome") -> list[str]:
 
 def _next_steps(name: str, outcome: "Outcome") -> list[str]:
     steps = ["next: ingest dev                 the same data in Dagster's UI", f"      ingest status {name}"]
-    if outcome.rejects:
-        steps.append(
-            '      ingest db psql -c "select row, errors from ingest.rejects '
-            f'where activation_id = {outcome.activation.activation_id if outcome.activation else 0} limit 20"'
-        )
+    if outcome.rejects and outcome.activation:
+        where = f"where activation_id = {outcome.activation.activation_id} limit 20"
+        steps.append(f'      ingest db psql -c "select row, errors from ingest.rejects {where}"')  # noqa: S608 - shown, not run
     return steps

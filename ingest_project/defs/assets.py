@@ -7,8 +7,8 @@ import dagster as dg
 import pandas as pd
 
 from ingest_project.defs.failures import explained
-from ingest_project.defs.parts import Changes, MappedParts, Pages, Parts, Requests, Upsert, as_table
 from ingest_project.defs.partitions import branch_partitions
+from ingest_project.defs.parts import Changes, MappedParts, Pages, Parts, Requests, Upsert, as_table
 from ingest_project.defs.plans import observed_plan
 from ingest_project.defs.resources import IngestRun
 from ingest_project.normalize.part import NormalizedPart, normalize_part

@@ -1,6 +1,6 @@
 """From our errors to what Dagster shows: a Failure that says what, where, and what to do."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import dagster as dg
@@ -8,7 +8,15 @@ import psycopg
 
 from ingest_project.branches import activations
 from ingest_project.branches.work import Work
-from ingest_project.errors import DatabaseError, DatabaseUnreachable, Fenced, IngestError, Locked, Refused, UsageError
+from ingest_project.errors import (
+    DatabaseError,
+    DatabaseUnreachable,
+    Fenced,
+    IngestError,
+    Locked,
+    Refused,
+    UsageError,
+)
 from ingest_project.telemetry import log
 
 # Trying again changes nothing here; all else may pass.
@@ -16,7 +24,7 @@ FINAL = (Locked, Refused, UsageError, Fenced)
 
 
 @contextmanager
-def explained(work: Work | None = None) -> Iterator[None]:
+def explained(work: Work | None = None) -> Generator[None]:
     """Turn every error inside into a Failure; keep it with the activation, for `ingest status`."""
     try:
         yield

@@ -22,6 +22,7 @@ from ingest_project.extract import snapshot
 from ingest_project.extract.manifest import ListedPart, listed_parts
 from ingest_project.extract.store import PartStore
 from ingest_project.normalize import normalized
+from ingest_project.normalize.part import NormalizedPart
 from ingest_project.normalize.quarantine import reject_codes
 from ingest_project.upsert.items import apply_activation
 
@@ -87,7 +88,7 @@ class ParquetParts(dg.IOManager):
     def _normalize(self, context: dg.OutputContext, mapped: MappedParts) -> None:
         ingest, began, work = _run_of(context), time.monotonic(), mapped.parts.work
 
-        def rule(page: pa.Table) -> Any:
+        def rule(page: pa.Table) -> NormalizedPart:
             return mapped.rule(as_frame(page))
 
         with explained(work), mirrored(context, normalized.ASSET, work):

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ingest_project.branches.activations import Activation
-from ingest_project.item import columns, item_schema, Item
+from ingest_project.item import Item, columns, item_schema
 
 PREVIEW_ROWS = 8
 PREVIEW_WIDTH = 40

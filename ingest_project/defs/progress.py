@@ -4,7 +4,7 @@ Each of these costs Dagster a connection or two, so never one per part.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import dagster as dg
@@ -17,7 +17,7 @@ EVERY_SECONDS = 5.0
 
 
 @contextmanager
-def mirrored(context: dg.OutputContext, asset: str, work: Work) -> Iterator[None]:
+def mirrored(context: dg.OutputContext, asset: str, work: Work) -> Generator[None]:
     """Mirror what the stage reports inside; at its end, set the checkpoint complete."""
     mirror = _Mirror(context, asset, work)
     with listening(mirror):

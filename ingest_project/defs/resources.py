@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 import psycopg
@@ -35,20 +36,20 @@ class _AtWork:
     lease: Lease | None = None
 
 
-class IngestRun(dg.ConfigurableResource):
+class IngestRun(dg.ConfigurableResource[Any]):
     """Options of one run, set once for all its assets."""
 
     batch_size: int | None = Field(
-        None,
+        default=None,
         ge=1,
         le=1_000_000,
         description="Rows per part; left empty, INGEST_BATCH_SIZE or 50,000. Parts that exist keep their size.",
     )
     dry_run: bool = Field(
-        False, description="Read, normalize and say what would change; write nothing to core."
+        default=False, description="Read, normalize and say what would change; write nothing to core."
     )
     activation: int | None = Field(
-        None, description="Work on this activation; left empty, on the open one or on a new one."
+        default=None, description="Work on this activation; left empty, on the open one or on a new one."
     )
     _at_work: _AtWork | None = PrivateAttr(None)
 
@@ -82,9 +83,7 @@ class IngestRun(dg.ConfigurableResource):
         """Lease the branch and open the activation that this run ingests. Raises Locked, ActivationClosed."""
         branch = self.branch(name)
         lease = self._leased(branch)
-        work = snapshot.begin(
-            self._session(), lease, branch, wanted=self.activation, plan_only=self.dry_run
-        )
+        work = snapshot.begin(self._session(), lease, branch, wanted=self.activation, plan_only=self.dry_run)
         self._tag(work)
         return work
 
@@ -150,7 +149,7 @@ class IngestRun(dg.ConfigurableResource):
         try:
             with connect() as connection:
                 leases.release(connection, held.lease)
-        except Exception as error:  # noqa: BLE001 - the run is over; the lease expires, or the sensor frees it
+        except Exception as error:
             log.warning("the lease of %r was not released: %s", held.lease.branch, error)
 
 

@@ -45,7 +45,5 @@ def derive_requests(work: Work) -> Derived:
 
 def unrequested(work: Work) -> int:
     """Items changed by this activation that lack a request for what they say now."""
-    row = work.connection.execute(
-        _SQL["unrequested"], {"activation_id": work.activation.activation_id}
-    ).fetchone()
+    row = work.connection.execute(_SQL["unrequested"], {"activation_id": work.activation.activation_id}).fetchone()
     return row[0] if row else 0

@@ -18,7 +18,7 @@ from ingest_project.extract.quotes import swallowing_rows
 from ingest_project.extract.source import MALFORMED, Pin
 from ingest_project.extract.utf8 import Utf8File
 
-_BLOCK = 8 << 20  # also the longest row that is read
+_BLOCK = 2 << 20  # also the longest row that is read; Arrow holds up to 32 blocks that it has read ahead
 _FIRST_LOOK = 64 << 10
 _SAMPLE = 1 << 20
 
@@ -32,6 +32,9 @@ class _Malformed:
     def __call__(self, row: arrow_csv.InvalidRow) -> str:
         self.rows.append((row.number - 2, row.text))  # the header is number 1
         return "skip"
+
+    def stands_at(self, place: int) -> bool:
+        return bool(self.rows) and self.rows[-1][0] == place
 
     def take(self, base: int, good: int) -> list[tuple[int, str]]:
         # Arrow parses ahead: only those that stand before or among `good` rows that come after `base` rows.
@@ -49,7 +52,7 @@ class CsvFiles(LocalFiles):
     """Comma-separated, UTF-8, with a header, quoted as in RFC 4180; empty lines are skipped.
 
     A row of another width than the header is a row of nulls with its text in `__malformed`, in its place;
-    so is one that seems to have swallowed others (`quotes`). A row may be 8 MB long.
+    so is one that seems to have swallowed others (`quotes`). A row may be 2 MB long.
     """
 
     format = "csv"
@@ -73,9 +76,7 @@ class CsvFiles(LocalFiles):
         size = sum(path.stat().st_size for path in self.paths)
         with self.paths[0].open("rb") as handle:
             sample = handle.read(_SAMPLE)
-        lines = sample.rstrip().count(
-            b"\n"
-        )  # the header's own line makes up for the last one's missing break
+        lines = sample.rstrip().count(b"\n")  # the header's own line makes up for the last one's missing break
         return max(1, round(size * lines / len(sample)))
 
     def chunks(self, file: int, pin: Pin, skip: int) -> Iterator[Chunk]:
@@ -100,13 +101,16 @@ class CsvFiles(LocalFiles):
         options = arrow_csv.ReadOptions(use_threads=False, block_size=block)
         base = 0
         with _reader(handle, options, malformed, pin.columns) as reader:
-            for batch in reader:
-                good = _good(pa.Table.from_batches([batch]), positions)
+            for batch, is_last in _marking_last(iter(reader)):
+                # The last row of all may be one that a quote, never closed, made of all that follow it.
+                ends = is_last and not malformed.stands_at(base + batch.num_rows + len(malformed.rows) - 1)
+                unclosed = ends and not handle.ends_in_quote
+                good = _good(pa.Table.from_batches([batch]), positions, unclosed=unclosed)
                 table = _in_place(good, malformed.take(base, good.num_rows), base)
                 base += table.num_rows
                 yield table
             if malformed.rows:
-                yield _in_place(_good(reader.schema.empty_table(), positions), malformed.rows, base)
+                yield _in_place(_good(reader.schema.empty_table(), positions, unclosed=False), malformed.rows, base)
 
     @contextmanager
     def _utf8(self, path: Path, *, end_line: bool = False) -> Generator[Utf8File]:
@@ -120,7 +124,9 @@ class CsvFiles(LocalFiles):
             raise self._refusal(path, error) from None
 
     def _refusal(self, path: Path, error: Exception) -> SourceUnreadable:
-        if "straddling" in str(error) or "infer number of columns" in str(error):
+        if "infer number of columns" in str(error):
+            return self.unreadable(path, f"there is no header line in its first {_BLOCK >> 20} MB")
+        if "straddling" in str(error):
             return self.unreadable(
                 path, f"a row is longer than {_BLOCK >> 20} MB, mostly for a quote that is never closed"
             )
@@ -148,9 +154,17 @@ def _reader(
     )
 
 
-def _good(table: pa.Table, positions: list[int]) -> pa.Table:
+def _marking_last(reader: Iterator[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, bool]]:
+    held = next(reader, None)
+    while held is not None:
+        following = next(reader, None)
+        yield held, following is None
+        held = following
+
+
+def _good(table: pa.Table, positions: list[int], *, unclosed: bool) -> pa.Table:
     good = table.append_column(MALFORMED, pa.nulls(table.num_rows, pa.string()))
-    swallowing = swallowing_rows(table, positions)
+    swallowing = swallowing_rows(table, positions, unclosed=unclosed)
     if not swallowing:
         return good
     rows = list(swallowing)

@@ -113,9 +113,7 @@ class LocalFiles(ABC):
         if missing:
             words = f"the file {path.name} has no column {', '.join(map(repr, missing))}:\n    {both}"
             return ColumnsMissing(words, where=self.place(path))
-        return SourceUnreadable(
-            f"the files of the branch have different columns:\n    {both}", where=self.place(path)
-        )
+        return SourceUnreadable(f"the files of the branch have different columns:\n    {both}", where=self.place(path))
 
     def moved(self, pin: Pin) -> list[str]:
         """Say what is different now, one line a file; a new file counts."""

@@ -80,8 +80,8 @@ def _candidates(pattern: str, declared: str) -> list[Path]:
     # Asked after exists(): a file whose name holds brackets is itself, not a pattern.
     hits = [Path(name) for name in glob.glob(pattern, recursive=True)]  # noqa: PTH207 - takes absolute patterns
     files = [hit for hit in hits if hit.is_file()]
-    if hits and not files:
-        raise SourceUnreadable(f"{hits[0]} is a folder, not a file; this glob matches no files")
+    if not files and (folders := [hit for hit in hits if hit.is_dir()]):
+        raise SourceUnreadable(f"{folders[0]} is a folder, not a file; this glob matches no files")
     if not files:
         raise SourceMissing(f"there is nothing at {pattern}")
     return files
@@ -113,9 +113,9 @@ def _refuse_outside_roots(path: Path) -> None:
 def _format_of(spec: BranchSpec, paths: list[Path]) -> Format:
     if spec.format != "auto":
         return spec.format
-    found = {_FORMATS.get(path.suffix.lower()) for path in paths}
-    kind = found.pop()
-    if found or kind is None:
+    found: set[Format | None] = {_FORMATS.get(path.suffix.lower()) for path in paths}
+    kind = next(iter(found))
+    if len(found) > 1 or kind is None:
         names = ", ".join(path.name for path in paths[:5])
         raise SourceUnreadable(
             f"the names of the files do not agree on one format: {names}",

@@ -70,8 +70,7 @@ class ParquetFiles(LocalFiles):
             if before.field(name).type != now.field(name).type
         ]
         return SourceUnreadable(
-            "the files of the branch give a column different types:"
-            + "".join(f"\n    {line}" for line in lines),
+            "the files of the branch give a column different types:" + "".join(f"\n    {line}" for line in lines),
             where=self.place(path),
         )
 
@@ -88,7 +87,7 @@ class ParquetFiles(LocalFiles):
             raise self.unreadable(path, error) from None
 
 
-def _group(file: pq.ParquetFile, group: int, schema: pa.Schema, skip: int) -> Iterator[Chunk]:
+def _group(file: pq.ParquetFile, group: int, schema: pa.Schema, skip: int) -> Generator[Chunk]:
     facts = file.metadata.row_group(group)
     taken = sum(facts.column(at).total_compressed_size for at in range(facts.num_columns))
     for batch in file.iter_batches(batch_size=_ROWS, row_groups=[group], columns=schema.names):

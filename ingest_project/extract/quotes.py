@@ -1,11 +1,12 @@
 """A quote that nobody closed swallows the rows behind it, up to the next: they must not vanish in silence.
 
-CSV cannot say whether a value with line breaks is meant. Two signs are taken, and such a row is set aside:
+CSV cannot say whether a value with line breaks is meant. Three signs are taken, and such a row is set aside:
 
 - it has more than 100 line breaks;
 - its commas fall exactly as those of rows would: as many in its first line as columns are left, a row's worth
   in each line between, the rest in the last line. Chance is ruled out by asking for six such commas, or for
-  the one quote at the end that a swallowed `"value"` leaves behind.
+  the one quote at the end that a swallowed `"value"` leaves behind;
+- it is the last of the file, and the file ends without the quote that would close it.
 
 What stays open: two stray quotes around one or two short rows of a narrow file read as one value.
 """
@@ -25,10 +26,11 @@ _MOST_LINES = 100
 _NOT_CHANCE = 6
 
 
-def swallowing_rows(table: pa.Table, positions: Sequence[int]) -> dict[int, str]:
+def swallowing_rows(table: pa.Table, positions: Sequence[int], *, unclosed: bool = False) -> dict[int, str]:
     """Find the rows that swallowed others: row of the table to its text, quoted anew.
 
-    `positions` are the places of the table's columns in the file, counted from 0.
+    `positions` are the places of the table's columns in the file, counted from 0; `unclosed` says that the
+    last row is the last of a file that does not end in a quote.
     """
     width = table.num_columns
     found: set[int] = set()
@@ -36,6 +38,9 @@ def swallowing_rows(table: pa.Table, positions: Sequence[int]) -> dict[int, str]
         for row in _suspects(table[name], width):
             if _has_swallowed(table[name][row].as_py(), position, width):
                 found.add(row)
+    last = table.num_rows - 1
+    if unclosed and last >= 0 and "\n" in table.column(positions.index(max(positions)))[last].as_py():
+        found.add(last)
     return {row: _as_line(table, row, positions) for row in sorted(found)}
 
 
@@ -66,5 +71,5 @@ def _as_line(table: pa.Table, row: int, positions: Sequence[int]) -> str:
     values = [column[row].as_py() for column in table.columns]
     in_file = [value for _, value in sorted(zip(positions, values, strict=True))]
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(in_file)
-    return text.getvalue()
+    csv.writer(text, lineterminator="\r\n").writerow(in_file)
+    return text.getvalue().removesuffix("\r\n")

@@ -31,9 +31,7 @@ class Snapshot:
     metrics: ReadMetrics = field(default_factory=ReadMetrics)
 
 
-def begin(
-    connection: Connection, lease: Lease, branch: Branch, *, wanted: int | None, plan_only: bool
-) -> Work:
+def begin(connection: Connection, lease: Lease, branch: Branch, *, wanted: int | None, plan_only: bool) -> Work:
     """The activation this run works on: the wanted one, the open one, or a new one.
 
     An open one whose source or spec has changed since it was pinned is superseded, as long as nothing of it is in

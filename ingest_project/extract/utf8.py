@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 from ingest_project.errors import SourceUnreadable
 
+_TAIL = 64
 _MAGIC = {
     b"\x1f\x8b": "gzip",
     b"PK\x03\x04": "a zip archive or an Excel file",
@@ -27,6 +28,7 @@ class Utf8File(io.RawIOBase):
         self._lines = 1
         self._first = b""
         self._end_line = end_line  # Arrow sees no header where the only line is not ended
+        self._tail = b""
         self.taken = 0
 
     def readable(self) -> bool:
@@ -42,12 +44,18 @@ class Utf8File(io.RawIOBase):
             self._decoder.decode(data, final=len(data) < size)
         except UnicodeDecodeError as error:
             raise self._refusal(error, data, pending) from None
+        self._tail = (self._tail + data[-_TAIL:])[-_TAIL:]
         self.taken += len(data)
         self._lines += data.count(b"\n")
-        if not data and self._end_line:
+        if self._end_line and len(data) < size:
             self._end_line = False
-            return b"\n"
+            return data + b"\n"
         return data
+
+    @property
+    def ends_in_quote(self) -> bool:
+        """Whether what was taken so far ends in a quote, line breaks aside."""
+        return self._tail.rstrip(b"\r\n").endswith(b'"')
 
     def _refusal(self, error: UnicodeDecodeError, data: bytes, pending: int) -> SourceUnreadable:
         kind = next((name for magic, name in _MAGIC.items() if self._first.startswith(magic)), None)

@@ -22,7 +22,28 @@ _ALIASES = {
     "swaziland": "SZ", "burma": "MM", "easttimor": "TL", "vatican": "VA", "uae": "AE", "drcongo": "CD",
     "congokinshasa": "CD", "congobrazzaville": "CG", "korea": "KR",
 }  # fmt: skip
-_LANGUAGES = ("en", "de", "fr", "es", "it", "pt", "nl", "pl", "sv", "da", "nb", "fi", "cs", "tr", "ru", "el", "ja", "zh", "ar", "fa")
+_LANGUAGES = (
+    "en",
+    "de",
+    "fr",
+    "es",
+    "it",
+    "pt",
+    "nl",
+    "pl",
+    "sv",
+    "da",
+    "nb",
+    "fi",
+    "cs",
+    "tr",
+    "ru",
+    "el",
+    "ja",
+    "zh",
+    "ar",
+    "fa",
+)
 _REGION = re.compile(r"^([A-Z]{2})-([A-Z0-9]{1,3})$")
 
 

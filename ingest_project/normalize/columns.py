@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from types import GenericAlias
 from typing import Annotated, Any
 
 import numpy as np
@@ -144,8 +145,8 @@ def _decoded(number: int, texts: list[list[str | None]]) -> tuple[str | None, ..
 @cache
 def _declared(field: str) -> TypeAdapter[list[Any]]:
     info = Item.model_fields[field]
-    kind: Any = Annotated[(info.annotation, *info.metadata)]  # type: ignore[misc]
-    return TypeAdapter(list[kind], config=ConfigDict(strict=True))
+    kind: Any = Annotated[(info.annotation, *info.metadata)]  # pyright: ignore[reportInvalidTypeForm]
+    return TypeAdapter(GenericAlias(list, (kind,)), config=ConfigDict(strict=True))
 
 
 def _refused(field: str, values: list[Any]) -> dict[int, str]:

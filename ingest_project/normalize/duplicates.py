@@ -44,7 +44,12 @@ def duplicate_losers(files: Sequence[KeyFile], scratch: Path) -> Iterator[Loser]
     """Losers by part and row. DuckDB spills to `scratch` beyond half a gigabyte."""
     if not files:
         return
-    settings = {"memory_limit": _MEMORY, "threads": 2, "temp_directory": str(scratch), "preserve_insertion_order": False}
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": _MEMORY,
+        "threads": 2,
+        "temp_directory": str(scratch),
+        "preserve_insertion_order": False,
+    }
     with duckdb.connect(":memory:", config=settings) as connection:
         found = connection.execute(_LOSERS, {"paths": [file.path for file in files]})
         while rows := found.fetchmany(10_000):

@@ -56,7 +56,10 @@ def coordinates(latitude: pa.Array, longitude: pa.Array, *, comma: bool) -> Rule
     slow = pc.invert(good)
     if not pc.any(slow).as_py():
         return Ruled(tuple(pc.add(array, 0.0) for array in numbers))
-    odd = [array.filter(slow).cast(pa.string()) if not kinds.is_string(array.type) else array.filter(slow) for array in given]
+    odd = [
+        array.filter(slow).cast(pa.string()) if not kinds.is_string(array.type) else array.filter(slow)
+        for array in given
+    ]
     ruled = apply_tuples(odd, ("latitude", "longitude"), lambda one, other: place(one, other, comma=comma))
     values = [
         pc.add(pc.replace_with_mask(array, slow, found), 0.0)
@@ -117,7 +120,10 @@ def place(latitude: str | None, longitude: str | None, *, comma: bool = False) -
     one, said = _ranged(one, said, latitude, "latitude", LATITUDE)
     other, also = _ranged(other, also, longitude, "longitude", LONGITUDE)
     if one is None or other is None:
-        return Verdict((None, None), _lonely(one, said, latitude, "latitude") + _lonely(other, also, longitude, "longitude"))
+        return Verdict(
+            (None, None),
+            _lonely(one, said, latitude, "latitude") + _lonely(other, also, longitude, "longitude"),
+        )
     if other == -LONGITUDE:
         other, also = LONGITUDE, (note("longitude", "longitude_wrapped", longitude, LONGITUDE),)
     return Verdict((one, other), said + also)

@@ -5,7 +5,7 @@ transaction at the end.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -104,9 +104,7 @@ def _set_losers_aside(work: Work, store: PartStore, parts: list[ListedPart]) -> 
     files = [KeyFile(part.part, store.local_path(part.path)) for part in parts if part.rows]
     scratch = Path(settings().home).expanduser() / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
-    pages = {
-        part.part: part for part in listed_parts(work.connection, work.activation.activation_id, SNAPSHOT)
-    }
+    pages = {part.part: part for part in listed_parts(work.connection, work.activation.activation_id, SNAPSHOT)}
     count = 0
     for number, losers in groupby(duplicate_losers(files, scratch), key=lambda loser: loser.part):
         page = store.get(pages[number].path, pages[number].digest)
@@ -120,7 +118,8 @@ def _losing(page: pa.Table, losers: Iterable[Loser]) -> Iterator[Reject]:
     first = page["__row"][0].as_py()
     for loser in losers:
         words = f"row {loser.winner_row} has the same key and is newer"
-        yield reject_of(page, loser.row - first, KEY, "duplicate_key", words)
+        reject = reject_of(page, loser.row - first, KEY, "duplicate_key", words)
+        yield replace(reject, external_id=loser.external_id)
 
 
 @dataclass(frozen=True)

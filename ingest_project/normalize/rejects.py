@@ -40,16 +40,17 @@ def _key_of(page: pa.Table, position: int) -> str | None:
 
 
 def rejects_of(
-    page: pa.Table, positions: Sequence[int], keys: Sequence[str | None], errors: Sequence[list[dict[str, str]]]
+    page: pa.Table,
+    positions: Sequence[int],
+    keys: Sequence[str | None],
+    errors: Sequence[list[dict[str, str]]],
 ) -> list[Reject]:
     """Rejects of these rows, in the order given."""
     rows = page.take(pa.array(positions, pa.int64()))
     numbers = rows.column("__row" if "__row" in page.column_names else "row").to_pylist()
     raws = _raw_rows(rows).to_pylist()
     made = zip(numbers, keys, errors, raws, strict=True)
-    return [
-        Reject(row, key, found, raw[:RAW_CAP], len(raw) > RAW_CAP) for row, key, found, raw in made
-    ]
+    return [Reject(row, key, found, raw[:RAW_CAP], len(raw) > RAW_CAP) for row, key, found, raw in made]
 
 
 def _raw_rows(rows: pa.Table) -> pa.Array:

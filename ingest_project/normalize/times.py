@@ -13,9 +13,7 @@ from ingest_project.normalize.columns import Ruled, Verdict, accepted_pattern, n
 
 FIELD = "source_updated_at"
 UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")
-_DAY = (
-    r"(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
-)
+_DAY = r"(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
 # What Arrow's own parser and the rule below read alike. A 29 February goes to the rule.
 PLAIN = (
     rf"^[12][0-9]{{3}}-{_DAY}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{{1,6}})?"
@@ -99,4 +97,3 @@ def _offset(text: str | None) -> timezone | None:
     if minutes > 59 or size > _MAX_OFFSET:  # noqa: PLR2004 - minutes of an hour
         raise ValueError("no such offset")
     return timezone(-size if text[0] == "-" else size)
-

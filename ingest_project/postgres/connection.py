@@ -3,12 +3,12 @@
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import psycopg
 from psycopg import conninfo
 from psycopg.abc import PQGen
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PGconn, Ping, TransactionStatus
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from ingest_project.errors import DatabaseTooOld, DatabaseUnreachable
@@ -40,11 +40,13 @@ class _Session(psycopg.Connection[tuple[Any, ...]]):
             raise
 
 
+class _NotYet(DatabaseUnreachable):
+    """Postgres is starting or stopping."""
+
+
 OLDEST_SERVER = 150000
 # Serialization failure and deadlock: Postgres undid the whole transaction and asks to try it again.
 _TRY_AGAIN = frozenset({"40001", "40P01"})
-# Too many clients, starting up or shutting down: nothing was begun.
-_TRY_TO_CONNECT_AGAIN = frozenset({"53300", "57P03"})
 
 
 def database_url() -> str:
@@ -57,11 +59,16 @@ def redacted(url: str) -> str:
     """Return the URL without its password, for people and logs."""
     if "://" not in url:
         return "(a libpq connection string)"
-    parts = urlsplit(url)
-    netloc = parts.netloc
-    if parts.password:
-        netloc = f"{parts.username or ''}:***@{netloc.rpartition('@')[2]}"
-    return urlunsplit(parts._replace(netloc=netloc))
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(not a valid URL)"
+    if "@" in parts.path:  # a password with a slash in it: nothing here is what it seems
+        return "(not a valid URL)"
+    login, at, host = parts.netloc.rpartition("@")
+    shown = login.partition(":")[0] + (":***" if parts.password else ":" if ":" in login else "")
+    query = urlencode([pair for pair in parse_qsl(parts.query) if "pass" not in pair[0].lower()], safe="/")
+    return urlunsplit(parts._replace(netloc=f"{shown}{at}{host}", query=query, fragment=""))
 
 
 def connect(url: str | None = None) -> Connection:
@@ -71,14 +78,13 @@ def connect(url: str | None = None) -> Connection:
     statements: poolers in transaction mode mix them up.
     """
     url = url or database_url()
-    for attempt in Retrying(
-        retry=retry_if_exception(lambda error: _state(error) in _TRY_TO_CONNECT_AGAIN),
-        stop=stop_after_attempt(6),
+    patient = Retrying(
+        retry=retry_if_exception(lambda error: isinstance(error, _NotYet)),
+        stop=stop_after_attempt(8),
         wait=wait_random_exponential(multiplier=0.2, max=5),
         reraise=True,
-    ):
-        with attempt:
-            connection = _open(url)
+    )
+    connection = patient(_open, url)
     _set_up(connection)
     return connection
 
@@ -96,13 +102,18 @@ def _open(url: str) -> Connection:
             keepalives_count=3,
         )
     except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
-        if _state(error) in _TRY_TO_CONNECT_AGAIN:
-            raise
         # libpq's words can quote the connection string: keep the last line, drop what could be a secret.
         words = _without_password(str(error), url).strip().splitlines() or ["no answer"]
-        raise DatabaseUnreachable(
-            f"Postgres cannot be reached: {words[-1]}", where={"database": redacted(url)}
-        ) from None
+        kind = _NotYet if _is_starting_or_stopping(url) else DatabaseUnreachable
+        raise kind(f"Postgres cannot be reached: {words[-1]}", where={"database": redacted(url)}) from None
+
+
+def _is_starting_or_stopping(url: str) -> bool:
+    # libpq gives no SQLSTATE for a refused connection; this asks for the one that is worth waiting for.
+    try:
+        return PGconn.ping(url.encode()) == Ping.REJECT
+    except psycopg.Error:
+        return False
 
 
 def _without_password(words: str, url: str) -> str:
@@ -110,7 +121,11 @@ def _without_password(words: str, url: str) -> str:
         secret = conninfo.conninfo_to_dict(url).get("password")
     except psycopg.ProgrammingError:
         return "the connection string is not valid"
-    return words.replace(str(secret), "***") if secret else words
+    if "@" in urlsplit(url).path:
+        return "the connection string is not valid; a / in a password is written %2F"
+    for form in (str(secret), quote(str(secret), safe="")) if secret else ():
+        words = words.replace(form, "***")
+    return words
 
 
 def _set_up(connection: Connection) -> None:
@@ -148,9 +163,7 @@ def retried(transaction: Callable[[], T]) -> T:
         retry=retry_if_exception(lambda error: _state(error) in _TRY_AGAIN),
         stop=stop_after_attempt(5),
         wait=wait_random_exponential(multiplier=0.05, max=2),
-        before_sleep=lambda state: log.warning(
-            "transaction undone by Postgres, attempt %d", state.attempt_number
-        ),
+        before_sleep=lambda state: log.warning("transaction undone by Postgres, attempt %d", state.attempt_number),
         reraise=True,
     ):
         with attempt:

@@ -83,9 +83,7 @@ def bin_path() -> Path:
 def _join(home: Path) -> str:
     try:
         home.mkdir(parents=True, exist_ok=True)
-        users = _locked(
-            home / "postgres.users", fcntl.LOCK_SH
-        )  # waits while a last one is stopping the server
+        users = _locked(home / "postgres.users", fcntl.LOCK_SH)  # waits while a last one is stopping the server
         try:
             with _alone(home):
                 url = _with_database(_serve(home / "postgres"))

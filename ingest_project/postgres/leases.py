@@ -8,7 +8,7 @@ which waits for the batch under way, and raises the epoch. Who was taken over fi
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -166,7 +166,7 @@ def fence(connection: Connection, lease: Lease) -> None:
 
 
 @contextmanager
-def fenced(connection: Connection, lease: Lease) -> Iterator[None]:
+def fenced(connection: Connection, lease: Lease) -> Generator[None]:
     """One transaction that writes for a branch, or nothing."""
     with connection.transaction():
         fence(connection, lease)
@@ -191,7 +191,7 @@ def held(connection: Connection) -> list[Holder]:
 
 
 @contextmanager
-def kept_alive(lease: Lease) -> Iterator[None]:
+def kept_alive(lease: Lease) -> Generator[None]:
     """Renew the lease from a thread with a session of its own while the block runs."""
     done = threading.Event()
     thread = threading.Thread(target=_beat, args=(lease, done), name=f"lease-{lease.branch_id}", daemon=True)
@@ -209,5 +209,5 @@ def _beat(lease: Lease, done: threading.Event) -> None:
             with connect() as connection:
                 if not renew(connection, lease):
                     return
-        except Exception as error:  # noqa: BLE001 - the next beat tries again; if none gets through, the lease expires
+        except Exception as error:
             log.warning("the lease of %r could not be renewed: %s", lease.branch, error)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 
-
 _SEED = 7
 _DIRTY = 0.01
 _JITTER = 0.05  # degrees around the real place
@@ -127,15 +126,14 @@ def _shipped() -> str:
 
 
 def _chunks(rows: Iterator[Row]) -> Iterator[str]:
-    out, count = io.StringIO(), 0
+    out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    for row in rows:
+    for count, row in enumerate(rows, start=1):
         values = list(row.values())
         if values[-1].endswith("too many"):
             out.write(f"{row['place_id']},too,many{',' * (len(values) + 1)}\n")
         else:
             writer.writerow(values)
-        count += 1
         if count % _CHUNK == 0:
             yield out.getvalue()
             out.seek(0)

@@ -12,7 +12,7 @@ _OPTIONS = pc_csv.WriteOptions(include_header=False, quoting_style="needed")
 _CHUNK = 1 << 20
 
 
-def copy_table(cursor: Cursor[Any], statement: sql.Composable, table: pa.Table) -> None:
+def copy_table(cursor: Cursor[Any], statement: sql.SQL | sql.Composed, table: pa.Table) -> None:
     """Send a table by a `copy … from stdin (format csv)` whose columns are the table's."""
     data = encoded(table)
     with cursor.copy(statement) as copy:

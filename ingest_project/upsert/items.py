@@ -63,9 +63,7 @@ def _done(work: Work) -> set[int]:
     return {part for (part,) in work.connection.execute(statement("done_batches"), values).fetchall()}
 
 
-def _apply_parts(
-    work: Work, parts: Sequence[ValidPart], found: Probe, *, repair: bool, before: int
-) -> Counts:
+def _apply_parts(work: Work, parts: Sequence[ValidPart], found: Probe, *, repair: bool, before: int) -> Counts:
     counts = Counts()
     total = before + sum(part.valid for part in parts)
     for done in _each(work, parts, found, repair=repair):

@@ -44,7 +44,7 @@ def _counts() -> sql.Composed:
 
 
 @cache
-def statement(name: str) -> sql.Composable:
+def statement(name: str) -> sql.SQL | sql.Composed:
     """A statement that needs no more than the columns of an item."""
     raw = _RAW[name]
     match name:

@@ -53,7 +53,9 @@ def test_zero_bytes_are_empty_even_beside_a_full_file(tmp_path: Path, spec: Make
 
 
 def test_parquet_without_rows_is_empty(tmp_path: Path, spec: MakeSpec) -> None:
-    pq.write_table(pa.table({"id": pa.array([], pa.int64()), "name": pa.array([], pa.string())}), tmp_path / "a.parquet")
+    pq.write_table(
+        pa.table({"id": pa.array([], pa.int64()), "name": pa.array([], pa.string())}), tmp_path / "a.parquet"
+    )
     with pytest.raises(SourceEmpty):
         preflight.check(spec(tmp_path))
 

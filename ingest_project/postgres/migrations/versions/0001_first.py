@@ -14,10 +14,10 @@ down_revision = None
 def upgrade() -> None:
     text = files("ingest_project.postgres.migrations.versions").joinpath("first.sql")
     # To psycopg itself: SQLAlchemy would take every % of it for a parameter.
-    op.get_bind().connection.driver_connection.execute(text.read_text(encoding="utf-8"))
+    driver = op.get_bind().connection.driver_connection
+    assert driver is not None, "migrate() holds it open"
+    driver.execute(text.read_text(encoding="utf-8"))
 
 
 def downgrade() -> None:
-    raise NotImplementedError(
-        "there is nothing before the first release; drop the schemas ingest and core instead"
-    )
+    raise NotImplementedError("there is nothing before the first release; drop the schemas ingest and core instead")

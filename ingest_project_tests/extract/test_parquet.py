@@ -1,0 +1,88 @@
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ingest_project.errors import SourceUnreadable
+from ingest_project.extract import preflight
+from ingest_project.extract.source import Cursor
+from ingest_project_tests.extract.conftest import MakeSpec
+from ingest_project_tests.extract.reading import pages_of, rows_of, table_of
+
+
+def write(path: Path, columns: dict[str, Any], **more: Any) -> Path:  # noqa: ANN401
+    pq.write_table(pa.table(columns), path, **more)
+    return path
+
+
+def test_types_and_nulls_stay(tmp_path: Path, spec: MakeSpec) -> None:
+    columns = {
+        "id": pa.array([9007199254740993, 2], pa.int64()),
+        "name": pa.array(["NA", None]),
+        "price": pa.array([Decimal("1.50"), None], pa.decimal128(9, 2)),
+        "at": pa.array([datetime(2024, 1, 2, tzinfo=UTC), None], pa.timestamp("us", "UTC")),
+        "tags": pa.array([["a"], None]),
+    }
+    (page,) = pages_of(spec(write(tmp_path / "a.parquet", columns)))
+    for name, array in columns.items():
+        assert page.table[name].combine_chunks() == pa.chunked_array([array]).combine_chunks()
+    assert page.table.column_names == [*columns, "__row", "__malformed"]
+    assert page.table["__malformed"].null_count == 2
+
+
+def test_a_dictionary_is_its_values(tmp_path: Path, spec: MakeSpec) -> None:
+    path = write(tmp_path / "a.parquet", {"id": [1, 2], "name": pa.array(["x", "x"]).dictionary_encode()})
+    assert pages_of(spec(path))[0].table.schema.field("name").type == pa.string()
+
+
+def test_files_with_wider_types_are_brought_together(tmp_path: Path, spec: MakeSpec) -> None:
+    write(tmp_path / "a.parquet", {"id": pa.array([1], pa.int32()), "name": pa.array([None], pa.null())})
+    write(tmp_path / "b.parquet", {"name": ["b"], "id": pa.array([2], pa.int64())})
+    write(tmp_path / "c.parquet", {"id": pa.array([], pa.int64()), "name": pa.array([], pa.string())})
+    pages = pages_of(spec(tmp_path), 1)
+    assert [page.table.schema.field("id").type for page in pages] == [pa.int64()] * 2
+    assert rows_of(spec(tmp_path)) == [{"id": 1}, {"id": 2, "name": "b"}]
+
+
+def test_types_that_do_not_meet_are_both_shown(tmp_path: Path, spec: MakeSpec) -> None:
+    write(tmp_path / "a.parquet", {"id": [1], "name": ["a"]})
+    write(tmp_path / "b.parquet", {"id": ["1"], "name": ["a"]})
+    with pytest.raises(SourceUnreadable, match=r"'id': int64 in the files before, string in b\.parquet"):
+        preflight.check(spec(tmp_path))
+
+
+def test_a_number_that_would_be_rounded_is_refused(tmp_path: Path, spec: MakeSpec) -> None:
+    write(tmp_path / "a.parquet", {"id": [9007199254740993], "name": ["a"]})
+    write(tmp_path / "b.parquet", {"id": [1.5], "name": ["a"]})
+    with pytest.raises(SourceUnreadable, match="9007199254740993"):
+        pages_of(spec(tmp_path))
+
+
+def test_a_damaged_page_is_refused(tmp_path: Path, spec: MakeSpec) -> None:
+    path = write(tmp_path / "a.parquet", {"id": range(10_000), "name": ["x" * 9] * 10_000}, compression="zstd")
+    data = bytearray(path.read_bytes())
+    data[4:400] = b"\xff" * 396
+    path.write_bytes(data)
+    with pytest.raises(SourceUnreadable, match="cannot be read as parquet"):
+        pages_of(spec(path))
+
+
+def test_pages_span_groups_and_files_and_resume_skips_groups(tmp_path: Path, spec: MakeSpec) -> None:
+    for number in range(3):
+        first = number * 1000
+        ids = list(range(first, first + 1000))
+        write(tmp_path / f"{number}.parquet", {"id": ids, "name": list(map(str, ids))}, row_group_size=150)
+    pages = pages_of(spec(tmp_path), 700)
+    assert [page.table.num_rows for page in pages] == [700, 700, 700, 700, 200]
+    assert [page.cursor for page in pages] == [
+        Cursor(0, 700, 700), Cursor(1, 400, 1400), Cursor(2, 100, 2100), Cursor(2, 800, 2800), Cursor(3, 0, 3000),
+    ]  # fmt: skip
+    assert table_of(pages)["id"].to_pylist() == list(range(3000))
+    resumed = pages_of(spec(tmp_path), 700, pages[2].cursor)
+    assert [page.table for page in resumed] == [page.table for page in pages[3:]]
+    assert sum(page.bytes_read for page in resumed) < sum(page.bytes_read for page in pages) / 3
+    assert pages_of(spec(tmp_path), 700, pages[-1].cursor) == []

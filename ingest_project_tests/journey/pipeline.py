@@ -1,0 +1,53 @@
+"""The four stages of one branch in a row, without Dagster: what a run does, in a process that can be killed.
+
+    python -m ingest_project_tests.journey.pipeline NAME BATCH_SIZE RUN_ID [HOLDER]
+"""
+
+import sys
+from collections.abc import Callable
+
+from ingest_project.branches.activations import Activation
+from ingest_project.branches.registry import get_branch
+from ingest_project.embeddings.ledger import derive_requests
+from ingest_project.extract import snapshot
+from ingest_project.extract.store import PartStore
+from ingest_project.normalize import normalized
+from ingest_project.normalize.part import normalize_part
+from ingest_project.postgres import leases
+from ingest_project.postgres.connection import session
+from ingest_project.settings import settings
+from ingest_project.telemetry import correlated
+from ingest_project.upsert.items import apply_activation
+
+
+def ingest(
+    name: str,
+    batch_size: int = 4,
+    *,
+    run_id: str = "run",
+    holder: str | None = None,
+    between: Callable[[str], None] = lambda stage: None,
+) -> Activation:
+    """Ingest a branch; `between` is called after each stage with its name."""
+    with correlated(run_id), session() as connection:
+        branch = get_branch(connection, name)
+        lease = leases.acquire(connection, branch.branch_id, name, holder=holder or run_id, run_id=run_id)
+        with leases.kept_alive(lease):
+            store = PartStore(settings().store_location)
+            work = snapshot.begin(connection, lease, branch, wanted=None, plan_only=False)
+            between("begin")
+            work = snapshot.take_snapshot(work, store, batch_size=batch_size).work
+            between("branch_snapshot")
+            spec = work.activation.pinned_spec()
+            work = normalized.normalize_activation(work, store, lambda page: normalize_part(page, spec))
+            between("normalized_items")
+            if work.activation.committed_at is None:
+                work = work.on(apply_activation(work, normalized.valid_parts(work, store)).activation)
+            between("core_items")
+            done = derive_requests(work).work.activation
+        leases.release(connection, lease)
+    return done
+
+
+if __name__ == "__main__":
+    ingest(sys.argv[1], int(sys.argv[2]), run_id=sys.argv[3], holder=sys.argv[4] if len(sys.argv) > 4 else None)
