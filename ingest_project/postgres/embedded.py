@@ -165,10 +165,10 @@ def _postmaster(folder: Path) -> _Postmaster | None:
 
 
 def _is_alive(pid: int, folder: Path) -> bool:
-    # The pid alone says nothing: after a crash another program may have it.
+    # The pid alone says nothing: after a crash another program may have it. Postgres works in its folder.
     try:
-        return str(folder) in psutil.Process(pid).cmdline()
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return Path(psutil.Process(pid).cwd()) == folder
+    except (psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied):
         return False
 
 
@@ -179,7 +179,7 @@ def _create(folder: Path) -> None:
     making.mkdir(mode=0o700)
     _give_to_server_user(making)
     settings = [word for name, value in _TUNING.items() for word in ("-c", f"{name}={value}")]
-    _run(making, "initdb", "-D", str(making), "-U", "postgres", "--auth=trust", *_LOCALE, *settings)
+    _run(making, "initdb", "-U", "postgres", "--auth=trust", *_LOCALE, *settings)
     making.rename(folder)
 
 
@@ -210,7 +210,7 @@ def _forget_pid(folder: Path) -> None:
 def _start_options(folder: Path) -> tuple[str, ...]:
     socket_folder = str(_folder_for_socket(folder)).replace('"', '""')
     server_options = shlex.join(["-p", _PORT, "-k", f'"{socket_folder}"'])
-    return "-D", str(folder), "-l", str(folder / "log"), "-o", server_options
+    return "-l", "log", "-o", server_options
 
 
 def _folder_for_socket(folder: Path) -> Path:
@@ -225,7 +225,7 @@ def _folder_for_socket(folder: Path) -> Path:
 def _stop(folder: Path) -> None:
     _admit_server_user(folder)
     found = _postmaster(folder)
-    _run(folder, "pg_ctl", "stop", "-w", "-m", "fast", "-D", str(folder))
+    _run(folder, "pg_ctl", "stop", "-w", "-m", "fast")
     if found and found.socket_folder != str(folder):
         Path(found.socket_folder).rmdir()
 
@@ -242,13 +242,14 @@ def _url(socket_folder: str, database: str) -> str:
 
 
 def _run(folder: Path, program: str, *arguments: str) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    # By PGDATA and not by -D: pg_ctl puts that into a shell command, in which a folder's name may mean something.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     with tempfile.TemporaryFile("w+") as said:  # not a pipe, which the server would keep open
         done = subprocess.run(  # noqa: S603 - the package's own program
             [str(bin_path() / program), *arguments],
             **_server_user(folder),
             cwd=folder,
-            env=environment,
+            env={**inherited, "PGDATA": str(folder)},
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,

@@ -179,7 +179,7 @@ def test_a_killed_server_starts_again_with_its_data(root: Path, start: Start, wh
     assert not is_up(root / "home")
 
 
-@pytest.mark.parametrize("name", ["with a space", 'it\'s "quoted", and commas', "l" * 150, "ünïcode %41"])
+@pytest.mark.parametrize("name", ["with a space", "$HOME `x`", 'it\'s "quoted", and commas', "l" * 150, "ünïcode %41"])
 def test_any_folder_name_will_do(root: Path, start: Start, name: str) -> None:
     user = start(root / name)
     assert answer(said(user)) == 1
