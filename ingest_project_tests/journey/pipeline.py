@@ -1,11 +1,11 @@
-"""The four stages of one branch in a row, without Dagster: what a run does, in a process that can be killed.
+"""The four stages of one branch in a row, without Dagster: what a run does, in a process that can be killed."""
 
-    python -m ingest_project_tests.journey.pipeline NAME BATCH_SIZE RUN_ID [HOLDER]
-"""
+import multiprocessing
+import os
+from collections.abc import Callable, Mapping
+from multiprocessing.process import BaseProcess
 
-import sys
-from collections.abc import Callable
-
+from ingest_project import failpoints
 from ingest_project.branches.activations import Activation
 from ingest_project.branches.registry import get_branch
 from ingest_project.embeddings.ledger import derive_requests
@@ -49,5 +49,21 @@ def ingest(
     return done
 
 
-if __name__ == "__main__":
-    ingest(sys.argv[1], int(sys.argv[2]), run_id=sys.argv[3], holder=sys.argv[4] if len(sys.argv) > 4 else None)
+# Children are forked from a process that has all of this imported and no thread, connection or lock of ours.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload([__name__])
+
+
+def start(name: str, *, run_id: str, failpoint: str = "", batch_size: int = 4) -> BaseProcess:
+    """Start an ingest in a process of its own, armed to die at a failpoint."""
+    environment = {key: value for key, value in os.environ.items() if key.startswith("INGEST_")}
+    child = _FORKS.Process(target=_ingest_in, args=(environment, failpoint, name, batch_size, run_id))
+    child.start()
+    return child
+
+
+def _ingest_in(environment: Mapping[str, str], failpoint: str, name: str, batch_size: int, run_id: str) -> None:
+    os.environ.update(environment)
+    settings.cache_clear()
+    failpoints.arm(failpoint)
+    ingest(name, batch_size, run_id=run_id)

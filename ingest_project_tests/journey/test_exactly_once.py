@@ -1,22 +1,18 @@
 """Promise 1: killed at any instant and run again, the tables equal those of an uninterrupted run."""
 
-import os
 import random
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ingest_project.postgres.connection import session
+from ingest_project_tests.journey import pipeline
 from ingest_project_tests.journey.conftest import FIRST, SECOND, Place
 from ingest_project_tests.journey.pipeline import ingest
 from ingest_project_tests.journey.states import rows, state
 
-ROOT = Path(__file__).resolve().parents[2]
 EVERYWHERE = (
     *("activation_claimed", "pinned", "part_written_not_renamed", "part_stored:2", "part_listed", "part_listed:3"),
     *("snapshot_ended", "normalized_part_listed", "normalized_part_listed:2", "duplicates_decided"),
@@ -24,22 +20,27 @@ EVERYWHERE = (
     *("batch_committed:2", "all_batches", "activation_committed", "requests_derived", "activation_done"),
 )
 ON_UPDATE = ("batch_staged", "batch_locked", "batch_history", "batch_updated:2")
+STATES = (FIRST, SECOND)
+Undisturbed = dict[int, dict[str, Any]]
 
-_straight: dict[int, dict[str, Any]] = {}
+_undisturbed: Undisturbed = {}
 
 
-def killed(place: Place, failpoint: str, run_id: str = "killed") -> None:
+def killed_at(place: Place, failpoint: str) -> None:
     """Run the branch in a process that ends at the failpoint as by a power cut."""
-    done = subprocess.run(
-        [sys.executable, "-m", "ingest_project_tests.journey.pipeline", place.name, "4", run_id],
-        cwd=ROOT,
-        env={**os.environ, "INGEST_FAILPOINT": failpoint},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, f"did not get to {failpoint}: {done.stderr}"
+    child = pipeline.start(place.name, run_id="killed", failpoint=failpoint)
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL, f"did not get to {failpoint}: {child.exitcode}"
+
+
+def killed_after(place: Place, seconds: float, run_id: str) -> int:
+    """Run the branch and kill it after so long; 1 where that struck, 0 where it was done before."""
+    child = pipeline.start(place.name, run_id=run_id)
+    child.join(seconds)
+    child.kill()
+    child.join()
+    assert child.exitcode in (0, -signal.SIGKILL), child.exitcode
+    return int(child.exitcode != 0)
 
 
 def settled() -> dict[str, Any]:
@@ -47,25 +48,46 @@ def settled() -> dict[str, Any]:
         return state(connection)
 
 
+def count_done() -> int:
+    with session() as connection:
+        return rows(connection, "select count(*) from ingest.activations where state = 'done'")[0]["count"]
+
+
 def straight(place: Place, states: int) -> None:
     """Ingest the first states of the branch without disturbance."""
-    for rows_now in (FIRST, SECOND)[:states]:
+    for rows_now in STATES[:states]:
         place.holds(rows_now)
         ingest(place.name)
 
 
-@pytest.fixture(scope="module")
-def expected() -> dict[int, dict[str, Any]]:
-    """What undisturbed runs came to, by the number of activations; filled by the first test that needs it."""
-    return _straight
+@pytest.fixture
+def undisturbed(branch: Callable[..., Place]) -> Undisturbed:
+    """The tables after one and after two undisturbed activations, made once per worker."""
+    if not _undisturbed:
+        place = branch(FIRST)
+        for count, rows_now in enumerate(STATES, start=1):
+            place.holds(rows_now)
+            ingest(place.name)
+            _undisturbed[count] = settled()
+        _forget_everything()
+    return _undisturbed
+
+
+def _forget_everything() -> None:
+    # The test goes on in the same database, as if nothing had been there.
+    with session() as connection:
+        connection.execute(
+            "truncate ingest.sources, ingest.branches, ingest.activations, ingest.parts, ingest.batches, "
+            "ingest.rejects, ingest.leases, core.items, core.item_versions, core.embedding_requests restart identity"
+        )
 
 
 @pytest.mark.parametrize("failpoint", EVERYWHERE)
 def test_a_first_load_killed_anywhere_ends_as_if_it_had_not_been(
-    branch: Callable[..., Place], failpoint: str, undisturbed: dict[int, dict[str, Any]]
+    undisturbed: Undisturbed, branch: Callable[..., Place], failpoint: str
 ) -> None:
     place = branch(FIRST)
-    killed(place, failpoint)
+    killed_at(place, failpoint)
     if failpoint != "activation_done":
         ingest(place.name, run_id="resumed")
     assert settled() == undisturbed[1]
@@ -73,18 +95,18 @@ def test_a_first_load_killed_anywhere_ends_as_if_it_had_not_been(
 
 @pytest.mark.parametrize("failpoint", (*EVERYWHERE, *ON_UPDATE))
 def test_an_update_killed_anywhere_ends_as_if_it_had_not_been(
-    branch: Callable[..., Place], failpoint: str, undisturbed: dict[int, dict[str, Any]]
+    undisturbed: Undisturbed, branch: Callable[..., Place], failpoint: str
 ) -> None:
     place = branch(FIRST)
     straight(place, 1)
     place.holds(SECOND)
-    killed(place, failpoint)
+    killed_at(place, failpoint)
     if failpoint != "activation_done":
         ingest(place.name, run_id="resumed")
     assert settled() == undisturbed[2]
 
 
-def test_the_states_have_what_they_are_meant_to_show(undisturbed: dict[int, dict[str, Any]]) -> None:
+def test_the_states_have_what_they_are_meant_to_show(undisturbed: Undisturbed) -> None:
     done = undisturbed[2]["activations"][1]
     assert {key: done[key] for key in ("rows_read", "rejected", "valid", "missing")} == {
         "rows_read": 11,
@@ -96,78 +118,28 @@ def test_the_states_have_what_they_are_meant_to_show(undisturbed: dict[int, dict
     assert [done[key] for key in counts] == [2, 2, 1, 3, 1]
 
 
+@pytest.mark.parametrize("seed", range(3))
 def test_killed_again_and_again_at_random_it_still_ends_right(
-    branch: Callable[..., Place], undisturbed: dict[int, dict[str, Any]]
+    undisturbed: Undisturbed, branch: Callable[..., Place], seed: int
 ) -> None:
-    place = branch(FIRST)
-    chance = random.Random(20261123)
-    for rows_now in (FIRST, SECOND):
-        place.holds(rows_now)
-        for attempt in range(5):
-            _killed_after(place, chance.uniform(0.5, 2.5), f"random-{attempt}")
-        if _is_open():
-            ingest(place.name, run_id="at last")
+    assert ingest_under_fire(branch(FIRST), random.Random(seed), kills=5)
     assert settled() == undisturbed[2]
 
 
 @pytest.mark.long
-def test_a_hundred_random_kills(branch: Callable[..., Place], undisturbed: dict[int, dict[str, Any]]) -> None:
-    place = branch(FIRST)
-    chance = random.Random(7)
-    for rows_now in (FIRST, SECOND):
-        place.holds(rows_now)
-        for attempt in range(50):
-            if attempt == 0 or _is_open():
-                _killed_after(place, chance.uniform(0.6, 1.6), f"random-{attempt}")
-        if _is_open():
-            ingest(place.name, run_id="at last")
+def test_two_hundred_random_kills(undisturbed: Undisturbed, branch: Callable[..., Place]) -> None:
+    assert ingest_under_fire(branch(FIRST), random.Random(7), kills=100)
     assert settled() == undisturbed[2]
 
 
-def _killed_after(place: Place, seconds: float, run_id: str) -> None:
-    if run_id != "random-0" and not _is_open():
-        return  # an earlier attempt has got through
-    child = subprocess.Popen(
-        [sys.executable, "-m", "ingest_project_tests.journey.pipeline", place.name, "4", run_id], cwd=ROOT
-    )
-    try:
-        child.wait(seconds)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
-
-
-def _is_open() -> bool:
-    with session() as connection:
-        found = rows(connection, "select state from ingest.activations order by activation_id desc limit 1")
-        pinned = rows(connection, "select pin from ingest.activations order by activation_id desc limit 1")
-    return not found or found[0]["state"] != "done" or not pinned
-
-
-@pytest.fixture
-def undisturbed(
-    branch: Callable[..., Place], fresh_database: str, expected: dict[int, dict[str, Any]]
-) -> dict[int, dict[str, Any]]:
-    """The states after one and after two undisturbed activations, made once per worker in a database of their own."""
-    if not expected:
-        place = branch(FIRST, name="places")
-        straight(place, 1)
-        expected[1] = settled()
-        straight_second(place)
-        expected[2] = settled()
-        _forget_everything()
-    return expected
-
-
-def straight_second(place: Place) -> None:
-    place.holds(SECOND)
-    ingest(place.name)
-
-
-def _forget_everything() -> None:
-    # The test goes on in the same database, as if nothing had been there.
-    with session() as connection:
-        connection.execute(
-            "truncate ingest.sources, ingest.branches, ingest.activations, ingest.parts, ingest.batches, "
-            "ingest.rejects, ingest.leases, core.items, core.item_versions, core.embedding_requests restart identity"
-        )
+def ingest_under_fire(place: Place, chance: random.Random, kills: int) -> int:
+    """Ingest each state, killed up to so often at random moments, then left alone; how many kills struck."""
+    struck = 0
+    for wanted, rows_now in enumerate(STATES, start=1):
+        place.holds(rows_now)
+        for attempt in range(kills):
+            if count_done() < wanted:
+                struck += killed_after(place, chance.uniform(0.02, 0.8), f"random-{attempt}")
+        if count_done() < wanted:
+            ingest(place.name, run_id="at last")
+    return struck
