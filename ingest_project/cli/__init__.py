@@ -22,7 +22,7 @@ INTERRUPTED = 130
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ingest-project")
 def ingest() -> None:
-    r"""Data from a branch, normalized, upserted into core.items exactly once.
+    """Data from a branch, normalized, upserted into core.items exactly once.
 
     \b
     Try it:   ingest demo
