@@ -29,7 +29,7 @@ def ingest() -> None:
     Then:     ingest branch apply places.yaml
               ingest run places --dry-run
               ingest run places
-    """
+    """  # noqa: D301 - click's mark for a paragraph that is not rewrapped is a real backspace
     configure_logging()
 
 

@@ -1,0 +1,78 @@
+"""Every named statement is understood by Postgres as it is, and every one is used."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+import pytest
+from psycopg import sql
+
+from ingest_project.branches import activations
+from ingest_project.postgres import statements
+from ingest_project.postgres.connection import Connection
+from ingest_project.upsert import texts
+from ingest_project_tests.house.test_architecture import PACKAGE, modules
+
+# PREPARE takes no COPY, DDL or maintenance; those run in the tests of their stages.
+_PREPARED = re.compile(r"^\s*(select|insert|update|delete|with)\b")
+_KIND = sql.SQL("case when i.item_id is null then 'i' when i.content_hash = p.content_hash then 'n' else 'u' end")
+
+
+def files() -> list[tuple[str, str]]:
+    """(package, file name) of every file of named statements."""
+    found = [path for path in sorted(PACKAGE.rglob("*.sql")) if path.parent.name != "versions"]
+    return [(".".join(path.relative_to(PACKAGE.parent).parent.parts), path.name) for path in found]
+
+
+def raw(package: str, name: str) -> Mapping[str, sql.SQL]:
+    return statements.load(f"{package}.x", name)
+
+
+def complete(name: str, text: sql.SQL) -> sql.Composable:
+    """The statement with its identifiers in place, as the module that runs it has it."""
+    if name in activations._SQL:  # pyright: ignore[reportPrivateUsage]
+        return activations._SQL[name]  # pyright: ignore[reportPrivateUsage]
+    if name.startswith("classify_"):
+        return texts.judging(name, _KIND, 1)
+    if name == "count_column_changes":
+        return texts.counting(1)
+    return texts.statement(name) if name in texts._RAW else text  # pyright: ignore[reportPrivateUsage]
+
+
+def all_statements() -> Iterator[tuple[str, str, sql.SQL]]:
+    for package, file in files():
+        for name, text in raw(package, file).items():
+            yield package, name, text
+
+
+def numbered(text: str) -> str:
+    """`%(name)s` as `$1`, the same name the same number."""
+    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", text)))
+    return re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match[1]) + 1}", text).replace("%%", "%")
+
+
+PREPARED = {f"{package}.{name}": text for package, name, text in all_statements() if _PREPARED.match(text.as_string())}
+
+
+@pytest.mark.parametrize("place", PREPARED)
+def test_postgres_understands_it(connection: Connection, place: str) -> None:
+    connection.execute(texts.statement("make_stage"))
+    connection.execute(texts.statement("make_probe"))
+    whole = complete(place.rpartition(".")[2], PREPARED[place])
+    connection.execute(f"prepare understood as {numbered(whole.as_string(connection))}".encode())
+    connection.execute("deallocate understood")
+
+
+def test_most_statements_are_prepared_here() -> None:
+    assert len(PREPARED) > 2 * (len(list(all_statements())) - len(PREPARED))
+
+
+@pytest.mark.parametrize("package", sorted({package for package, _ in files()}))
+def test_every_statement_is_used_by_its_own_folder(package: str) -> None:
+    folder = PACKAGE.parent.joinpath(*package.split("."))
+    code = "\n".join(path.read_text(encoding="utf-8") for path in modules(folder))
+    names = [name for found, name, _ in all_statements() if found == package]
+    assert [name for name in names if f'"{name}"' not in code] == []
+
+
+def test_every_file_of_statements_is_packaged_and_found() -> None:
+    assert len(files()) == 8
