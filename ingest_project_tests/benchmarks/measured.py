@@ -1,0 +1,64 @@
+"""One ingest in a process of its own, so that its peak memory is its own; prints what it took as JSON.
+
+python -m ingest_project_tests.benchmarks.measured BRANCH RUN_ID
+"""
+
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+
+from ingest_project.defs.metadata import peak_memory_mb
+from ingest_project.postgres.connection import Connection, session
+from ingest_project.settings import settings
+from ingest_project_tests.journey.pipeline import ingest
+
+STAGES = ("branch_snapshot", "normalized_items", "core_items", "embedding_requests")
+
+
+@dataclass
+class Measured:
+    """Seconds and WAL bytes per stage; CPU seconds are of the client."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    wal: dict[str, int] = field(default_factory=dict)
+    cpu_seconds: float = 0.0
+    peak_mb: float = 0.0
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> float:
+        return sum(self.seconds.values())
+
+
+def wal_position(connection: Connection) -> int:
+    """Bytes of WAL that the server has written so far."""
+    row = connection.execute("select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint").fetchone()
+    assert row is not None
+    return row[0]
+
+
+def measure(branch: str, run_id: str) -> Measured:
+    """Ingest the branch and say what each stage took."""
+    found = Measured()
+    with session() as watching:
+        began, wal = time.perf_counter(), wal_position(watching)
+
+        def ended(stage: str) -> None:
+            nonlocal began, wal
+            now, written = time.perf_counter(), wal_position(watching)
+            if stage in STAGES:
+                found.seconds[stage], found.wal[stage] = now - began, written - wal
+            began, wal = now, written
+
+        cpu = time.process_time()
+        done = ingest(branch, settings().batch_size, run_id=run_id, between=ended)
+        ended(STAGES[-1])
+        found.cpu_seconds = time.process_time() - cpu
+    found.peak_mb = peak_memory_mb()
+    found.counts = {name: getattr(done, name) for name in ("valid", "rejected", "inserted", "updated", "unchanged")}
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(measure(sys.argv[1], sys.argv[2]))))
