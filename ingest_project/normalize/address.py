@@ -21,6 +21,8 @@ _ALIASES = {
     "czechrepublic": "CZ", "holland": "NL", "thenetherlands": "NL", "macedonia": "MK", "capeverde": "CV",
     "swaziland": "SZ", "burma": "MM", "easttimor": "TL", "vatican": "VA", "uae": "AE", "drcongo": "CD",
     "congokinshasa": "CD", "congobrazzaville": "CG", "korea": "KR",
+    "macau": "MO", "thegambia": "GM", "thebahamas": "BS", "democraticrepublicofthecongo": "CD",
+    "palestinianterritory": "PS",
 }  # fmt: skip
 _LANGUAGES = (
     "en",
@@ -82,9 +84,15 @@ def country(text: str | None) -> Verdict:
     """ISO alpha-2 from a code or a name, in twenty languages."""
     if text is None or text in _codes():
         return Verdict((text,))
-    code = _countries().get(_folded(cleaned(text) or ""))
+    code = _country(cleaned(text) or "")
     told = "country_recognised" if code else "country_unknown"
     return Verdict((code,), (note("country_code", told, text, code),))
+
+
+def _country(text: str) -> str | None:
+    folded = _folded(text)
+    # `N/A` and its like fold to the code of Namibia and mean no country.
+    return None if folded == "na" and text.casefold() != "na" else _countries().get(folded)
 
 
 @cache

@@ -15,6 +15,8 @@ from ingest_project.normalize.columns import accepted_pattern, as_one, note, to_
 from ingest_project.normalize.text import BLANK, storable
 
 _EXACT = 2**53  # below it a float that is whole is an integer that lost its type
+_TICKS = {"s": 1, "ms": 10**3, "us": 10**6}  # a second in each unit; nanoseconds stay within the years 1 to 9999
+_YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800
 _ORDINARY = r'^[^"\\\x00-\x1f]*$'  # needs no escape in JSON
 
 
@@ -89,9 +91,9 @@ def as_text(array: pa.Array) -> pa.Array:
         return pa.nulls(len(array), pa.string())
     if kinds.is_integer(array.type) or kinds.is_boolean(array.type):
         return array.cast(pa.string())
-    if kinds.is_timestamp(array.type):
+    if kinds.is_timestamp(array.type) or kinds.is_time(array.type):
         return iso_text(array)
-    return pa.array([cell_text(value) for value in array.to_pylist()], pa.string())
+    return pa.array([cell_text(value) for value in values(array)], pa.string())
 
 
 def cell_text(value: Any) -> str | None:
@@ -105,11 +107,39 @@ def cell_text(value: Any) -> str | None:
 
 
 def iso_text(array: pa.Array) -> pa.Array:
-    """Timestamps of any unit as ISO 8601, in UTC where they have a zone, without trailing zeros."""
-    text = (array.cast(pa.timestamp(array.type.unit, "UTC")) if array.type.tz else array).cast(pa.string())
+    """Timestamps and times of any unit as ISO 8601, in UTC where they have a zone, without trailing zeros.
+
+    A timestamp beyond the years 1 to 9999 is told as its number.
+    """
+    zoned = kinds.is_timestamp(array.type) and array.type.tz
+    text = (array.cast(pa.timestamp(array.type.unit, "UTC")) if zoned else array).cast(pa.string())
     text = pc.replace_substring(text, " ", "T", max_replacements=1)
     text = pc.replace_substring_regex(text, r"\.0+(Z?)$", r"\1")
-    return pc.replace_substring_regex(text, r"(\.\d*[1-9])0+(Z?)$", r"\1\2")
+    text = pc.replace_substring_regex(text, r"(\.\d*[1-9])0+(Z?)$", r"\1\2")
+    if kinds.is_time(array.type) or array.type.unit == "ns":
+        return text
+    ticks, second = array.cast(pa.int64()), _TICKS[array.type.unit]
+    inside = pc.and_(pc.greater_equal(ticks, _YEAR_1 * second), pc.less(ticks, _YEAR_10000 * second))
+    return pc.if_else(inside, text, ticks.cast(pa.string()))
+
+
+def values(array: pa.Array) -> list[Any]:
+    """Values as Python has them; a time beyond its years 1 to 9999 is told as its number."""
+    try:
+        return array.to_pylist()
+    except (OverflowError, ValueError):
+        return [_value(one) for one in array]
+
+
+def _value(cell: pa.Scalar) -> Any:
+    try:
+        return cell.as_py()
+    except (OverflowError, ValueError):
+        if isinstance(cell, pa.StructScalar):
+            return {name: _value(inner) for name, inner in cell.items()}
+        if kinds.is_nested(cell.type):
+            return values(cell.values)
+        return cell.cast(pa.int32() if kinds.is_date32(cell.type) else pa.int64()).as_py()
 
 
 def jsonable(value: Any) -> Any:
@@ -154,7 +184,7 @@ def as_json(array: pa.Array, field: str) -> tuple[pa.Array, pa.Array | None]:
         return pa.nulls(len(array), pa.string()), None
     if kinds.is_integer(array.type) or kinds.is_boolean(array.type):
         return array.cast(pa.string()), None
-    if kinds.is_timestamp(array.type):
+    if kinds.is_timestamp(array.type) or kinds.is_time(array.type):
         return pc.binary_join_element_wise('"', iso_text(array), '"', ""), None
     return _each_json(array, field)
 
@@ -166,9 +196,9 @@ def _text_json(array: pa.Array, field: str) -> tuple[pa.Array, pa.Array | None]:
     odd = pc.invert(accepted_pattern(distinct, _ORDINARY))
     if not pc.any(odd).as_py():
         return texts.take(encoded.indices), None
-    values = distinct.filter(odd).to_pylist()
-    texts = pc.replace_with_mask(texts, odd, pa.array([to_json(storable(value)) for value in values], pa.string()))
-    notes = [note(field, "characters_removed", v, storable(v)) if storable(v) != v else None for v in values]
+    given = distinct.filter(odd).to_pylist()
+    texts = pc.replace_with_mask(texts, odd, pa.array([to_json(storable(value)) for value in given], pa.string()))
+    notes = [note(field, "characters_removed", v, storable(v)) if storable(v) != v else None for v in given]
     spread = pc.replace_with_mask(pa.nulls(len(distinct), pa.string()), odd, pa.array(notes, pa.string()))
     return texts.take(encoded.indices), spread.take(encoded.indices) if any(notes) else None
 
@@ -176,7 +206,7 @@ def _text_json(array: pa.Array, field: str) -> tuple[pa.Array, pa.Array | None]:
 def _each_json(array: pa.Array, field: str) -> tuple[pa.Array, pa.Array | None]:
     texts: list[str | None] = []
     notes: list[str | None] = []
-    for value in array.to_pylist():
+    for value in values(array):
         lost = isinstance(value, float) and not isfinite(value)
         notes.append(note(field, "not_finite", value, None) if lost else None)
         texts.append(None if value is None or lost else to_json(jsonable(value)))

@@ -6,14 +6,16 @@ import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat
 
 from ingest_project.normalize.columns import Verdict, note
-from ingest_project.normalize.text import cleaned
+from ingest_project.normalize.text import clean, cleaned
 
 _E164 = re.compile(r"\+[1-9][0-9]{4,14}")
-_SEVERAL = re.compile(r"\s*(?:[;,|]|\s/\s|/(?=\s*[+(0]))\s*")
+_SEVERAL = re.compile(r"(?i)\s*(?:[;,|](?!\s*(?:ext|x\s*[0-9]))|\s/\s|/(?=\s*[+(0]))\s*")
 # Letters that phonenumbers would turn into digits: only an extension may have some.
 _WORDS = re.compile(r"[A-Za-z]")
-_EXTENSION = re.compile(r"(?i)(?:;?\s*ext(?:ension|n)?\.?\s*[:=]?|\bx)\s*([0-9]{1,10})\s*$")
-_DIGITS = re.compile(r"[0-9]{1,10}")
+_EXTENSION = re.compile(r"(?i)[;,]?\s*(?:\bext(?:ension|n)?\.?\s*[:=]?|(?<![a-z])x)\s*([0-9]{1,10})\s*$")
+# What stands in a column of its own: digits, perhaps marked, perhaps from a spreadsheet's float.
+_DIGITS = re.compile(r"(?i)(?:(?:ext(?:ension|n)?\.?\s*[:=]?|x)\s*)?([0-9]{1,10})(?:\.0+)?")
+_TEL = re.compile(r"(?i)^tel:\s*")
 _FROM_A_FLOAT = re.compile(r"([0-9]{6,15})\.0+")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _HOST = re.compile(r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_][\w-]{0,61}[^\W_]", re.UNICODE)
@@ -24,7 +26,7 @@ def phone(country_code: str | None, text: str | None, extension: str | None = No
     given, told = _extension(extension)
     if text is None:
         return Verdict((None, given), told)
-    number, found, code = _number(country_code, cleaned(text) or "")
+    number, found, code = _number(country_code, _TEL.sub("", cleaned(text) or ""))
     notes = (note("phone", code, text, number),) if code and number != text else ()
     return Verdict((number, given or found), told + notes)
 
@@ -32,10 +34,10 @@ def phone(country_code: str | None, text: str | None, extension: str | None = No
 def _extension(text: str | None) -> tuple[str | None, tuple[str, ...]]:
     if text is None:
         return None, ()
-    digits = _FROM_A_FLOAT.sub(r"\1", cleaned(text) or "")
-    if _DIGITS.fullmatch(digits):
-        return digits, () if digits == text else (note("phone_ext", "whitespace_folded", text, digits),)
-    return None, (note("phone_ext", "phone_ext_unreadable", text, None),)
+    found = _DIGITS.fullmatch(cleaned(text) or "")
+    if found is None:
+        return None, (note("phone_ext", "phone_ext_unreadable", text, None),)
+    return found[1], () if found[1] == text else (note("phone_ext", "phone_ext_reformatted", text, found[1]),)
 
 
 def _number(country_code: str | None, text: str) -> tuple[str | None, str | None, str | None]:
@@ -69,17 +71,17 @@ def website(text: str | None) -> Verdict:
     """An http or https address; one without a scheme gets https, anything else is set aside."""
     if text is None:
         return Verdict((None,))
-    url = cleaned(text) or ""
+    told = clean(text, "website_url")
+    url = told.values[0] or ""
     if not _SCHEME.match(url) or re.match(r"[\w.-]+:[0-9]{1,5}(?:/|$)", url):
-        return _checked(text, f"https://{url.removeprefix('//')}", "url_scheme_added")
-    return _checked(text, url, "whitespace_folded")
+        url = f"https://{url.removeprefix('//')}"
+        told = Verdict((url,), (note("website_url", "url_scheme_added", text, url),))
+    return told if _plain(url) else Verdict((None,), (note("website_url", "url_refused", text, None),))
 
 
-def _checked(text: str, url: str, code: str) -> Verdict:
+def _plain(url: str) -> bool:
     scheme, _, rest = url.partition("://")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     host = re.sub(r":[0-9]{1,5}$", "", authority)
     # A dotted name: no credentials, no bare numbers that a browser takes for an address (http://1 is 0.0.0.1).
-    if scheme.lower() not in ("http", "https") or " " in url or "\\" in url or not _HOST.fullmatch(host):
-        return Verdict((None,), (note("website_url", "url_refused", text, None),))
-    return Verdict((url,), (note("website_url", code, text, url),) if url != text else ())
+    return scheme.lower() in ("http", "https") and not {" ", "\\"} & set(url) and bool(_HOST.fullmatch(host))

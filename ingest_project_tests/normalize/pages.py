@@ -34,7 +34,7 @@ class Row:
 
 def spec(*fields: str, mapping: Mapping[str, object] | None = None, **settings: object) -> BranchSpec:
     """Map each field to the column of its name, the name and the key too."""
-    mapped = {field: field for field in ("name", *fields) if field in columns()} | dict(mapping or {})
+    mapped = {field: field for field in ("name", *fields) if field in columns() and field != KEY} | dict(mapping or {})
     given = {"name": "test", "source": "test", "location": "x.csv", "key": KEY, "mapping": mapped, **settings}
     return parse_spec(given, origin="test")
 
@@ -56,7 +56,9 @@ def numbered(table: pa.Table, malformed: Mapping[int, str] | None = None) -> pa.
     return table.append_column("__malformed", pa.array(lines, pa.string()))
 
 
-def part(given: Mapping[str, Any], *, mapping: Mapping[str, object] | None = None, **settings: object) -> NormalizedPart:
+def part(
+    given: Mapping[str, Any], *, mapping: Mapping[str, object] | None = None, **settings: object
+) -> NormalizedPart:
     """Normalize columns: those of a field's name are mapped, the key and the name are made up where missing."""
     rows = max(len(column) for column in given.values())
     filled = {KEY: [f"k{at}" for at in range(rows)], "name": ["n"] * rows} | dict(given)

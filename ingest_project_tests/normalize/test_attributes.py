@@ -1,0 +1,126 @@
+"""What the mapping does not name is kept: one canonical JSON object a row."""
+
+import json
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pytest
+
+from ingest_project.normalize.part import normalize_part
+from ingest_project_tests.normalize.pages import numbered, part, row, rows_of, spec
+
+
+def _json(given: dict[str, object]) -> str:
+    return row(given)["attributes"]
+
+
+def _of_headers(headers: Sequence[str], values: Sequence[str]) -> str:
+    names = ["external_id", "name", *headers]
+    table = pa.Table.from_arrays([pa.array([text]) for text in ("k", "n", *values)], names=names)
+    return normalize_part(numbered(table), spec()).items["attributes"][0].as_py()
+
+
+def test_other_columns_are_kept_under_their_headers() -> None:
+    assert _json({"colour": "red", "size": 5, "new": True}) == '{"colour":"red","new":true,"size":5}'
+
+
+def test_other_columns_are_dropped_where_the_branch_says_so() -> None:
+    found = row({"colour": "a\0b", "size": float("nan")}, unmapped="drop")
+    assert (found["attributes"], found.issues) == ("{}", [])
+
+
+def test_keys_are_sorted_by_code_point_whatever_the_order_of_the_file() -> None:
+    headers = ["b", "é", "B", "a b", "10", "2", "\U0001f600", "\uff5e"]
+    expected = '{"10":"1","2":"1","B":"1","a b":"1","b":"1","é":"1","\uff5e":"1","\U0001f600":"1"}'
+    assert _of_headers(headers, ["1"] * 8) == expected
+    assert _of_headers(headers[::-1], ["1"] * 8) == expected
+
+
+def test_the_object_is_canonical_json() -> None:
+    text = _json({"z": 'a"b\\c', "a": "é\u2028", "m": 1.5, "list": pa.array([[{"b": 1, "a": None}]])})
+    again = json.dumps(json.loads(text), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    assert text == again
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\n", "\u200b", "\0", "\x7f", None])
+def test_a_blank_is_left_out(blank: str | None) -> None:
+    found = row({"x": blank, "y": "1"})
+    assert (found["attributes"], found.codes) == ('{"y":"1"}', [])
+
+
+def test_a_page_without_other_columns_has_empty_objects() -> None:
+    assert [one["attributes"] for one in rows_of(part({"name": ["a", "b"]}))] == ["{}", "{}"]
+
+
+def test_each_row_leaves_out_its_own_blanks() -> None:
+    found = rows_of(part({"x": ["1", None, "", "4"], "y": [None, 2, None, 4]}))
+    assert [one["attributes"] for one in found] == ['{"x":"1"}', '{"y":2}', "{}", '{"x":"4","y":4}']
+
+
+def test_text_is_kept_as_it_came_but_for_nul() -> None:
+    found = row({"x": "  A\u00a0b\n\u200bCafe\u0301  ", "y": "a\0b"})
+    assert found.attributes == {"x": "  A\u00a0b\n\u200bCafe\u0301  ", "y": "ab"}
+    assert found.issues == [{"field": "attributes.y", "code": "characters_removed", "from": "ab", "to": "ab"}]
+
+
+def test_the_key_the_time_and_mapped_columns_are_no_attributes() -> None:
+    given = {"k": "1", "t": "2024-01-02", "n": "x", "c": "y", "rest": "z"}
+    mapping = {"name": "n", "category": {"column": "c", "default": "d"}}
+    assert row(given, mapping=mapping, key="k", updated_at="t").attributes == {
+        "external_id": "k0",
+        "name": "n",
+        "rest": "z",
+    }
+
+
+def test_the_columns_of_extraction_are_no_attributes() -> None:
+    assert row({"x": "1"}).attributes == {"x": "1"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        (["x", "x"], '{"x":"0","x_2":"1"}'),
+        (["x", "x", "x"], '{"x":"0","x_2":"1","x_3":"2"}'),
+        (["x", "x\0"], '{"x":"0","x_2":"1"}'),
+        (["x\0", "x"], '{"x":"0","x_2":"1"}'),
+        (["x", "x\0", "x_2"], '{"x":"0","x_2":"1","x_2_2":"2"}'),
+        (["x_2", "x", "x\0"], '{"x":"1","x_2":"0","x_3":"2"}'),
+        (["X", "x"], '{"X":"0","x":"1"}'),
+        (["e\u0301", "é"], '{"e\u0301":"0","é":"1"}'),
+        ([""], '{"":"0"}'),
+        (['a"b', "a\\b"], '{"a\\"b":"0","a\\\\b":"1"}'),
+    ],
+)
+def test_headers_that_are_one_key_lose_nothing(headers: list[str], expected: str) -> None:
+    values = [str(at) for at in range(len(headers))]
+    assert json.loads(_of_headers(headers, values)) == json.loads(expected)
+
+
+def test_a_header_with_a_nul_names_a_storable_field_in_its_issues() -> None:
+    table = numbered(pa.table({"external_id": ["k"], "name": ["n"], "x\0y": ["a\0b"]}))
+    made = normalize_part(table, spec())
+    issues = json.loads(made.items["issues"][0].as_py())
+    assert (made.items["attributes"][0].as_py(), issues[0]["field"]) == ('{"xy":"ab"}', "attributes.xy")
+
+
+def test_numbers_beyond_two_to_the_53_stay_exact() -> None:
+    assert _json({"x": 2**53 + 1}) == '{"x":9007199254740993}'
+    assert _json({"x": pa.array([2**64 - 1], pa.uint64())}) == '{"x":18446744073709551615}'
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(-0.0, "0.0"), (0.0, "0.0"), (5.0, "5.0"), (1e300, "1e+300"), (0.1, "0.1")]
+)
+def test_a_number_is_written_in_one_way(number: float, text: str) -> None:
+    assert _json({"x": number}) == f'{{"x":{text}}}'
+
+
+def test_a_number_given_as_text_stays_text() -> None:
+    assert _json({"x": "007", "y": "1e999", "z": "NaN"}) == '{"x":"007","y":"1e999","z":"NaN"}'
+
+
+@pytest.mark.parametrize("comma", [",", "{", "}", "[", '","', ""])
+def test_text_that_looks_like_json_does_not_break_it(comma: str) -> None:
+    found = row({"a": f"{comma}x", "b": f"x{comma}"})
+    assert found.attributes == {"a": f"{comma}x", "b": f"x{comma}"}

@@ -1,0 +1,200 @@
+"""Amounts in the locale that the branch declares, in a currency or not at all."""
+
+import math
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from ingest_project.normalize.money import price
+from ingest_project_tests.normalize.pages import part, row, rows_of
+
+LONELY = "currency: currency_without_price"
+
+
+def _money(amount: object, currency: object, **settings: object) -> tuple[Any, Any, list[str]]:
+    found = row({"price": amount, "currency": currency}, **settings)
+    return found["price"], found["currency"], found.codes
+
+
+@pytest.mark.parametrize(
+    ("locale", "text", "expected"),
+    [
+        ("en", "12.50", "12.5"),
+        ("en", "1.234", "1.234"),
+        ("en", "1,234", "1234"),
+        ("en", "1,234.56", "1234.56"),
+        ("en", "1234.56", "1234.56"),
+        ("en", "0", "0"),
+        ("en", "-0", "0"),
+        ("en", "12.", "12"),
+        ("en", "012", "12"),
+        ("en", " 12 ", "12"),
+        ("en", "12.50000", "12.5"),
+        ("en", "0.0001", "0.0001"),
+        ("en", "9999999999.9999", "9999999999.9999"),
+        ("de", "1.234", "1234"),
+        ("de", "1,5", "1.5"),
+        ("de", "1.234,56", "1234.56"),
+        ("de", "1234,5", "1234.5"),
+        ("fr", "1 234,5", "1234.5"),
+        ("fr", "1\u202f234,5", "1234.5"),
+        ("fr", "1\u00a0234,5", "1234.5"),
+        ("fr", "1,234", "1.234"),
+        ("de_CH", "1’234.5", "1234.5"),
+        ("de_CH", "1'234.5", "1234.5"),
+        ("en_IN", "1,23,456", "123456"),
+    ],
+)
+def test_an_amount_is_read_in_the_declared_locale(locale: str, text: str, expected: str) -> None:
+    assert _money(text, "EUR", locale=locale) == (Decimal(expected), "EUR", [])
+
+
+@pytest.mark.parametrize(
+    ("locale", "text", "code"),
+    [
+        ("en", "1,5", "price_unreadable"),
+        ("en", "1,23,456", "price_unreadable"),
+        ("en", "1,234,56", "price_unreadable"),
+        ("en", "1.2.3", "price_unreadable"),
+        ("en", "1 234", "price_unreadable"),
+        ("en", "1'234", "price_unreadable"),
+        ("en", "1_000", "price_unreadable"),
+        ("en", "1e3", "price_unreadable"),
+        ("en", "NaN", "price_unreadable"),
+        ("en", "inf", "price_unreadable"),
+        ("en", "free", "price_unreadable"),
+        ("en", "€12", "price_unreadable"),
+        ("en", "12 €", "price_unreadable"),
+        ("en", ".5", "price_unreadable"),
+        ("en", "+5", "price_unreadable"),
+        ("en", "１２", "price_unreadable"),
+        ("en", "٣", "price_unreadable"),
+        ("de", "1,234.56", "price_unreadable"),
+        ("de", "12.50", "price_unreadable"),
+        ("de", "1.5", "price_unreadable"),
+        ("en", "-5", "price_out_of_range"),
+        ("en", "10000000000", "price_out_of_range"),
+        ("en", "9999999999.99995", "price_out_of_range"),
+        ("en", "1" * 400, "price_out_of_range"),
+        ("en", "12.34567", "price_too_fine"),
+        ("en", "0.00001", "price_too_fine"),
+    ],
+)
+def test_an_amount_that_cannot_be_meant_is_set_aside_with_its_currency(locale: str, text: str, code: str) -> None:
+    assert _money(text, "EUR", locale=locale) == (None, None, [f"price: {code}", LONELY])
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("eur", "EUR"),
+        (" USD ", "USD"),
+        ("kwd", "KWD"),
+        ("€", "EUR"),
+        ("£", "GBP"),
+        ("₹", "INR"),
+        ("zł", "PLN"),
+        ("ZŁ", "PLN"),
+    ],
+)
+def test_another_way_to_write_a_currency_is_recognised(given: str, expected: str) -> None:
+    assert _money("5", given) == (Decimal(5), expected, ["currency: currency_recognised"])
+
+
+@pytest.mark.parametrize("given", ["$", "US$", "¥", "kr", "Euro", "ABC", "DEM", "XXX", "XTS", "978", "EU"])
+def test_an_ambiguous_or_unknown_currency_is_set_aside_with_its_amount(given: str) -> None:
+    assert _money("5", given) == (None, None, ["currency: currency_unknown", "price: price_without_currency"])
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "expected"),
+    [
+        ("5", None, (None, None, ["price: price_without_currency"])),
+        ("5", "", (None, None, ["price: price_without_currency"])),
+        (None, "EUR", (None, None, [LONELY])),
+        ("", "eur", (None, None, [LONELY])),
+        (None, None, (None, None, [])),
+        ("5", "XAU", (Decimal(5), "XAU", [])),
+        ("1.5", "JPY", (Decimal("1.5"), "JPY", [])),  # the source's business: a rate, an average
+        ("1.234", "KWD", (Decimal("1.234"), "KWD", [])),
+    ],
+)
+def test_price_and_currency_go_together(
+    amount: str | None, currency: str | None, expected: tuple[Any, Any, list[str]]
+) -> None:
+    assert _money(amount, currency) == expected
+
+
+@pytest.mark.parametrize(
+    ("amount", "expected", "codes"),
+    [
+        (5, "5", []),
+        (5.0, "5", []),
+        (0.1, "0.1", []),
+        (-0.0, "0", []),
+        (Decimal("1.50"), "1.5", []),
+        (Decimal("1E+3"), "1000", []),
+        (pa.array([1.25], pa.float32()), "1.25", []),
+        (pa.array([1.23], pa.float32()), "1.23", ["price: price_rounded"]),
+        (0.1 + 0.2, "0.3", ["price: price_rounded"]),
+        (Decimal("9999999999.9999"), "9999999999.9999", []),
+    ],
+)
+@pytest.mark.parametrize("locale", ["en", "de"])
+def test_a_typed_amount_needs_no_locale(amount: object, expected: str, codes: list[str], locale: str) -> None:
+    assert _money(amount, "EUR", locale=locale) == (Decimal(expected), "EUR", codes)
+
+
+@pytest.mark.parametrize(
+    ("amount", "codes"),
+    [
+        (-1, ["price: price_out_of_range", LONELY]),
+        (1e10, ["price: price_out_of_range", LONELY]),
+        (9_999_999_999.99999, ["price: price_out_of_range", LONELY]),
+        (1e300, ["price: price_out_of_range", LONELY]),
+        (2**63, ["price: price_out_of_range", LONELY]),
+        (Decimal("1.23456"), ["price: price_too_fine", LONELY]),
+        (1e-7, ["price: price_too_fine", LONELY]),
+        (1e-300, ["price: price_too_fine", LONELY]),
+        (True, ["price: price_unreadable", LONELY]),
+        (math.nan, [LONELY]),
+        (math.inf, [LONELY]),
+    ],
+)
+def test_a_typed_amount_that_cannot_be_meant_is_set_aside(amount: object, codes: list[str]) -> None:
+    given = pa.array([amount], pa.uint64()) if amount == 2**63 else amount
+    assert _money(given, "EUR") == (None, None, codes)
+
+
+@pytest.mark.parametrize("currency", [{"constant": "EUR"}, {"column": "cur", "default": "EUR"}])
+@pytest.mark.parametrize(("amount", "codes"), [("", []), ("bad", ["price: price_unreadable"])])
+def test_the_branch_s_own_currency_is_not_missed_without_a_price(
+    currency: dict[str, str], amount: str, codes: list[str]
+) -> None:
+    found = row({"price": amount, "cur": None}, mapping={"currency": currency}, unmapped="drop")
+    assert (found["price"], found["currency"], found.codes) == (None, None, codes)
+
+
+def test_a_price_alone_in_the_mapping_is_set_aside() -> None:
+    found = row({"price": "5"})
+    assert (found["price"], found["currency"], found.codes) == (None, None, ["price: price_without_currency"])
+
+
+def test_a_default_does_not_make_typed_amounts_text() -> None:
+    mapping = {"price": {"column": "price", "default": "0"}, "currency": {"constant": "EUR"}}
+    found = rows_of(part({"price": pa.array([1.5, None])}, mapping=mapping, locale="de"))
+    assert [one["price"] for one in found] == [Decimal("1.5"), Decimal(0)]
+
+
+def test_a_price_issue_shows_what_was_written() -> None:
+    found = row({"price": "1,5", "currency": "EUR"})
+    assert found.issues[0] == {"field": "price", "code": "price_unreadable", "from": "1,5", "to": None}
+
+
+def test_the_rule_itself_gives_both_or_neither() -> None:
+    for amount in (None, "5", "-5", "x", "1e3"):
+        for currency in (None, "EUR", "?", "eur"):
+            verdict = price(amount, currency, locale="en", typed=False, fixed=False)
+            assert (verdict.values[0] is None) == (verdict.values[1] is None)
