@@ -45,7 +45,7 @@ def main() -> None:
 
 def _exit_code() -> int:
     try:
-        result: Any = ingest.main(standalone_mode=False)
+        result: Any = ingest.main(prog_name="ingest", standalone_mode=False)
     except IngestError as error:
         click.echo(f"error: {error}", err=True)
         return error.exit_code

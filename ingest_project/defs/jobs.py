@@ -2,11 +2,8 @@
 
 import dagster as dg
 
-from ingest_project.defs.partitions import branch_partitions
-
 ingest_branch = dg.define_asset_job(
     "ingest_branch",
     selection=dg.AssetSelection.groups("ingest"),
-    partitions_def=branch_partitions,
     description="Ingest one branch: read, normalize, upsert into core.items, derive embedding requests.",
 )

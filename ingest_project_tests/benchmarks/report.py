@@ -8,7 +8,7 @@ from ingest_project_tests.benchmarks.measured import STAGES, Measured
 
 UPSERT = "core_items"
 _HEAD = (
-    "| rows | run | upsert rows/s | of the floor | whole way rows/s | of the floor | client CPU | peak MB | upsert's WAL |",
+    "| rows | run | upsert, rows/s | of the floor | all, rows/s | of the floor | client CPU | peak MB | upsert's WAL |",
     "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
 )
 

@@ -1,12 +1,16 @@
-"""A branch of one's own: its file, its registration, its database."""
+"""A branch of one's own: its file, its registration, its database; and the command line in this process."""
 
+import json
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from ingest_project import cli
 from ingest_project.branches import registry
 from ingest_project.branches.spec import BranchSpec, parse_spec
 from ingest_project.postgres.connection import session
@@ -88,3 +92,40 @@ def branch(fresh_database: str, home: Path, tmp_path: Path) -> Callable[..., Pla
         return place
 
     return register
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def command(
+    database: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Ran]:
+    """`ingest` with these words, in this process and on the worker's database: branches need names of their own."""
+
+    def run(*words: str | Path) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["ingest", *map(str, words)])
+        capsys.readouterr()
+        code = cli._exit_code()  # pyright: ignore[reportPrivateUsage]
+        said = capsys.readouterr()
+        return Ran(code, said.out, said.err)
+
+    return run
+
+
+def write_spec(path: Path, **given: Any) -> Path:
+    """A branch file; keywords replace or extend what the usual one says, None takes a setting out."""
+    default = {"source": given.get("name"), "key": "id", "updated_at": "updated", "mapping": MAPPING}
+    whole = {**default, **given}
+    path.write_text(yaml.safe_dump({key: value for key, value in whole.items() if value is not None}), encoding="utf-8")
+    return path
