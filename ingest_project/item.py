@@ -31,7 +31,10 @@ ARROW_OF_SQL = {
 }
 
 # Characters that look like nothing: they split keys that read the same.
-INVISIBLE = frozenset("\u00ad\u200b\u200e\u200f\u2060\u2066\u2067\u2068\u2069\ufeff\u202a\u202b\u202c\u202d\u202e")
+INVISIBLE = frozenset(
+    "\u00ad\u061c\u180e\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e"
+    "\u2060\u2066\u2067\u2068\u2069\u2800\u3164\ufeff\uffa0"
+)
 # Joiners are spelling in Persian, in Indic scripts and in emoji, and dirt between or beside ASCII characters.
 JOINERS = frozenset("\u200c\u200d")
 

@@ -129,13 +129,16 @@ def select_ready(
 
 
 def create(connection: Connection, branch_id: int, *, holder: str, plan_only: bool) -> Activation:
-    """A new activation, claimed by the run that makes it."""
+    """A new activation, claimed by the run that makes it; or the open one that somebody made meanwhile."""
     values = {"branch_id": branch_id, "holder": holder, "plan_only": plan_only}
-    return _present(_one(connection, "create_activation", values))
+    made = _one(connection, "create_activation", values)
+    if made is None:
+        return claim(connection, _present(open_one(connection, branch_id)), holder=holder, plan_only=plan_only)
+    return made
 
 
 def claim(connection: Connection, activation: Activation, *, holder: str, plan_only: bool) -> Activation:
-    """Take an open activation on. A real run lets a planned one through."""
+    """Take an open activation on. A real run lets a planned one through. Raises Fenced where it is closed."""
     return _step(connection, "claim_activation", activation, holder=holder, plan_only=plan_only)
 
 

@@ -25,9 +25,9 @@ select {columns} from ingest.activations
  where branch_id = %(branch_id)s order by activation_id desc limit %(count)s;
 
 -- name: create_activation
--- A new activation, already claimed by its run.
+-- A new activation, already claimed by its run; no row where another one is open.
 insert into ingest.activations (branch_id, claimed_by, plan_only)
-values (%(branch_id)s, %(holder)s, %(plan_only)s) returning {columns};
+values (%(branch_id)s, %(holder)s, %(plan_only)s) on conflict do nothing returning {columns};
 
 -- name: claim_activation
 -- An open activation taken on by a run; a real run lets a planned one through.
@@ -36,7 +36,9 @@ update ingest.activations
        plan_only = plan_only and %(plan_only)s,
        state = case when state = 'planned' then 'accepted' else state end,
        error = null
- where activation_id = %(activation_id)s returning {columns};
+ where activation_id = %(activation_id)s
+   and state in ('requested', 'pinned', 'snapshotted', 'normalized', 'accepted', 'planned', 'committed')
+returning {columns};
 
 -- name: pin_activation
 -- What is going to be read, and under which spec.

@@ -8,7 +8,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from ingest_project.branches.spec import BranchSpec
-from ingest_project.errors import BranchUnknown, SpecInvalid
+from ingest_project.errors import BranchUnknown, SpecInvalid, UsageError
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection
 
@@ -65,6 +65,7 @@ def apply_branch(connection: Connection, spec: BranchSpec) -> Change:
     }
     with connection.transaction():
         connection.execute(_SQL["make_source"], {"source": spec.source})
+        connection.execute(_SQL["lock_source"], {"source": spec.source})
         _refuse_misfit(connection, spec)
         try:
             row = connection.execute(_SQL["apply_branch"], values).fetchone()
@@ -121,8 +122,15 @@ def list_branches(connection: Connection) -> list[Branch]:
 
 
 def activate(connection: Connection, name: str) -> int:
-    """Make what the branch holds now eligible; the id of the open activation where there is one."""
+    """Make what the branch holds now eligible; the id of the open activation where there is one.
+
+    Raises BranchUnknown, and UsageError for a branch that is retired.
+    """
     get_branch(connection, name)
-    row = connection.execute(_SQL["activate"], {"name": name}).fetchone()
+    try:
+        row = connection.execute(_SQL["activate"], {"name": name}).fetchone()
+    except psycopg.errors.ObjectNotInPrerequisiteState as error:
+        said = error.diag
+        raise UsageError(said.message_primary, where={"branch": name}, todo=said.message_hint) from None
     assert row is not None
     return row[0]

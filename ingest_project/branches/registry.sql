@@ -2,6 +2,10 @@
 -- The namespace of keys, where it is new.
 insert into ingest.sources (name) values (%(source)s) on conflict (name) do nothing;
 
+-- name: lock_source
+-- Branches of one source are applied one after another: they must go together.
+select source_id from ingest.sources where name = %(source)s for no key update;
+
 -- name: find_branch
 -- A branch by its name.
 select b.branch_id, b.name, b.source_id, b.spec, b.spec_digest, b.priority, b.state

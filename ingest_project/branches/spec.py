@@ -26,7 +26,12 @@ from pydantic import (
 from ingest_project.errors import SpecInvalid
 from ingest_project.item import KEY, REQUIRED, columns
 
-_SECRET = re.compile(r"://[^/@\s]*:[^/@\s]+@|[?&](sig|signature|token|password|x-amz-signature)=", re.IGNORECASE)
+_SECRET = re.compile(
+    r"://[^/@\s]*:[^/@\s]+@"
+    r"|[?&]([\w-]*[-_])?(sig|signature|token|password|passwd|pwd|secret|credential|(api|access)[-_]?key|auth)=[^&\s]",
+    re.IGNORECASE,
+)
+_VARIABLE = re.compile(r"\$\{\w+\}")
 
 
 def _printable(text: str) -> str:
@@ -37,14 +42,21 @@ def _printable(text: str) -> str:
     return text
 
 
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not have the character NUL, which Postgres cannot store")
+    return text
+
+
 def _no_secret(location: str) -> str:
-    if _SECRET.search(location):
+    if _SECRET.search(_VARIABLE.sub("", location)):
         raise ValueError("must not carry a password or a signed query: name an ${ENVIRONMENT_VARIABLE} instead")
     return location
 
 
 def _country(code: str) -> str:
-    if code != "XK" and pycountry.countries.get(alpha_2=code) is None:
+    found = pycountry.countries.get(alpha_2=code)  # in any case of letters
+    if code != "XK" and (found is None or found.alpha_2 != code):
         raise ValueError("must be an ISO 3166-1 alpha-2 code such as DE")
     return code
 
@@ -66,6 +78,9 @@ def _column_or_value(given: object) -> object:
     return {"column": given} if isinstance(given, str) else given
 
 
+Text = Annotated[str, Field(min_length=1), AfterValidator(_storable)]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -73,9 +88,9 @@ class _Strict(BaseModel):
 class FieldMapping(_Strict):
     """Where one item field comes from: a source column, a constant, or a column with a default for blanks."""
 
-    column: str | None = Field(default=None, min_length=1, description="A column of the source.")
-    constant: str | None = Field(default=None, min_length=1, description="The same value for every row.")
-    default: str | None = Field(default=None, min_length=1, description="The value where the column is blank.")
+    column: Text | None = Field(default=None, description="A column of the source.")
+    constant: Text | None = Field(default=None, description="The same value for every row.")
+    default: Text | None = Field(default=None, description="The value where the column is blank.")
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -95,7 +110,11 @@ class Limits(_Strict):
         description="Refuse a source last written longer ago, for example P1DT12H or 36:00:00.",
     )
     max_reject_ratio: float = Field(
-        default=1.0, ge=0, le=1, description="Block an activation with a greater share of rejects; 1 lets all pass."
+        default=1.0,
+        ge=0,
+        le=1,
+        strict=True,
+        description="Block an activation with a greater share of rejects; 1 lets all pass.",
     )
 
 
@@ -108,14 +127,13 @@ class BranchSpec(_Strict):
     source: Annotated[str, AfterValidator(_printable)] = Field(
         min_length=1, max_length=200, description="The namespace of the keys; branches may share it."
     )
-    location: Annotated[str, AfterValidator(_no_secret)] = Field(
-        min_length=1,
+    location: Annotated[Text, AfterValidator(_no_secret)] = Field(
         description="A file, a glob or a folder of CSV or Parquet files; ${NAME} is read at run time.",
     )
     format: Literal["auto", "csv", "parquet"] = Field(default="auto", description="auto goes by the files' extension.")
-    key: str = Field(min_length=1, description="The column that names a row within its source.")
-    updated_at: str | None = Field(
-        default=None, min_length=1, description="The column that says how new a row is (ISO 8601); newer rows win."
+    key: Text = Field(description="The column that names a row within its source.")
+    updated_at: Text | None = Field(
+        default=None, description="The column that says how new a row is (ISO 8601); newer rows win."
     )
     mapping: dict[str, Annotated[FieldMapping, BeforeValidator(_column_or_value)]] = Field(
         description="Item field to source column (or {column, default} or {constant})."
@@ -133,10 +151,14 @@ class BranchSpec(_Strict):
         default="en", description="How numbers are written, e.g. de."
     )
     priority: int = Field(
-        default=0, ge=-32768, le=32767, description="Decides between branches at equal time; unique within a source."
+        default=0,
+        ge=-32768,
+        le=32767,
+        strict=True,
+        description="Decides between branches at equal time; unique within a source.",
     )
     missing: Literal["keep"] = Field(default="keep", description="What happens to items that a new activation lacks.")
-    embed: bool = Field(default=True, description="Whether items of this branch get embeddings.")
+    embed: bool = Field(default=True, strict=True, description="Whether items of this branch get embeddings.")
     limits: Limits = Limits()
 
     @model_validator(mode="after")
@@ -189,13 +211,25 @@ def parse_spec(given: object, *, origin: str) -> BranchSpec:
         raise SpecInvalid(_mistakes(error), where={"file": origin}) from None
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a setting that is given twice; YAML would take the last one without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is given twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
 def load_spec(path: Path) -> BranchSpec:
     """Read a branch file (YAML). Relative locations in it are relative to the file."""
     try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+        given = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
     except OSError as error:
         raise SpecInvalid(f"cannot read the branch file: {error.strerror}", where={"file": path}) from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:  # a date such as 2024-99-99 is a ValueError
         raise SpecInvalid(f"not a YAML file: {error}", where={"file": path}) from None
     spec = parse_spec(given, origin=str(path))
     return spec.model_copy(update={"location": _anchored(spec.location, path)})

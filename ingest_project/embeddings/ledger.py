@@ -33,6 +33,7 @@ def derive_requests(work: Work) -> Derived:
     """Bring the ledger to what this activation changed and end the activation, in one fenced transaction."""
     values = {"activation_id": work.activation.activation_id}
     with work.transaction() as connection:
+        connection.execute(_SQL["lock_source"], {"source_id": work.branch.source_id})
         row = connection.execute(_SQL["derive_requests"], values).fetchone()
         assert row is not None
         failpoints.reach("requests_derived")

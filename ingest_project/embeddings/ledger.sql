@@ -1,3 +1,7 @@
+-- name: lock_source
+-- One derivation of a source at a time, or one that began earlier overwrites a later text's hash with what it saw.
+select from ingest.sources where source_id = %(source_id)s for no key update;
+
 -- name: derive_requests
 -- Requests for the items that this activation changed, where what is wanted differs from what the ledger says.
 with changed as materialized (

@@ -65,10 +65,11 @@ def _utf8(array: pa.Array) -> tuple[pa.Array, pa.Array | None]:
 def _repaired(array: pa.Array) -> tuple[pa.Array, pa.Array]:
     texts: list[str | None] = []
     damaged: list[str | None] = []
-    for value in array.cast(pa.binary()).to_pylist():
+    values: list[bytes | None] = array.cast(pa.binary()).to_pylist()
+    for value in values:
         text = None if value is None else value.decode("utf-8", "replace")
         texts.append(text)
-        intact = value is None or (text is not None and text.encode() == value)
+        intact = value is None or text == value.decode("utf-8", "ignore")
         damaged.append(None if intact else value.decode("utf-8", "backslashreplace"))
     return pa.array(texts, pa.string()), pa.array(damaged, pa.string())
 

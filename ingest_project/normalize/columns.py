@@ -146,7 +146,8 @@ def _decoded(number: int, texts: list[list[str | None]]) -> tuple[str | None, ..
 def _declared(field: str) -> TypeAdapter[list[Any]]:
     info = Item.model_fields[field]
     kind: Any = Annotated[(info.annotation, *info.metadata)]  # pyright: ignore[reportInvalidTypeForm]
-    return TypeAdapter(GenericAlias(list, (kind,)), config=ConfigDict(strict=True))
+    several: Any = GenericAlias(list, (kind,))
+    return TypeAdapter(several, config=ConfigDict(strict=True))
 
 
 def _refused(field: str, values: list[Any]) -> dict[int, str]:

@@ -8,13 +8,13 @@ import ftfy
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest_project.item import is_kept
+from ingest_project.item import INVISIBLE, JOINERS, is_kept
 from ingest_project.normalize.columns import Ruled, Verdict, accepted_pattern, apply_column, note, storable
 
 __all__ = ["BLANK", "cleaned", "storable", "text_column"]
 
 # Text that shows nothing: white space, controls, zero-width and direction marks.
-BLANK = r"^[\s\p{Z}\p{Cc}\x{00AD}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}\x{2066}-\x{2069}\x{FEFF}]*$"
+BLANK = rf"^[\s\p{{Z}}\p{{Cc}}{''.join(sorted(INVISIBLE | JOINERS))}]*$"
 # Printable ASCII words with single spaces between them are in normal form whatever they say.
 _EVIDENT = r"^[!-~]+(?: [!-~]+)*$"
 _LINE_BREAKS = re.compile(r"\r\n?|[\u0085\u2028\u2029]")

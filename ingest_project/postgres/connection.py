@@ -1,14 +1,15 @@
 """Connections of ours: where Postgres is, how a session is set up, what may be tried again."""
 
+import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode
 
 import psycopg
 from psycopg import conninfo
 from psycopg.abc import PQGen
-from psycopg.pq import PGconn, Ping, TransactionStatus
+from psycopg.pq import Conninfo, PGconn, Ping, TransactionStatus
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from ingest_project.errors import DatabaseTooOld, DatabaseUnreachable
@@ -34,9 +35,12 @@ class _Session(psycopg.Connection[tuple[Any, ...]]):
             raise
         except BaseException:
             if self.info.transaction_status == TransactionStatus.ACTIVE:
-                self.cancel_safe(timeout=5)
-                with suppress(psycopg.errors.QueryCanceled):
-                    super().wait(gen, interval, timeout)
+                # No error of the cancelling may take the place of the interruption.
+                with suppress(psycopg.Error):
+                    self.cancel_safe(timeout=5)
+                    super().wait(gen, interval, 5)
+                if self.info.transaction_status == TransactionStatus.ACTIVE:
+                    self.pgconn.finish()
             raise
 
 
@@ -47,6 +51,15 @@ class _NotYet(DatabaseUnreachable):
 OLDEST_SERVER = 150000
 # Serialization failure and deadlock: Postgres undid the whole transaction and asks to try it again.
 _TRY_AGAIN = frozenset({"40001", "40P01"})
+# Of the query of a URL: what libpq knows and does not call a secret. A misspelt password is unknown to it.
+_SHOWN = {
+    known.keyword.decode()
+    for known in Conninfo.get_defaults()
+    if known.dispchar != b"*" and b"pass" not in known.keyword
+}
+_NOT_A_URL = "(not a valid URL)"
+_HOST = r"(?:\[[^\]]*\]|[^:,\[\]]*)(?::[0-9]*)?"
+_HOSTS = re.compile(f"{_HOST}(?:,{_HOST})*")
 
 
 def database_url() -> str:
@@ -57,18 +70,19 @@ def database_url() -> str:
 
 def redacted(url: str) -> str:
     """Return the URL without its password, for people and logs."""
-    if "://" not in url:
+    scheme, found, rest = url.partition("://")
+    if not found or "=" in scheme:
         return "(a libpq connection string)"
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "(not a valid URL)"
-    if "@" in parts.path:  # a password with a slash in it: nothing here is what it seems
-        return "(not a valid URL)"
-    login, at, host = parts.netloc.rpartition("@")
-    shown = login.partition(":")[0] + (":***" if parts.password else ":" if ":" in login else "")
-    query = urlencode([pair for pair in parse_qsl(parts.query) if "pass" not in pair[0].lower()], safe="/")
-    return urlunsplit(parts._replace(netloc=f"{shown}{at}{host}", query=query, fragment=""))
+    # Taken apart as libpq does it, to whom ? and # before an @ are letters of the password.
+    authority, slash, rest = rest.partition("/")
+    login, at, hosts = authority.rpartition("@")
+    user, colon, password = login.partition(":")
+    place, mark, query = f"{hosts}{slash}{rest}".partition("?")
+    if "@" in place or "@" in user or "?" in user or not _HOSTS.fullmatch(place.partition("/")[0]):
+        return _NOT_A_URL  # such as a password with a slash in it: nothing here is what it seems
+    kept = urlencode([pair for pair in parse_qsl(query) if pair[0] in _SHOWN], safe="/")
+    shown = f"{user}{colon}***" if password else login
+    return f"{scheme}://{shown}{at}{place}{mark if kept else ''}{kept}"
 
 
 def connect(url: str | None = None) -> Connection:
@@ -103,7 +117,9 @@ def _open(url: str) -> Connection:
         )
     except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
         # libpq's words can quote the connection string: keep the last line, drop what could be a secret.
-        words = _without_password(str(error), url).strip().splitlines() or ["no answer"]
+        # Indented is its question whether the server is running.
+        lines = _without_password(str(error), url).strip().splitlines()
+        words = [line for line in lines if not line.startswith("\t")] or ["no answer"]
         kind = _NotYet if _is_starting_or_stopping(url) else DatabaseUnreachable
         raise kind(f"Postgres cannot be reached: {words[-1]}", where={"database": redacted(url)}) from None
 
@@ -111,18 +127,20 @@ def _open(url: str) -> Connection:
 def _is_starting_or_stopping(url: str) -> bool:
     # libpq gives no SQLSTATE for a refused connection; this asks for the one that is worth waiting for.
     try:
-        return PGconn.ping(url.encode()) == Ping.REJECT
+        asked = conninfo.make_conninfo(url, connect_timeout=settings().connect_seconds)
+        return PGconn.ping(asked.encode()) == Ping.REJECT
     except psycopg.Error:
         return False
 
 
 def _without_password(words: str, url: str) -> str:
     try:
-        secret = conninfo.conninfo_to_dict(url).get("password")
+        found = conninfo.conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         return "the connection string is not valid"
-    if "@" in urlsplit(url).path:
-        return "the connection string is not valid; a / in a password is written %2F"
+    if redacted(url) == _NOT_A_URL or url.partition("://")[2].partition("/")[0].count("@") > 1:
+        return "the connection string is not valid; in a password / is written %2F and @ is written %40"
+    secret = found.get("password")
     for form in (str(secret), quote(str(secret), safe="")) if secret else ():
         words = words.replace(form, "***")
     return words

@@ -1,6 +1,7 @@
 -- name: source_is_new
--- No row of this source yet: nothing to probe, and rows may be copied straight in.
-select not exists (select from core.items where source_id = %(source_id)s);
+-- No row of this source yet: nothing to probe, and rows may be copied straight in. `min` asks the index; for
+-- `exists` the planner scans the table, and finds all other sources before this one.
+select min(external_id) is null from core.items where source_id = %(source_id)s;
 
 -- name: done_batches
 -- Parts of an activation that are in core already.
@@ -35,14 +36,15 @@ select count(*) from core.items i
    and not exists (select from probe p where p.external_id = i.external_id);
 
 -- name: count_column_changes
--- In how many of the staged rows each column differs from the live row.
-select {counts} from stage s join core.items i on i.source_id = {source_id} and i.external_id = s.external_id;
+-- In how many of the rows to be updated each column differs from the live row.
+select {counts} from stage s join core.items i on i.source_id = {source_id} and i.external_id = s.external_id
+ where s.kind in ('u', 'r');
 
 -- name: sample_changes
--- Some staged rows and the live rows under their keys.
+-- Some of the rows to be updated and the live rows under their keys.
 select s.external_id, to_jsonb(i), to_jsonb(s) from stage s
   join core.items i on i.source_id = %(source_id)s and i.external_id = s.external_id
- order by s.external_id limit %(count)s;
+ where s.kind in ('u', 'r') order by s.external_id limit %(count)s;
 
 -- name: read_state
 -- Third act of a batch's transaction: is the activation let through, and is this part done already.
@@ -92,9 +94,9 @@ update core.items i
  where s.kind in ('u', 'r') and i.source_id = %(source_id)s and i.external_id = s.external_id;
 
 -- name: touch_items
--- The same content with a greater rank: rank and owner only; no history, no version.
+-- The same content with a greater rank: rank and owner, and the owner's issues; no history, no version.
 update core.items i
-   set source_updated_at = s.source_updated_at, priority = %(priority)s, branch_id = %(branch_id)s,
+   set issues = s.issues, source_updated_at = s.source_updated_at, priority = %(priority)s, branch_id = %(branch_id)s,
        activation_id = %(activation_id)s, part = %(part)s
   from stage s
  where s.kind = 't' and i.source_id = %(source_id)s and i.external_id = s.external_id;

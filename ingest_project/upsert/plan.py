@@ -10,7 +10,8 @@ from ingest_project.branches.work import Work
 from ingest_project.upsert.batch import sorted_rows
 from ingest_project.upsert.copying import copy_table
 from ingest_project.upsert.probe import Probe, ValidPart, probe
-from ingest_project.upsert.texts import counting, statement
+from ingest_project.upsert.rank import kind_of
+from ingest_project.upsert.texts import counting, judging, statement
 
 SAMPLES = 20
 _TECHNICAL = ("content_hash", "embed_hash", "kind", "item_id", "external_id")
@@ -40,7 +41,7 @@ def plan_activation(work: Work, parts: Sequence[ValidPart]) -> Plan:
     if found.source_is_new:
         return Plan(valid, 0, 0, 0, 0, 0)
     kinds = {kind: sum(hits.kinds.get(kind, 0) for hits in found.hits.values()) for kind in "iurts"}
-    by_column, samples = _changes(work, parts, found) if kinds["u"] else ({}, [])
+    by_column, samples = _changes(work, parts, found) if kinds["u"] + kinds["r"] else ({}, [])
     return Plan(
         inserted=kinds["i"],
         updated=kinds["u"] + kinds["r"],
@@ -59,10 +60,11 @@ def _changes(work: Work, parts: Sequence[ValidPart], found: Probe) -> tuple[dict
         cursor.execute(statement("make_stage"))
         for part in parts:
             hits = found.hits.get(part.number)
-            if hits and hits.kinds.get("u"):
+            if hits and hits.kinds.keys() & {"u", "r"}:
                 rows = part.load().take(pa.array(hits.positions))
                 copy_table(cursor, statement("copy_stage"), sorted_rows(rows))
         cursor.execute(statement("analyze_stage"))
+        cursor.execute(judging("classify_stage", kind_of(work), work.branch.source_id))
         row = cursor.execute(counting(work.branch.source_id)).fetchone()
         names = [column.name for column in cursor.description or ()]
         values = {"source_id": work.branch.source_id, "count": SAMPLES}

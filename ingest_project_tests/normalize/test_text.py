@@ -53,6 +53,9 @@ LONGEST = {
         ("", None, []),
         ("   ", None, []),
         ("\u200b", None, []),
+        ("\u3164", None, []),  # the Hangul filler, with which people leave a name empty
+        ("\u2800 \u061c\u180e", None, []),
+        ("a\u061cb", "ab", ["characters_removed"]),
         ("\0", None, []),
         ("\x1f", None, []),
     ],

@@ -149,6 +149,9 @@ def _vector_type(connection: Connection) -> bool:
     except psycopg.errors.InsufficientPrivilege:
         log.info("no pgvector in this database: all but vectors works. As the DBA: create extension vector;")
         return False
+    if not _truth(connection, "type_exists"):
+        log.info("pgvector is in a schema that is not on the search_path of this role: all but vectors works")
+        return False
     return True
 
 

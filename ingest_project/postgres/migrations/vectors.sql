@@ -1,6 +1,6 @@
 -- name: type_exists
--- Whether pgvector is in this database.
-select exists (select from pg_type where typname = 'vector');
+-- Whether pgvector is in this database, in a schema that we look into.
+select to_regtype('vector') is not null;
 
 -- name: extension_available
 -- Whether the server has pgvector installed.

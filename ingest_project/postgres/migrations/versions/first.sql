@@ -333,21 +333,24 @@ begin
     raise exception using errcode = 'object_not_in_prerequisite_state',
       message = format('branch %L is %s', branch, known.state), hint = 'Apply its file again to make it active.';
   end if;
-  -- What a dry run made waits for exactly this: it is let through, its parts are used.
-  update ingest.activations a
-     set plan_only = false, state = case a.state when 'planned' then 'accepted' else a.state end
-   where a.branch_id = known.branch_id and a.plan_only
-     and a.state in ('requested', 'pinned', 'snapshotted', 'normalized', 'accepted', 'planned')
-  returning a.activation_id into found_id;
-  if found_id is null then
-    select a.activation_id into found_id from ingest.activations a
-     where a.branch_id = known.branch_id
-       and a.state in ('requested', 'pinned', 'snapshotted', 'normalized', 'accepted', 'committed');
-  end if;
-  if found_id is null then
-    insert into ingest.activations (branch_id, requested_by) values (known.branch_id, session_user)
-    returning activation_id into found_id;
-  end if;
+  -- Again where a run made one between the look and the insert.
+  while found_id is null loop
+    -- What a dry run made waits for exactly this: it is let through, its parts are used.
+    update ingest.activations a
+       set plan_only = false, state = case a.state when 'planned' then 'accepted' else a.state end
+     where a.branch_id = known.branch_id and a.plan_only
+       and a.state in ('requested', 'pinned', 'snapshotted', 'normalized', 'accepted', 'planned')
+    returning a.activation_id into found_id;
+    if found_id is null then
+      select a.activation_id into found_id from ingest.activations a
+       where a.branch_id = known.branch_id
+         and a.state in ('requested', 'pinned', 'snapshotted', 'normalized', 'accepted', 'committed');
+    end if;
+    if found_id is null then
+      insert into ingest.activations (branch_id, requested_by) values (known.branch_id, session_user)
+      on conflict do nothing returning activation_id into found_id;
+    end if;
+  end loop;
   return found_id;
 end $$;
 revoke all on function ingest.activate(text) from public;
