@@ -69,8 +69,10 @@ def _repaired(array: pa.Array) -> tuple[pa.Array, pa.Array]:
     for value in values:
         text = None if value is None else value.decode("utf-8", "replace")
         texts.append(text)
-        intact = value is None or text == value.decode("utf-8", "ignore")
-        damaged.append(None if intact else value.decode("utf-8", "backslashreplace"))
+        if value is None or text == value.decode("utf-8", "ignore"):
+            damaged.append(None)
+        else:
+            damaged.append(value.decode("utf-8", "backslashreplace"))
     return pa.array(texts, pa.string()), pa.array(damaged, pa.string())
 
 
