@@ -5,6 +5,7 @@ IngestError                        exit 1  failed; the state on disk and in Post
 │   ├── DatabaseUnreachable                  no answer, wrong host, wrong password
 │   ├── DatabaseTooOld                       older than PostgreSQL 15
 │   └── MigrationFailed                      the schema could not be brought to this version
+├── Interrupted                   exit 130 Ctrl-C, SIGTERM or Terminate
 ├── Fenced                                 the lease went to another run while we were away
 ├── PartDamaged                            a stored part is missing or does not match its manifest
 ├── UsageError                     exit 2  the command or file is wrong; nothing was changed
@@ -65,6 +66,13 @@ class MigrationFailed(DatabaseError):
     """The schema could not be brought to this version; nothing was changed."""
 
     default_todo = "Run `ingest db migrate` as the owner of the database."
+
+
+class Interrupted(IngestError):
+    """Interrupted: the batch at hand was undone, what was committed before it stays, the branch is free."""
+
+    exit_code = 130
+    default_todo = "Run the same command to go on from there."
 
 
 class Fenced(IngestError):

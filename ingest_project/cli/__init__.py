@@ -13,11 +13,8 @@ from ingest_project.cli.demo import demo
 from ingest_project.cli.dev import dev
 from ingest_project.cli.run import run
 from ingest_project.cli.status import status
-from ingest_project.errors import IngestError
+from ingest_project.errors import IngestError, Interrupted
 from ingest_project.telemetry import configure_logging
-
-INTERRUPTED = 130
-
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ingest-project")
@@ -39,7 +36,8 @@ for _command in (demo, run, status, branch, db, dev):
 
 def main() -> None:
     """Run one command. Exit codes: 0 done, 1 failed, 2 usage, 3 locked, 4 refused, 130 interrupted."""
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    # Not SIGINT's own handler of the moment: a script's `ingest run NAME &` starts with SIGINT ignored.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(_exit_code())
 
 
@@ -53,8 +51,8 @@ def _exit_code() -> int:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("\ninterrupted: what was committed stays; run the same command to go on from there", err=True)
-        return INTERRUPTED
+        click.echo(f"\nerror: {Interrupted()}", err=True)
+        return Interrupted.exit_code
     except BrokenPipeError:
         # The reader of our output has left (`| head`); a second failure at exit would say nothing more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -13,6 +13,7 @@ from ingest_project.errors import (
     DatabaseUnreachable,
     Fenced,
     IngestError,
+    Interrupted,
     Locked,
     Refused,
     UsageError,
@@ -20,7 +21,7 @@ from ingest_project.errors import (
 from ingest_project.telemetry import log
 
 # Trying again changes nothing here; all else may pass.
-FINAL = (Locked, Refused, UsageError, Fenced)
+FINAL = (Locked, Refused, UsageError, Fenced, Interrupted)
 
 
 @contextmanager
@@ -32,6 +33,9 @@ def explained(work: Work | None = None) -> Generator[None]:
         raise _failure(error, work) from error
     except psycopg.Error as error:
         raise _failure(as_database_error(error, work), work) from error
+    except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt) as error:
+        # Left alone, an interrupt is answered by the step's retry policy: the run would go on.
+        raise _failure(Interrupted(), work) from error
 
 
 def as_database_error(error: psycopg.Error, work: Work | None = None) -> IngestError:
