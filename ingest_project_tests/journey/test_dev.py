@@ -1,0 +1,117 @@
+"""`ingest dev`: the UI answers on the same data, and one Ctrl-C ends all of it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from ingest_project.postgres.connection import session
+from ingest_project_tests.house.test_architecture import REPOSITORY
+from ingest_project_tests.journey.conftest import Place
+from ingest_project_tests.journey.states import rows
+
+COMMAND = "from ingest_project.cli import main; main()"
+ASSETS = "{ assetNodes { assetKey { path } isPartitioned description } }"
+MATERIALIZE = """
+mutation($key: String!, $name: String!) {
+  launchPipelineExecution(executionParams: {
+    selector: { repositoryLocationName: "ingest_project.definitions", repositoryName: "__repository__", jobName: $name }
+    mode: "default" runConfigData: {}
+    executionMetadata: { tags: [{ key: "dagster/partition", value: $key }] }
+  }) { __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } }
+}"""
+
+
+class Dev:
+    """A running `ingest dev` and what its web server answers."""
+
+    def __init__(self, port: int, environment: dict[str, str]) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", COMMAND, "dev", "--port", str(port)],
+            env={**os.environ, **environment},
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def ask(self, query: str, **variables: str) -> dict[str, Any]:
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        asked = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            return json.load(answer)["data"]
+
+    def wait(self, seconds: float = 180) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.url}/server_info", timeout=5):
+                    return
+            except OSError:
+                assert self.process.poll() is None, self.process.communicate()[0]
+                assert time.monotonic() < deadline, "the UI did not answer"
+                time.sleep(0.5)
+
+
+@pytest.fixture
+def dev(fresh_database: str, home: Path) -> Iterator[Dev]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    running = Dev(port, {"INGEST_HOME": str(home)})
+    try:
+        yield running
+    finally:
+        if running.process.poll() is None:
+            for process in [*psutil.Process(running.process.pid).children(recursive=True), running.process]:
+                process.kill()
+        running.process.communicate()
+
+
+def test_the_ui_shows_the_assets_materializes_a_branch_and_ends_by_one_ctrl_c(
+    dev: Dev, branch: Callable[..., Place]
+) -> None:
+    place = branch()
+    dev.wait()
+    nodes = {node["assetKey"]["path"][-1]: node for node in dev.ask(ASSETS)["assetNodes"]}
+    assert set(nodes) == {"branch_snapshot", "normalized_items", "core_items", "embedding_requests"}
+    assert all(node["isPartitioned"] and node["description"] for node in nodes.values())
+    add_partition(place.name)
+    launched = dev.ask(MATERIALIZE, key=place.name, name="ingest_branch")["launchPipelineExecution"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    until_done()
+    family = psutil.Process(dev.process.pid).children(recursive=True)
+    assert len(family) >= 3
+    dev.process.send_signal(signal.SIGINT)
+    dev.process.wait(60)
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert alive == []
+
+
+def add_partition(name: str) -> None:
+    from dagster import DagsterInstance  # noqa: PLC0415 - seconds that other tests of this worker need not wait for
+
+    from ingest_project.defs.home import dagster_home  # noqa: PLC0415
+
+    with DagsterInstance.from_config(str(dagster_home())) as instance:
+        instance.add_dynamic_partitions("branch", [name])
+
+
+def until_done() -> None:
+    deadline = time.monotonic() + 120
+    with session() as connection:
+        while rows(connection, "select count(*) from ingest.activations where state = 'done'")[0]["count"] == 0:
+            assert time.monotonic() < deadline, rows(connection, "select state, error from ingest.activations")
+            time.sleep(0.5)
+        assert rows(connection, "select count(*) from core.items")[0]["count"] == 9
