@@ -21,6 +21,8 @@ STOP_SECONDS = 30
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
 def dev(host: str, port: int) -> int:
     """Open Dagster's UI with the assets, sensors and runs of this home. Ctrl-C ends all of it."""
+    # A script's `ingest dev &` starts with SIGINT ignored, Dagster's processes would inherit that and never end.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     database_url()
     ensure_migrated()
     home = dagster_home()

@@ -44,6 +44,7 @@ class Dev:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),  # as a script's `&` does
         )
 
     def ask(self, query: str, **variables: str) -> dict[str, Any]:
@@ -94,6 +95,15 @@ def test_the_ui_shows_the_assets_materializes_a_branch_and_ends_by_one_ctrl_c(
     family = psutil.Process(dev.process.pid).children(recursive=True)
     assert len(family) >= 3
     dev.process.send_signal(signal.SIGINT)
+    dev.process.wait(60)
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert alive == []
+
+
+def test_started_behind_a_script_it_still_ends_by_sigterm(dev: Dev) -> None:
+    dev.wait()
+    family = psutil.Process(dev.process.pid).children(recursive=True)
+    dev.process.terminate()
     dev.process.wait(60)
     _, alive = psutil.wait_procs(family, timeout=20)
     assert alive == []
