@@ -16,6 +16,7 @@ from ingest_project.cli.status import status
 from ingest_project.errors import IngestError, Interrupted
 from ingest_project.telemetry import configure_logging
 
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ingest-project")
 def ingest() -> None:

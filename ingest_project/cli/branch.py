@@ -8,6 +8,8 @@ import yaml
 
 from ingest_project.branches import registry
 from ingest_project.branches.spec import BranchSpec, load_spec
+from ingest_project.cli.guessed import guessed, guessing_options
+from ingest_project.errors import UsageError
 from ingest_project.postgres.connection import session
 from ingest_project.postgres.migrations import ensure_migrated
 
@@ -39,6 +41,33 @@ def apply_spec(spec: BranchSpec) -> registry.Change:
     with dagster_instance() as instance:
         ensure_partition(instance, spec.name)
     return change
+
+
+@branch.command("init")
+@click.argument("location")
+@click.option("--output", type=click.Path(path_type=Path), help="Write the file here [default: print it].")
+@guessing_options
+def init_command(
+    location: str,
+    *,
+    output: Path | None,
+    name: str | None,
+    key: str | None,
+    updated_at: str | None,
+    maps: tuple[str, ...],
+) -> None:
+    """Write a branch file for the data at LOCATION, guessed from the names of its columns, for you to look over.
+
+    Example: ingest branch init places.csv --output places.yaml
+    """
+    made = guessed(location, name=name, key=key, updated_at=updated_at, maps=maps)
+    if output is None:
+        click.echo(made.as_file().rstrip())
+        return
+    if output.exists():
+        raise UsageError(f"{output} is there already; nothing was written", todo="Name another file, or remove it.")
+    output.write_text(made.as_file(), encoding="utf-8")
+    click.echo(f"{made.shown()}\n\nwritten to {output}; next: ingest branch apply {output}")
 
 
 @branch.command("activate")

@@ -9,8 +9,11 @@ import click
 from ingest_project.branches import activations, registry
 from ingest_project.branches.activations import Activation
 from ingest_project.cli import progress
+from ingest_project.cli.branch import apply_spec
+from ingest_project.cli.guessed import anchored, guessed, guessing_options, is_location, name_of
 from ingest_project.cli.summary import as_json as summary_as_json
 from ingest_project.cli.summary import summary
+from ingest_project.errors import UsageError
 from ingest_project.normalize.quarantine import reject_codes
 from ingest_project.postgres.connection import session
 from ingest_project.postgres.migrations import ensure_migrated
@@ -31,16 +34,24 @@ class Outcome:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("target", metavar="NAME|FILE")
 @click.option("--batch-size", type=click.IntRange(1, 1_000_000), help="Rows per part [default: 50,000].")
 @click.option("--dry-run", is_flag=True, help="Say what would change; write nothing to core.")
 @click.option("--activation", type=click.IntRange(1), help="Work on this activation instead of the open one.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def run(name: str, *, batch_size: int | None, dry_run: bool, activation: int | None, as_json: bool) -> int:
+@guessing_options
+def run(
+    target: str, *, batch_size: int | None, dry_run: bool, activation: int | None, as_json: bool, **said: Any
+) -> int:
     """Ingest the branch NAME as it is now; resumes what an earlier run left open.
 
+    With a FILE, a glob, a folder or a URL instead, a branch is registered for it first, guessed from its columns.
+
+    \b
     Example: ingest run places --dry-run
-    """
+             ingest run places.csv --key id
+    """  # noqa: D301 - click's mark for a paragraph that is not rewrapped is a real backspace
+    name = registered(target, **said)
     outcome = run_branch(name, batch_size=batch_size, dry_run=dry_run, activation=activation)
     if as_json:
         click.echo(json.dumps(summary_as_json(name, outcome)))
@@ -49,6 +60,37 @@ def run(name: str, *, batch_size: int | None, dry_run: bool, activation: int | N
     if outcome.exit_code == 0 and not as_json:
         click.echo(summary(name, outcome))
     return outcome.exit_code
+
+
+def registered(target: str, *, name: str | None, key: str | None, updated_at: str | None, maps: tuple[str, ...]) -> str:
+    """The branch that these words name; one is made for a location that none has. Raises BranchUnknown, UsageError."""
+    told = bool(key or updated_at or maps)
+    ensure_migrated()
+    with session() as connection:
+        found = registry.find_branch(connection, target)
+        if found or not is_location(target):
+            return _as_its_file_says(registry.get_branch(connection, target).name, told=told or bool(name))
+        known = registry.find_branch(connection, name or name_of(target))
+    if known and not told and known.spec.location == anchored(target):
+        return known.name
+    if known and known.spec.location != anchored(target):
+        raise UsageError(
+            f"branch {known.name!r} is there already, for {known.spec.location}",
+            todo="Give this one a name of its own: --name NAME",
+        )
+    made = guessed(target, name=name, key=key, updated_at=updated_at, maps=maps)
+    change = apply_spec(made.spec)
+    click.echo(f"branch {made.spec.name!r} {change}:\n{made.shown()}\n", err=True)
+    return made.spec.name
+
+
+def _as_its_file_says(name: str, *, told: bool) -> str:
+    if told:
+        raise UsageError(
+            f"{name!r} is a registered branch: its file says what its columns are",
+            todo=f"`ingest branch show {name}` prints it; change it and `ingest branch apply FILE`.",
+        )
+    return name
 
 
 def run_branch(

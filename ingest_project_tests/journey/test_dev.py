@@ -44,7 +44,8 @@ class Dev:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),  # as a script's `&` does
+            # As a script's `&` does it; no thread of this process holds a lock meanwhile.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),  # noqa: PLW1509
         )
 
     def ask(self, query: str, **variables: str) -> dict[str, Any]:

@@ -1,0 +1,33 @@
+"""A look at a source that no branch names yet: its columns, and what stands in the first rows."""
+
+from dataclasses import dataclass
+
+from ingest_project.branches.spec import BranchSpec
+from ingest_project.extract.source import open_source
+
+_ROWS = 50
+_SAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Look:
+    """Columns in the order of the source, and up to three different values of each, as text."""
+
+    columns: tuple[str, ...]
+    samples: dict[str, list[str]]
+
+
+def look(location: str) -> Look:
+    """Read the first rows of what is at a location. Raises the Refused errors."""
+    spec = BranchSpec.model_validate(
+        {"name": location[:200], "source": "-", "location": location, "key": "-", "mapping": {"name": "-"}}
+    )
+    source = open_source(spec)
+    pin = source.pin()
+    page = next(iter(source.pages(pin, _ROWS, None))).table
+    return Look(pin.columns, {name: _different(page[name].to_pylist()) for name in pin.columns})
+
+
+def _different(values: list[object]) -> list[str]:
+    texts = [str(value) for value in values if value is not None and str(value).strip()]
+    return list(dict.fromkeys(texts))[:_SAMPLES]

@@ -1,0 +1,146 @@
+"""Columns as real exports name them, and what they are taken for."""
+
+import pytest
+
+from ingest_project.branches.guess import guess
+from ingest_project.errors import SpecInvalid
+
+KNOWN = [
+    (
+        "OurAirports",
+        "id ident type name latitude_deg longitude_deg elevation_ft iso_country iso_region municipality home_link",
+        ("id", None),
+        {
+            "name": "name",
+            "category": "type",
+            "locality": "municipality",
+            "region_code": "iso_region",
+            "country_code": "iso_country",
+            "latitude": "latitude_deg",
+            "longitude": "longitude_deg",
+        },
+    ),
+    (
+        "schema.org",
+        "identifier name description streetAddress addressLocality addressRegion postalCode addressCountry latitude "
+        "longitude telephone url dateModified price priceCurrency",
+        ("identifier", "dateModified"),
+        {
+            "name": "name",
+            "description": "description",
+            "street": "streetAddress",
+            "locality": "addressLocality",
+            "region_name": "addressRegion",
+            "postal_code": "postalCode",
+            "country_code": "addressCountry",
+            "latitude": "latitude",
+            "longitude": "longitude",
+            "phone": "telephone",
+            "website_url": "url",
+            "price": "price",
+            "currency": "priceCurrency",
+        },
+    ),
+    (
+        "OpenStreetMap",
+        "osm_id name amenity addr:street addr:housenumber addr:city addr:postcode addr:country lat lon contact:phone "
+        "contact:website @timestamp",
+        ("osm_id", "@timestamp"),
+        {
+            "name": "name",
+            "category": "amenity",
+            "street": "addr:street",
+            "house_number": "addr:housenumber",
+            "locality": "addr:city",
+            "postal_code": "addr:postcode",
+            "country_code": "addr:country",
+            "latitude": "lat",
+            "longitude": "lon",
+            "phone": "contact:phone",
+            "website_url": "contact:website",
+        },
+    ),
+    (
+        "a spreadsheet",
+        "Place ID;Title;Address 1;Address 2;City;State;ZIP;Country;Y;X;Tel.;Last Update",
+        ("Place ID", "Last Update"),
+        {
+            "name": "Title",
+            "street": "Address 1",
+            "unit": "Address 2",
+            "locality": "City",
+            "region_name": "State",
+            "postal_code": "ZIP",
+            "country_code": "Country",
+            "latitude": "Y",
+            "longitude": "X",
+            "phone": "Tel.",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("origin", "names", "rows", "mapping"), KNOWN, ids=[known[0] for known in KNOWN])
+def test_columns_of_known_exports(
+    origin: str, names: str, rows: tuple[str, str | None], mapping: dict[str, str]
+) -> None:
+    found = names.split(";") if ";" in names else names.split()
+    made = guess(found)
+    assert (made.key, made.updated_at) == rows, origin
+    assert made.mapping == mapping
+
+
+def test_what_is_said_goes_before_what_is_guessed() -> None:
+    made = guess(["id", "code", "name", "title"], key="code", mapping={"name": "title"})
+    assert (made.key, made.mapping) == ("code", {"name": "title"})
+    assert guess(["id", "changed", "made"], updated_at="made").updated_at == "made"
+
+
+def test_a_column_is_taken_once() -> None:
+    assert guess(["id", "street_number", "name"]).mapping == {"name": "name", "house_number": "street_number"}
+    taken = [*guess(["id", "name", "url", "site", "link"]).mapping.values()]
+    assert taken == ["name", "url"]
+
+
+@pytest.mark.parametrize("half", ["lat", "lon", "price", "currency"])
+def test_half_a_pair_stays_unmapped(half: str) -> None:
+    assert guess(["id", "name", half]).mapping == {"name": "name"}
+
+
+def test_fields_come_in_the_order_of_the_declaration() -> None:
+    assert list(guess(["country", "city", "name", "id"]).mapping) == ["name", "locality", "country_code"]
+
+
+def test_the_guess_is_a_branch() -> None:
+    spec = guess(["id", "name", "updated_at"]).spec("places", "/data/places.csv")
+    assert (spec.name, spec.source, spec.key, spec.updated_at) == ("places", "places", "id", "updated_at")
+    assert spec.declared_columns() == ["id", "updated_at", "name"]
+
+
+@pytest.mark.parametrize(
+    ("names", "words", "todo"),
+    [
+        (["a", "name"], "key: no column looks as if it names a row", "--key COLUMN"),
+        (["id", "b"], "name: no column looks as if it is the name of an item", "--map name=COLUMN"),
+    ],
+)
+def test_where_nothing_fits_it_says_what_to_say(names: list[str], words: str, todo: str) -> None:
+    with pytest.raises(SpecInvalid) as caught:
+        guess(names).spec("x", "x.csv")
+    assert caught.value.what == words
+    assert todo in caught.value.todo
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"key": "nope"}, "there is no column 'nope'; there are: id, name"),
+        ({"updated_at": "nope"}, "there is no column 'nope'"),
+        ({"mapping": {"name": "nope"}}, "there is no column 'nope'"),
+        ({"mapping": {"nope": "name"}}, "there is no field 'nope'; there are: name, category"),
+        ({"mapping": {"external_id": "id"}}, "there is no field 'external_id'"),
+    ],
+)
+def test_what_is_not_there_cannot_be_said(said: dict[str, str], words: str) -> None:
+    with pytest.raises(SpecInvalid, match=words):
+        guess(["id", "name"], **said)  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,111 @@
+"""Any file in one command: registered, guessed, shown, ingested."""
+
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import yaml
+
+from ingest_project.branches.spec import load_spec
+from ingest_project_tests.journey.conftest import Ran, write_csv
+
+Command = Callable[..., Ran]
+HEADER = ("code", "title", "city", "zip", "country", "lat", "lng", "colour")
+ROWS = (
+    ("a1", "Tor", "Berlin", "10117", "Germany", "52.5163", "13.3777", "red"),
+    ("a2", "Tour", "Paris", "75007", "FR", "48.8584", "2.2945", ""),
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return write_csv(tmp_path / f"exports-{uuid4().hex[:8]}.csv", ROWS, HEADER)
+
+
+def test_a_file_alone_is_enough(command: Command, file: Path) -> None:
+    ran = command("run", file, "--json")
+    assert ran.code == 0, ran.err
+    assert (ran.json["branch"], ran.json["inserted"]) == (file.stem, 2)
+    assert f"branch '{file.stem}' created" in ran.err
+    assert "locality      ←  city     Berlin, Paris" in ran.err
+    assert "attributes: colour" in ran.err
+    again = command("run", file, "--json")
+    assert (again.json["unchanged"], "created" in again.err) == (2, False)
+    assert command("run", file.stem, "--json").json["unchanged"] == 2
+
+
+def test_what_is_guessed_wrongly_is_said_and_applied(command: Command, file: Path) -> None:
+    command("run", file)
+    told = command("run", file, "--map", "description=colour", "--json")
+    assert f"branch '{file.stem}' changed" in told.err
+    assert told.json["updated"] == 1  # the one that has a colour: it is no attribute any more
+    shown = command("branch", "show", file.stem, "--json").json
+    assert shown["mapping"]["description"]["column"] == "colour"
+
+
+def test_a_dry_run_of_a_file_comes_first(command: Command, file: Path) -> None:
+    planned = command("run", file, "--dry-run", "--json").json
+    assert (planned["state"], planned["plan"]["inserted"]) == ("planned", 2)
+
+
+def test_a_branch_file_is_written_for_a_person_to_edit(command: Command, file: Path) -> None:
+    target = file.with_suffix(".yaml")
+    assert command("branch", "init", file, "--output", target).code == 0
+    text = target.read_text(encoding="utf-8")
+    assert "locality: city   # Berlin, Paris" in text
+    assert "# updated_at: COLUMN" in text
+    spec = load_spec(target)
+    assert (spec.name, spec.key, spec.location) == (file.stem, "code", str(file))
+    assert yaml.safe_load(command("branch", "init", file).out) == yaml.safe_load(text)
+    assert command("branch", "apply", target).code == 0
+    assert command("run", file.stem, "--json").json["inserted"] == 2
+    again = command("branch", "init", file, "--output", target)
+    assert (again.code, "is there already" in again.err) == (2, True)
+    assert target.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("value", ["yes", "1.0", "a: b", "# x", "null", "'q'", "ünï", "- x", "{x}", "%a", " "])
+def test_columns_of_any_name_survive_the_branch_file(command: Command, tmp_path: Path, value: str) -> None:
+    file = write_csv(tmp_path / f"odd-{uuid4().hex[:8]}.csv", [("1", value)], ("id", value))
+    ran = command("branch", "init", file, "--map", f"name={value}")
+    assert ran.code == 0, ran.err
+    assert yaml.safe_load(ran.out)["mapping"] == {"name": value}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--map", "name"), "--map name: say FIELD=COLUMN"),
+        (("--key", "nope"), "there is no column 'nope'; there are: code, title"),
+        (("--map", "nope=title"), "there is no field 'nope'"),
+    ],
+)
+def test_what_cannot_be_said(command: Command, file: Path, words: tuple[str, ...], said: str) -> None:
+    ran = command("run", file, *words)
+    assert ran.code == 2
+    assert said in ran.err
+
+
+def test_a_name_that_is_taken_by_other_data(command: Command, file: Path, tmp_path: Path) -> None:
+    command("run", file)
+    other = tmp_path / "elsewhere" / file.name
+    other.parent.mkdir()
+    write_csv(other, ROWS, HEADER)
+    ran = command("run", other)
+    assert ran.code == 2
+    assert f"branch '{file.stem}' is there already, for {file}" in ran.err
+    assert command("run", other, "--name", f"{file.stem}-2", "--json").json["inserted"] == 2
+
+
+def test_a_registered_branch_is_not_guessed_again(command: Command, file: Path) -> None:
+    command("run", file)
+    ran = command("run", file.stem, "--key", "code")
+    assert ran.code == 2
+    assert "its file says what its columns are" in ran.err
+
+
+def test_a_file_that_is_not_there(command: Command, tmp_path: Path) -> None:
+    ran = command("run", tmp_path / "nowhere.csv")
+    assert ran.code == 4
+    assert "there is nothing at" in ran.err
