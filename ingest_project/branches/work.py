@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from ingest_project.branches.activations import Activation
 from ingest_project.branches.registry import Branch
+from ingest_project.branches.spec import BranchSpec
 from ingest_project.postgres.connection import Connection
 from ingest_project.postgres.leases import Lease, fenced
 
@@ -27,6 +28,11 @@ class Work:
 
     def on(self, activation: Activation) -> "Work":
         return replace(self, activation=activation)
+
+    @property
+    def spec(self) -> BranchSpec:
+        """The branch as it was when the source was pinned: a file applied meanwhile does not reach into a run."""
+        return self.activation.pinned_spec()
 
     @property
     def place(self) -> dict[str, object]:

@@ -5,11 +5,13 @@ crash between the items and their requests, the next attempt finds the same diff
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from ingest_project import failpoints
 from ingest_project.branches import activations
 from ingest_project.branches.work import Work
 from ingest_project.postgres import statements
+from ingest_project.postgres.connection import Connection
 from ingest_project.telemetry import Progress, report
 
 _SQL = statements.load(__name__, "ledger.sql")
@@ -17,7 +19,7 @@ _SQL = statements.load(__name__, "ledger.sql")
 
 @dataclass(frozen=True)
 class Derived:
-    """`made`: first requests of items; `renewed`: text changed since; `dropped`: items deleted."""
+    """`made`: first requests of items; `renewed`: text changed since; `dropped`: items deleted, or not embedded."""
 
     work: Work
     made: int
@@ -31,17 +33,26 @@ class Derived:
 
 def derive_requests(work: Work) -> Derived:
     """Bring the ledger to what this activation changed and end the activation, in one fenced transaction."""
-    values = {"activation_id": work.activation.activation_id}
+    values = {"activation_id": work.activation.activation_id, "branch_id": work.branch.branch_id}
     with work.transaction() as connection:
         connection.execute(_SQL["lock_source"], {"source_id": work.branch.source_id})
+        values |= _reach(connection, values)
         row = connection.execute(_SQL["derive_requests"], values).fetchone()
         assert row is not None
         failpoints.reach("requests_derived")
         dropped = connection.execute(_SQL["drop_requests_of_deleted"], values).rowcount
+        if values["whole_branch"]:
+            dropped += connection.execute(_SQL["drop_requests_of_unembedded"], values).rowcount
         done = activations.finish(connection, work.activation, requests=row[0] + row[1])
     failpoints.reach("activation_done")
     report(Progress("embedding_requests", row[0] + row[1], row[0] + row[1]))
     return Derived(work.on(done), made=row[0], renewed=row[1], dropped=dropped)
+
+
+def _reach(connection: Connection, values: dict[str, Any]) -> dict[str, Any]:
+    row = connection.execute(_SQL["reach_of_derivation"], values).fetchone()
+    assert row is not None
+    return {"activations": row[0], "whole_branch": row[1]}
 
 
 def unrequested(work: Work) -> int:

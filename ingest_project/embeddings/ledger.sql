@@ -2,10 +2,28 @@
 -- One derivation of a source at a time, or one that began earlier overwrites a later text's hash with what it saw.
 select from ingest.sources where source_id = %(source_id)s for no key update;
 
+-- name: reach_of_derivation
+-- This activation and those before it that failed half applied, whose items nobody else asks for; and whether the
+-- branch is embedded now and was not before, or the reverse: then all its items are looked at.
+with before as (
+  select coalesce(max(activation_id), 0) as activation_id, (array_agg(spec order by activation_id desc))[1] as spec
+    from ingest.activations
+   where branch_id = %(branch_id)s and done_at is not null and activation_id < %(activation_id)s
+)
+select array(select a.activation_id from ingest.activations a
+              where a.branch_id = %(branch_id)s and a.activation_id > before.activation_id
+                and a.activation_id <= %(activation_id)s
+                and (a.activation_id = %(activation_id)s or a.state in ('failed', 'superseded'))),
+       coalesce(before.spec -> 'embed' <> (select b.spec -> 'embed' from ingest.branches b
+                                            where b.branch_id = %(branch_id)s), false)
+  from before;
+
 -- name: derive_requests
--- Requests for the items that this activation changed, where what is wanted differs from what the ledger says.
+-- Requests for the items that these activations changed, where what is wanted differs from what the ledger says.
 with changed as materialized (
-  select distinct item_id from core.item_versions where written_by_activation = %(activation_id)s
+  select item_id from core.item_versions where written_by_activation = any(%(activations)s::bigint[])
+  union
+  select item_id from core.items where %(whole_branch)s and branch_id = %(branch_id)s and deleted_at is null
 ), wanted as (
   select m.model_id, i.item_id, i.branch_id, i.embed_hash
     from changed c
@@ -30,6 +48,12 @@ delete from core.embedding_requests r
  using core.item_versions v
  where v.written_by_activation = %(activation_id)s and v.op = 'd' and r.item_id = v.item_id
    and not exists (select from core.items i where i.item_id = v.item_id and i.deleted_at is null);
+
+-- name: drop_requests_of_unembedded
+-- The branch is not embedded any more: what waits is not wanted. Vectors that exist are left alone.
+delete from core.embedding_requests r
+ using core.items i join ingest.branches b using (branch_id)
+ where i.branch_id = %(branch_id)s and not (b.spec ->> 'embed')::boolean and r.item_id = i.item_id and r.status <> 'd';
 
 -- name: unrequested
 -- Items that an activation changed and that have no request for what they say now; promise 5 wants none.

@@ -58,7 +58,7 @@ class Batch:
         try:
             return retried(self._copy_in)
         except psycopg.errors.UniqueViolation:
-            everything = Hits(np.arange(self.part.valid), {})
+            everything = Hits(np.arange(self.part.valid, dtype=np.int32), {})
             return self.apply(everything)
 
     # ── the general way ────────────────────────────────────────────────────────────────────────────────────
@@ -145,7 +145,7 @@ class Batch:
             "source_id": work.branch.source_id,
             "branch_id": work.branch.branch_id,
             "activation_id": work.activation.activation_id,
-            "priority": work.branch.priority,
+            "priority": work.spec.priority,
             "part": self.part.number,
         }
 

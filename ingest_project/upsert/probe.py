@@ -1,12 +1,15 @@
 """Probe: the whole activation against core.items in one join. What it tells is the plan."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+import psycopg
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pc_csv
 
 from ingest_project.branches.work import Work
@@ -15,7 +18,7 @@ from ingest_project.upsert.copying import copy_table
 from ingest_project.upsert.rank import kind_of
 from ingest_project.upsert.texts import judging, statement
 
-Positions = np.ndarray[tuple[int], np.dtype[np.int64]]
+Positions = np.ndarray[tuple[int], np.dtype[np.int32]]
 
 
 class ValidPart(Protocol):
@@ -52,15 +55,16 @@ class Hits:
 
 @dataclass(frozen=True)
 class Probe:
-    """What an activation would do: nine bytes a hit in memory, nothing for rows that stay as they are."""
+    """What an activation would do: four bytes a hit in memory, nothing for rows that stay as they are."""
 
     hits: dict[int, Hits] = field(default_factory=dict)
     missing: int = 0
     source_is_new: bool = False
 
 
-NONE = Hits(np.empty(0, np.int64), {})
-_KINDS = {"part": pa.int32(), "position": pa.int64(), "kind": pa.string()}
+NONE = Hits(np.empty(0, np.int32), {})
+_COLUMNS = {"part": pa.int32(), "position": pa.int32(), "kind": pa.string()}
+_BLOCK = 4 << 20
 
 
 def probe(work: Work, parts: Sequence[ValidPart]) -> Probe:
@@ -99,32 +103,52 @@ def _placed(part: ValidPart) -> pa.Table:
 
 def _classified(work: Work) -> dict[int, Hits]:
     text = judging("classify_probe", kind_of(work), work.branch.source_id)
+    found: dict[int, _Collected] = {}
     with work.connection.cursor() as cursor, cursor.copy(text) as copy:
-        data = b"".join(bytes(block) for block in copy)
-    if not data:
-        return {}
-    table = pc_csv.read_csv(
+        for table in _tables(copy):
+            _collect(found, table)
+    return {number: collected.hits() for number, collected in found.items()}
+
+
+def _tables(copy: psycopg.Copy) -> Iterator[pa.Table]:
+    # Whole lines at a time: what comes back of a large change must not be in memory as text.
+    held = bytearray()
+    for block in copy:
+        held += block
+        if len(held) >= _BLOCK:
+            end = held.rindex(b"\n") + 1
+            yield _read(bytes(held[:end]))
+            del held[:end]
+    if held:
+        yield _read(bytes(held))
+
+
+def _read(data: bytes) -> pa.Table:
+    return pc_csv.read_csv(
         io.BytesIO(data),
-        read_options=pc_csv.ReadOptions(column_names=list(_KINDS)),
-        convert_options=pc_csv.ConvertOptions(column_types=_KINDS),
+        read_options=pc_csv.ReadOptions(column_names=list(_COLUMNS), use_threads=False),
+        convert_options=pc_csv.ConvertOptions(column_types=_COLUMNS),
     )
-    return _by_part(table)
 
 
-def _by_part(table: pa.Table) -> dict[int, Hits]:
+@dataclass
+class _Collected:
+    positions: list[Positions] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    def hits(self) -> Hits:
+        return Hits(np.concatenate(self.positions), dict(self.kinds))
+
+
+def _collect(found: dict[int, _Collected], table: pa.Table) -> None:
     parts = table["part"].to_numpy()
     numbers, starts = np.unique(parts, return_index=True)  # ordered by part
-    ends = [*starts[1:], len(parts)]
-    return {
-        int(number): _hits(table.slice(int(start), int(end - start)))
-        for number, start, end in zip(numbers, starts, ends, strict=True)
-    }
-
-
-def _hits(rows: pa.Table) -> Hits:
-    kinds = rows["kind"].to_numpy(zero_copy_only=False)
-    counted = {str(kind): int(count) for kind, count in zip(*np.unique(kinds, return_counts=True), strict=True)}
-    return Hits(rows["position"].to_numpy()[kinds != "s"], counted)
+    for number, start, end in zip(numbers, starts, [*starts[1:], len(parts)], strict=True):
+        rows = table.slice(int(start), int(end - start))
+        collected = found.setdefault(int(number), _Collected())
+        collected.positions.append(rows.filter(pc.not_equal(rows["kind"], "s"))["position"].to_numpy())
+        counted = rows["kind"].value_counts().to_pylist()
+        collected.kinds.update({one["values"]: one["counts"] for one in counted})
 
 
 def _missing(work: Work) -> int:

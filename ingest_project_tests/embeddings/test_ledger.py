@@ -221,3 +221,40 @@ def test_an_activation_that_is_not_committed_cannot_be_derived(source: Source) -
     work = source.line().work(1)
     with pytest.raises(Fenced):
         derive_requests(work)
+
+
+def test_embedding_switched_on_asks_for_all_items_and_switched_off_withdraws_what_waits(source: Source) -> None:
+    name = f"{source.name}, switched"
+    rows = [item(at) for at in range(3)]
+    assert made_renewed_dropped(derived(switched(source, name, embed=False), rows)) == (0, 0, 0)
+    assert made_renewed_dropped(derived(switched(source, name, embed=True), rows)) == (3, 0, 0)
+    assert made_renewed_dropped(derived(switched(source, name, embed=True), rows)) == (0, 0, 0)
+    assert made_renewed_dropped(derived(switched(source, name, embed=False), rows)) == (0, 0, 3)
+    assert requests(source) == {}
+
+
+def test_what_is_embedded_stays_when_embedding_is_switched_off(source: Source) -> None:
+    name = f"{source.name}, switched"
+    derived(switched(source, name, embed=True), [item(1)])
+    set_done(source)
+    derived(switched(source, name, embed=False), [item(1)])
+    assert requests(source)["1"]["status"] == "d"
+
+
+def switched(source: Source, name: str, *, embed: bool) -> Line:
+    source.line(name=name, embed=embed)
+    return Line(source.connection, name)
+
+
+def test_items_of_an_activation_that_failed_half_applied_are_asked_for_by_the_next(source: Source) -> None:
+    line = source.line()
+    work, _ = line.apply([item(1), item(2)])
+    # As if it had not got to its end: its items are in core, and nobody will derive for it.
+    source.connection.execute(
+        "update ingest.activations set state = 'failed', closed_at = now(), committed_at = null "
+        "where activation_id = %s",
+        (work.activation.activation_id,),
+    )
+    told = derived(line, [item(1), item(2)])
+    assert told.made == 2
+    assert derived(line, [item(1), item(2)]).requests == 0

@@ -87,13 +87,17 @@ def test_the_wal_of_an_identical_activation_does_not_grow_with_its_rows(loaded: 
     few = rows()[:1_000]
     for _ in range(2):  # the second time is the one that is compared
         small.ingest(few, PART)
-    spent: list[int] = []
-    for line, given in ((small, few), (loaded, rows())):
-        line.ingest(given, PART)  # pages that a checkpoint made whole again are logged now
-        work, parts = line.work(len(given)), parts_of(given, PART)
-        before = wal_of_ours(connection)
-        apply_activation(work, parts)
-        spent.append(wal_of_ours(connection) - before)
-    few_bytes, many_bytes = spent
+    few_bytes, many_bytes = least_wal(small, few), least_wal(loaded, rows())
     grown = many_bytes - few_bytes
     assert grown < PER_MILLION * (ROWS - 1_000) / 1_000_000 + 20_000, f"{few_bytes:,} and {many_bytes:,} bytes"
+
+
+def least_wal(line: Line, given: list[Row]) -> int:
+    """The least of three: a checkpoint of the server in between makes pages whole again, which are logged then."""
+    spent: list[int] = []
+    for _ in range(3):
+        work, parts = line.work(len(given)), parts_of(given, PART)
+        before = wal_of_ours(line.connection)
+        apply_activation(work, parts)
+        spent.append(wal_of_ours(line.connection) - before)
+    return min(spent)
