@@ -32,7 +32,7 @@ def branch_snapshot(context: dg.AssetExecutionContext, ingest: IngestRun) -> Pag
 
     Refuses a source that is missing, empty, unreadable, too old, or without the declared columns.
     """
-    with explained():
+    with explained(context):
         branch = ingest.branch(context.partition_key)
     return Pages(branch, ingest.rows_per_part)
 
@@ -74,7 +74,7 @@ def core_items(
     A lesser rank is stale and changes nothing. A dry run observes the plan and materializes nothing.
     """
     if ingest.dry_run:
-        with explained(normalized_items.work):
+        with explained(context, normalized_items.work):
             yield observed_plan(context, ingest.store, normalized_items)
         return
     yield dg.MaterializeResult(value=Upsert(normalized_items))

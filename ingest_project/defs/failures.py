@@ -20,22 +20,24 @@ from ingest_project.errors import (
 )
 from ingest_project.telemetry import log
 
+AssetContext = dg.AssetExecutionContext
+Context = AssetContext | dg.InputContext | dg.OutputContext
 # Trying again changes nothing here; all else may pass.
 FINAL = (Locked, Refused, UsageError, Fenced, Interrupted)
 
 
 @contextmanager
-def explained(work: Work | None = None) -> Generator[None]:
+def explained(context: Context | None, work: Work | None = None) -> Generator[None]:
     """Turn every error inside into a Failure; keep it with the activation, for `ingest status`."""
     try:
         yield
     except IngestError as error:
-        raise _failure(error, work) from error
+        raise _failure(error, context, work) from error
     except psycopg.Error as error:
-        raise _failure(as_database_error(error, work), work) from error
+        raise _failure(as_database_error(error, work), context, work) from error
     except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt) as error:
         # Left alone, an interrupt is answered by the step's retry policy: the run would go on.
-        raise _failure(Interrupted(), work) from error
+        raise _failure(Interrupted(), context, work) from error
 
 
 def as_database_error(error: psycopg.Error, work: Work | None = None) -> IngestError:
@@ -51,7 +53,7 @@ def as_database_error(error: psycopg.Error, work: Work | None = None) -> IngestE
     return DatabaseError(f"Postgres refused a statement: {words[0] if words else error}", where=where)
 
 
-def _failure(error: IngestError, work: Work | None) -> dg.Failure:
+def _failure(error: IngestError, context: Context | None, work: Work | None) -> dg.Failure:
     if work is not None:
         error.where = {**work.place, **error.where}
         _keep_with_activation(error, work)
@@ -64,8 +66,17 @@ def _failure(error: IngestError, work: Work | None) -> dg.Failure:
             "do": error.todo,
             **{f"where/{key}": str(value) for key, value in error.where.items()},
         },
-        allow_retries=not isinstance(error, FINAL),
+        allow_retries=not isinstance(error, FINAL) and not _is_last_attempt(context),
     )
+
+
+def _is_last_attempt(context: Context | None) -> bool:
+    # Of a step that wants another attempt and has none left Dagster says just that, and not why it failed.
+    if context is None:
+        return False
+    step = context.get_step_execution_context() if isinstance(context, AssetContext) else context.step_context
+    policy = step.op_retry_policy
+    return policy is not None and step.previous_attempt_count >= policy.max_retries
 
 
 def _keep_with_activation(error: IngestError, work: Work) -> None:

@@ -3,6 +3,7 @@
 import os
 from importlib.resources import files
 from pathlib import Path
+from uuid import uuid4
 
 from ingest_project.settings import settings
 
@@ -20,7 +21,7 @@ def _own_home() -> Path:
     target = home / "dagster.yaml"
     if not target.exists() or target.read_text(encoding="utf-8") != shipped:
         # Renamed into place: another process may be reading it.
-        fresh = target.with_suffix(f".{os.getpid()}")
+        fresh = target.with_suffix(f".{uuid4().hex}")
         fresh.write_text(shipped, encoding="utf-8")
         fresh.replace(target)
     return home

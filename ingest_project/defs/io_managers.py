@@ -16,7 +16,7 @@ from ingest_project.defs import metadata
 from ingest_project.defs.failures import explained
 from ingest_project.defs.parts import Changes, MappedParts, Pages, Parts, Requests, Upsert, as_frame
 from ingest_project.defs.progress import mirrored
-from ingest_project.defs.resources import IngestRun
+from ingest_project.defs.resources import COMMITTED, READY, SNAPSHOTTED, IngestRun
 from ingest_project.embeddings.ledger import derive_requests
 from ingest_project.extract import snapshot
 from ingest_project.extract.manifest import ListedPart, listed_parts
@@ -25,10 +25,6 @@ from ingest_project.normalize import normalized
 from ingest_project.normalize.part import NormalizedPart
 from ingest_project.normalize.quarantine import reject_codes
 from ingest_project.upsert.items import apply_activation
-
-SNAPSHOTTED = frozenset({"snapshotted", "accepted", "planned", "committed", "done"})
-READY = frozenset({"accepted", "planned", "committed", "done"})
-COMMITTED = frozenset({"committed", "done"})
 
 
 def _run_of(context: dg.InputContext | dg.OutputContext) -> IngestRun:
@@ -50,24 +46,24 @@ class ParquetParts(dg.IOManager):
         upstream = context.upstream_output
         assert upstream is not None
         if upstream.asset_key.path[-1] == snapshot.ASSET:
-            with explained():
+            with explained(context):
                 work, repair = ingest.take(context.asset_partition_key, SNAPSHOTTED)
                 listed = listed_parts(work.connection, work.activation.activation_id, snapshot.ASSET)
             return Parts(work, [_loader(ingest.store, part) for part in listed], repair=repair)
-        with explained():
+        with explained(context):
             work, repair = ingest.take(context.asset_partition_key, READY)
             valid = normalized.valid_parts(work, ingest.store)
         return Parts(work, [part.load for part in valid], repair=repair)
 
     def _take_snapshot(self, context: dg.OutputContext, pages: Pages) -> None:
         ingest, began = _run_of(context), time.monotonic()
-        with explained():
+        with explained(context):
             work = ingest.begin(pages.branch.name)
-        with explained(work), mirrored(context, snapshot.ASSET, work):
+        with explained(context, work), mirrored(context, snapshot.ASSET, work):
             taken = snapshot.take_snapshot(work, ingest.store, batch_size=pages.batch_size)
             listed = listed_parts(work.connection, work.activation.activation_id, snapshot.ASSET)
+            first = ingest.store.get(listed[0].path) if listed else None
         activation = taken.work.activation
-        first = ingest.store.get(listed[0].path) if listed else None
         columns = (activation.pin or {}).get("columns", [])
         context.add_output_metadata(
             {
@@ -91,10 +87,11 @@ class ParquetParts(dg.IOManager):
         def rule(page: pa.Table) -> NormalizedPart:
             return mapped.rule(as_frame(page))
 
-        with explained(work), mirrored(context, normalized.ASSET, work):
+        with explained(context, work), mirrored(context, normalized.ASSET, work):
             ended = normalized.normalize_activation(work, ingest.store, rule)
             listed = listed_parts(work.connection, work.activation.activation_id, normalized.ASSET)
             why = reject_codes(ended.connection, ended.activation.activation_id)
+            first = ingest.store.get(listed[0].path) if listed else None
         activation = ended.activation
         context.add_output_metadata(
             {
@@ -107,7 +104,7 @@ class ParquetParts(dg.IOManager):
                 "peak_memory_mb": metadata.peak_memory_mb(),
                 "dagster/column_schema": metadata.item_table_schema(),
                 "rejects": metadata.table_of([{"code": code, "rows": rows} for code, rows in why.items()]),
-                **({"preview": metadata.preview(ingest.store.get(listed[0].path))} if listed else {}),
+                **({"preview": metadata.preview(first)} if first is not None else {}),
             }
         )
 
@@ -117,7 +114,7 @@ class PostgresItems(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Upsert) -> None:
         ingest, began, work = _run_of(context), time.monotonic(), obj.items.work
-        with explained(work), mirrored(context, "core_items", work):
+        with explained(context, work), mirrored(context, "core_items", work):
             if work.activation.committed_at and not obj.items.repair:
                 activation, missing = work.activation, work.activation.missing or 0
             else:
@@ -139,7 +136,7 @@ class PostgresItems(dg.IOManager):
 
     def load_input(self, context: dg.InputContext) -> Changes:
         """What the committed activation of this run changed, or of the newest committed one."""
-        with explained():
+        with explained(context):
             work, _ = _run_of(context).take(context.asset_partition_key, COMMITTED)
         return Changes(work)
 
@@ -149,7 +146,7 @@ class PostgresLedger(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Requests) -> None:
         began, work = time.monotonic(), obj.changes.work
-        with explained(work), mirrored(context, "embedding_requests", work):
+        with explained(context, work), mirrored(context, "embedding_requests", work):
             derived = derive_requests(work)
         context.add_output_metadata(
             {

@@ -2,7 +2,7 @@
 
 import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -37,20 +37,33 @@ def preview(table: pa.Table) -> dg.MetadataValue[Any]:
     """The first rows as a markdown table; columns without any value in them are left out."""
     head = table.slice(0, PREVIEW_ROWS)
     kept = [name for name in head.column_names if head[name].null_count < len(head)]
-    frame = head.select(kept).to_pandas(types_mapper=pd.ArrowDtype)
-    return dg.MetadataValue.md(frame.map(_shortened).to_markdown(index=False) if len(frame) else "no rows")
+    shown = {name: [_readable(value) for value in head[name]] for name in kept}
+    rows = [dict(zip(kept, row, strict=True)) for row in zip(*shown.values(), strict=True)]
+    return table_of(rows) if rows else dg.MetadataValue.md("no rows")
 
 
-def _shortened(value: object) -> str:
-    text = "" if value is None or value is pd.NA else str(value)
-    text = text.replace("|", "\\|").replace("\n", " ")
-    return text if len(text) <= PREVIEW_WIDTH else text[: PREVIEW_WIDTH - 1] + "…"
+def _readable(value: pa.Scalar) -> object:
+    try:
+        return value.as_py()
+    except (ValueError, OverflowError):  # a time that Python has no object for, such as the year 20000
+        return f"({value.type})"
 
 
-def table_of(rows: list[Mapping[str, object]]) -> dg.MetadataValue[Any]:
+def table_of(rows: Sequence[Mapping[str, object]]) -> dg.MetadataValue[Any]:
     """Rows as a markdown table."""
-    frame = pd.DataFrame([dict(row) for row in rows])
-    return dg.MetadataValue.md(frame.map(_shortened).to_markdown(index=False) if len(frame) else "none")
+    if not rows:
+        return dg.MetadataValue.md("none")
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [[_cell(row.get(name)) for name in names] for row in rows]
+    frame = pd.DataFrame(cells, columns=[_cell(name) for name in names])
+    # Texts as they are: 007 is a key, not a number.
+    return dg.MetadataValue.md(frame.to_markdown(index=False, disable_numparse=True))
+
+
+def _cell(value: object) -> str:
+    text = " ".join(("" if value is None else str(value)).splitlines())
+    text = text if len(text) <= PREVIEW_WIDTH else text[: PREVIEW_WIDTH - 1] + "…"
+    return text.replace("\\", "\\\\").replace("|", "\\|")
 
 
 def item_table_schema() -> dg.TableSchema:

@@ -13,8 +13,11 @@ from ingest_project.normalize.part import NormalizedPart
 
 
 def as_frame(table: pa.Table) -> pd.DataFrame:
-    """The table as a DataFrame with Arrow-backed columns; nothing is copied."""
-    return table.to_pandas(types_mapper=pd.ArrowDtype)
+    """The table as a DataFrame with Arrow-backed columns; nothing is copied.
+
+    What pandas wrote beside the data of a file is not followed: it would make an index of columns.
+    """
+    return table.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
 
 
 def as_table(frame: pd.DataFrame) -> pa.Table:

@@ -30,7 +30,8 @@ class _Mirror:
         self._context = context
         self._asset = asset
         self._work = work
-        self._rows = 0
+        self._checkpoints = Checkpoints(context.step_context.instance)
+        self._rows = self._rows_before()
         self._next = time.monotonic() + EVERY_SECONDS
 
     def __call__(self, progress: Progress) -> None:
@@ -42,15 +43,19 @@ class _Mirror:
             self._observe(progress)
             self._next = time.monotonic() + EVERY_SECONDS
 
+    def _rows_before(self) -> int:
+        # A step that finds its work done reports none: what is known of it stays.
+        known = self._checkpoints.get(self._work.branch.name, self._asset)
+        return known.rows if known and known.activation == self._work.activation.activation_id else 0
+
     def checkpoint(self, *, complete: bool) -> None:
-        instance = self._context.step_context.instance
         checkpoint = Checkpoint(
             activation=self._work.activation.activation_id,
             rows=self._rows,
             run_id=self._work.lease.run_id,
             complete=complete,
         )
-        Checkpoints(instance).set(self._work.branch.name, self._asset, checkpoint)
+        self._checkpoints.set(self._work.branch.name, self._asset, checkpoint)
 
     def _observe(self, progress: Progress) -> None:
         self._context.log_event(

@@ -10,8 +10,10 @@ import psycopg
 from pydantic import Field, PrivateAttr
 
 from ingest_project.branches import activations
+from ingest_project.branches.activations import Activation
 from ingest_project.branches.registry import Branch, get_branch
 from ingest_project.branches.work import Work
+from ingest_project.errors import ActivationClosed
 from ingest_project.extract import snapshot
 from ingest_project.extract.store import PartStore
 from ingest_project.postgres import leases
@@ -21,6 +23,11 @@ from ingest_project.postgres.migrations import ensure_migrated
 from ingest_project.settings import settings
 from ingest_project.telemetry import correlated, log
 
+# Of activations: what the steps after the snapshot, the normalized items and the upsert take.
+SNAPSHOTTED = frozenset({"snapshotted", "accepted", "planned", "committed", "done"})
+READY = frozenset({"accepted", "planned", "committed", "done"})
+COMMITTED = frozenset({"committed", "done"})
+# Of runs.
 FINISHED = frozenset({dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED})
 
 
@@ -49,7 +56,7 @@ class IngestRun(dg.ConfigurableResource[Any]):
         default=False, description="Read, normalize and say what would change; write nothing to core."
     )
     activation: int | None = Field(
-        default=None, description="Work on this activation; left empty, on the open one or on a new one."
+        default=None, ge=1, description="Work on this activation; left empty, on the open one or on a new one."
     )
     _at_work: _AtWork | None = PrivateAttr(None)
 
@@ -90,7 +97,8 @@ class IngestRun(dg.ConfigurableResource[Any]):
     def take(self, name: str, states: frozenset[str]) -> tuple[Work, bool]:
         """Lease the branch and take the newest activation that is ready for a step.
 
-        The second value tells whether this run took it over finished by another one: then a step repairs.
+        The second value tells whether this run took it over finished by another one: then a step repairs. Raises
+        Locked, ActivationUnknown, ActivationClosed.
         """
         branch = self.branch(name)
         lease = self._leased(branch)
@@ -99,12 +107,24 @@ class IngestRun(dg.ConfigurableResource[Any]):
             found = activations.select_ready(
                 connection, branch.branch_id, holder=lease.holder, states=states, wanted=self.activation
             )
-            ours = found.claimed_by == lease.holder
-            if found.is_open:
+            repair = found.committed_at is not None and found.claimed_by != lease.holder
+            if repair:
+                self._refuse_older(connection, found)
+            # What is committed is claimed by the last step only: a repair that is tried again is still a repair.
+            if found.is_open and (found.committed_at is None or states == COMMITTED):
                 found = activations.claim(connection, found, holder=lease.holder, plan_only=self.dry_run)
         work = Work(connection, lease, branch, found)
         self._tag(work)
-        return work, found.committed_at is not None and not ours
+        return work, repair
+
+    @staticmethod
+    def _refuse_older(connection: Connection, found: Activation) -> None:
+        newest = activations.select_ready(connection, found.branch_id, holder="", states=COMMITTED, wanted=None)
+        if newest.activation_id > found.activation_id:
+            raise ActivationClosed(
+                f"activation {found.activation_id} is in the past: {newest.activation_id} was ingested after it",
+                where={"activation": found.activation_id},
+            )
 
     # ── what it holds ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,15 +1,17 @@
 """Dagster's own tables, in the schema `dagster` of the same Postgres that the items are in."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode
 
+import psycopg
 from dagster._config import UserConfigSchema
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 from psycopg import conninfo
 
-from ingest_project.postgres.connection import connect, database_url
+from ingest_project.postgres.connection import Connection, connect, database_url
 
 SCHEMA = "dagster"
 
@@ -26,25 +28,28 @@ class IngestDagsterStorage(DagsterPostgresStorage):
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> "IngestDagsterStorage":
         with connect() as connection:
-            connection.execute("create schema if not exists dagster")
-        return cls(sqlalchemy_url(database_url()), should_autocreate_tables=True, inst_data=inst_data)
+            _make_schema(connection)
+            # Dagster's processes start together, and its way of making tables is not made for that.
+            with connection.transaction():
+                connection.execute("select pg_advisory_xact_lock(hashtext('ingest_project: tables of dagster'))")
+                return cls(sqlalchemy_url(database_url()), should_autocreate_tables=True, inst_data=inst_data)
+
+
+def _make_schema(connection: Connection) -> None:
+    # `if not exists` asks for the right to create schemas where there is nothing to create, too.
+    if connection.execute("select to_regnamespace('dagster')").fetchone() == (None,):
+        with suppress(psycopg.errors.UniqueViolation, psycopg.errors.DuplicateSchema):
+            connection.execute("create schema dagster")
 
 
 def sqlalchemy_url(url: str) -> str:
     """The same database for SQLAlchemy and psycopg2, with Dagster's schema as the search path.
 
-    SQLAlchemy 2.1 takes psycopg 3 for `postgresql://`, and dagster-postgres then fails at NOTIFY.
+    Taken apart by libpq itself: URLs, keyword strings and lists of hosts alike. SQLAlchemy 2.1 takes psycopg 3 for
+    `postgresql://`, and dagster-postgres then fails at NOTIFY.
     """
-    if "://" not in url:
-        url = _as_url(url)
-    parts = urlsplit(url)
-    query = dict(parse_qsl(parts.query))
-    query["options"] = f"{query.get('options', '')} -csearch_path={SCHEMA}".strip()
-    return urlunsplit(parts._replace(scheme="postgresql+psycopg2", query=urlencode(query, quote_via=quote)))
-
-
-def _as_url(dsn: str) -> str:
-    words = {key: str(value) for key, value in conninfo.conninfo_to_dict(dsn).items() if value is not None}
-    user, password = quote(words.pop("user", "")), quote(words.pop("password", ""), safe="")
-    login = f"{user}:{password}@" if password else f"{user}@"
-    return f"postgresql://{login}/{quote(words.pop('dbname', ''))}?{urlencode(words, quote_via=quote)}"
+    words = {key: str(value) for key, value in conninfo.conninfo_to_dict(url).items() if value is not None}
+    words["options"] = f"{words.get('options', '')} -csearch_path={SCHEMA}".strip()
+    user, password, database = (quote(words.pop(key, ""), safe="") for key in ("user", "password", "dbname"))
+    login = f"{user}:{password}" if password else user
+    return f"postgresql+psycopg2://{login}@/{database}?{urlencode(words, quote_via=quote)}"
