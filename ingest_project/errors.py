@@ -7,6 +7,7 @@ IngestError                        exit 1  failed; the state on disk and in Post
 │   └── MigrationFailed                      the schema could not be brought to this version
 ├── Interrupted                   exit 130 Ctrl-C, SIGTERM or Terminate
 ├── Fenced                                 the lease went to another run while we were away
+├── Unexpected                             a fault of this project or of a library under it
 ├── PartDamaged                            a stored part is missing or does not match its manifest
 ├── UsageError                     exit 2  the command or file is wrong; nothing was changed
 │   ├── SpecInvalid                          a branch file that cannot be applied
@@ -69,7 +70,7 @@ class MigrationFailed(DatabaseError):
 
 
 class Interrupted(IngestError):
-    """Interrupted: the batch at hand was undone, what was committed before it stays, the branch is free."""
+    """The run was interrupted: the batch at hand was undone, what was committed before it stays."""
 
     exit_code = 130
     default_todo = "Run the same command to go on from there."
@@ -81,10 +82,14 @@ class Fenced(IngestError):
     default_todo = "Nothing to do here: the other run goes on. `ingest status` shows it."
 
 
+class Unexpected(IngestError):
+    """Something happened that should not: a fault of this project, or of a library under it."""
+
+
 class PartDamaged(IngestError):
     """A stored part is missing or does not match its manifest."""
 
-    default_todo = "Activate the branch again: `ingest branch activate NAME`, then `ingest run NAME`."
+    default_todo = "Run the same command again: it reads the source anew, as a new activation."
 
 
 class UsageError(IngestError):

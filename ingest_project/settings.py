@@ -4,8 +4,10 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ingest_project.errors import UsageError
 
 
 class Settings(BaseSettings):
@@ -46,5 +48,10 @@ class Settings(BaseSettings):
 
 @cache
 def settings() -> Settings:
-    """The settings of this process. Tests that change the environment call `settings.cache_clear()`."""
-    return Settings()
+    """The settings of this process; tests that change the environment call `cache_clear()`. Raises UsageError."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        # Without the value: one of the settings holds a password.
+        wrong = [f"INGEST_{'_'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors()]
+        raise UsageError("; ".join(wrong), todo="Mend or unset it: README, Settings.") from None

@@ -63,8 +63,8 @@ update ingest.activations
 -- name: keep_plan
 -- What the upsert would do; an activation that only a dry run asked for stays there.
 update ingest.activations
-   set plan = %(plan)s, state = case when plan_only then 'planned' else state end
- where activation_id = %(activation_id)s and state = 'accepted' returning {columns};
+   set plan = %(plan)s, state = case when plan_only and state = 'accepted' then 'planned' else state end
+ where activation_id = %(activation_id)s and state in ('accepted', 'planned', 'committed', 'done') returning {columns};
 
 -- name: commit_activation
 -- Every batch is committed; the counts are the batches' own.

@@ -52,7 +52,7 @@ def _exit_code() -> int:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo(f"\nerror: {Interrupted()}", err=True)
+        click.echo("\ninterrupted; nothing is half done: the same command can be given again", err=True)
         return Interrupted.exit_code
     except BrokenPipeError:
         # The reader of our output has left (`| head`); a second failure at exit would say nothing more.

@@ -1,6 +1,7 @@
 """`ingest branch`: who may send."""
 
 import json
+import shlex
 from pathlib import Path
 
 import click
@@ -27,7 +28,7 @@ def apply_command(file: Path) -> None:
     Example: ingest branch apply places.yaml
     """
     spec = load_spec(file)
-    click.echo(f"branch {spec.name!r} {apply_spec(spec)}; next: ingest run {_quoted(spec.name)}")
+    click.echo(f"branch {spec.name!r} {apply_spec(spec)}; next: ingest run {shlex.quote(spec.name)}")
 
 
 def apply_spec(spec: BranchSpec) -> registry.Change:
@@ -80,7 +81,7 @@ def activate_command(name: str) -> None:
     ensure_migrated()
     with session() as connection:
         activation = registry.activate(connection, name)
-    click.echo(f"activation {activation} of branch {name!r} is open; next: ingest run {_quoted(name)}")
+    click.echo(f"activation {activation} of branch {name!r} is open; next: ingest run {shlex.quote(name)}")
 
 
 @branch.command("list")
@@ -115,7 +116,3 @@ def show_command(name: str | None, *, as_json: bool, schema: bool) -> None:
         known = registry.get_branch(connection, name).spec.canonical()
     text = json.dumps(known) if as_json else yaml.safe_dump(known, sort_keys=False, allow_unicode=True)
     click.echo(text.rstrip())
-
-
-def _quoted(name: str) -> str:
-    return name if name.replace("-", "").replace("_", "").isalnum() else f"'{name}'"

@@ -1,6 +1,7 @@
 """`ingest db`: where Postgres is, and its schema."""
 
 import shutil
+import signal
 import subprocess
 
 import click
@@ -37,4 +38,6 @@ def psql(arguments: tuple[str, ...]) -> int:
     Example: ingest db psql -c "select name, locality from core.items limit 5"
     """
     program = shutil.which("psql") or str(embedded.bin_path() / "psql")
-    return subprocess.call([program, "-d", database_url(), *arguments])  # noqa: S603 - psql, on the user's behalf
+    command = [program, "-d", database_url(), *arguments]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is psql's own: there it ends a query, not the session
+    return subprocess.call(command)  # noqa: S603 - psql, on the user's behalf

@@ -4,8 +4,7 @@ import click
 
 from ingest_project.branches.spec import load_spec
 from ingest_project.cli.branch import apply_spec
-from ingest_project.cli.run import run_branch
-from ingest_project.cli.summary import summary
+from ingest_project.cli.run import run_branch, tell
 from ingest_project.sample import SPEC, write_demo
 from ingest_project.settings import settings
 
@@ -28,8 +27,5 @@ def demo(rows: int | None) -> int:
     apply_spec(spec)
     click.echo(f"branch {spec.name!r}: {spec.location}", err=True)
     outcome = run_branch(spec.name)
-    click.echo(
-        summary(spec.name, outcome) if outcome.exit_code == 0 else f"error: {outcome.error}",
-        err=bool(outcome.exit_code),
-    )
+    tell(spec.name, outcome)
     return outcome.exit_code

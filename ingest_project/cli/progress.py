@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from ingest_project.settings import settings
 from ingest_project.telemetry import Progress as Done
-from ingest_project.telemetry import listening
+from ingest_project.telemetry import listening, log
 
 EVERY_SECONDS = 2.0
 
@@ -75,4 +76,8 @@ class _Lines:
             return
         self._next[done.stage] = now + EVERY_SECONDS
         total = f" of {done.total:,}" if done.total is not None and done.total >= done.rows else ""
-        print(f"{done.stage}: {done.rows:,}{total} rows, {rate:,.0f} rows/s", file=sys.stderr)
+        line = f"{done.stage}: {done.rows:,}{total} rows, {rate:,.0f} rows/s"
+        if settings().log_format == "json":
+            log.info(line)
+        else:
+            print(line, file=sys.stderr)

@@ -9,11 +9,13 @@ import click
 from ingest_project.branches import activations, registry
 from ingest_project.branches.activations import Activation
 from ingest_project.cli import progress
-from ingest_project.cli.branch import apply_spec
-from ingest_project.cli.guessed import anchored, guessed, guessing_options, is_location, name_of
+from ingest_project.cli.failed import failure_of, outside_errors_explained
+from ingest_project.cli.guessed import guessing_options
 from ingest_project.cli.summary import as_json as summary_as_json
 from ingest_project.cli.summary import summary
-from ingest_project.errors import UsageError
+from ingest_project.cli.target import registered
+from ingest_project.errors import IngestError
+from ingest_project.extract.snapshot import moved_since
 from ingest_project.normalize.quarantine import reject_codes
 from ingest_project.postgres.connection import session
 from ingest_project.postgres.migrations import ensure_migrated
@@ -31,6 +33,7 @@ class Outcome:
     error: str | None
     activation: Activation | None
     rejects: dict[str, int]
+    dry_run: bool
 
 
 @click.command()
@@ -51,46 +54,36 @@ def run(
     Example: ingest run places --dry-run
              ingest run places.csv --key id
     """  # noqa: D301 - click's mark for a paragraph that is not rewrapped is a real backspace
-    name = registered(target, **said)
-    outcome = run_branch(name, batch_size=batch_size, dry_run=dry_run, activation=activation)
-    if as_json:
-        click.echo(json.dumps(summary_as_json(name, outcome)))
-    elif outcome.error:
-        click.echo(f"error: {outcome.error}", err=True)
-    if outcome.exit_code == 0 and not as_json:
-        click.echo(summary(name, outcome))
+    try:
+        name = registered(target, **said)
+        outcome = run_branch(name, batch_size=batch_size, dry_run=dry_run, activation=activation)
+        if activation is None and is_earlier_state(name, outcome):
+            click.echo("that was an earlier state of the branch, left half applied; now as it is now", err=True)
+            outcome = run_branch(name, batch_size=batch_size)
+    except IngestError as error:
+        if not as_json:
+            raise
+        name, outcome = target, Outcome("-", error.exit_code, str(error), None, {}, dry_run)
+    tell(name, outcome, as_json=as_json)
     return outcome.exit_code
 
 
-def registered(target: str, *, name: str | None, key: str | None, updated_at: str | None, maps: tuple[str, ...]) -> str:
-    """The branch that these words name; one is made for a location that none has. Raises BranchUnknown, UsageError."""
-    told = bool(key or updated_at or maps)
-    ensure_migrated()
+def tell(name: str, outcome: Outcome, *, as_json: bool = False) -> None:
+    """Print what a run came to: results on stdout, errors on stderr."""
+    if as_json:
+        click.echo(json.dumps(summary_as_json(name, outcome)))
+    elif outcome.exit_code:
+        click.echo(f"error: {outcome.error}", err=True)
+    else:
+        click.echo(summary(name, outcome))
+
+
+def is_earlier_state(name: str, outcome: Outcome) -> bool:
+    """Whether a run that succeeded only finished what an earlier one had read, and the source is another by now."""
+    if outcome.exit_code or outcome.dry_run or outcome.activation is None:
+        return False
     with session() as connection:
-        found = registry.find_branch(connection, target)
-        if found or not is_location(target):
-            return _as_its_file_says(registry.get_branch(connection, target).name, told=told or bool(name))
-        known = registry.find_branch(connection, name or name_of(target))
-    if known and not told and known.spec.location == anchored(target):
-        return known.name
-    if known and known.spec.location != anchored(target):
-        raise UsageError(
-            f"branch {known.name!r} is there already, for {known.spec.location}",
-            todo="Give this one a name of its own: --name NAME",
-        )
-    made = guessed(target, name=name, key=key, updated_at=updated_at, maps=maps)
-    change = apply_spec(made.spec)
-    click.echo(f"branch {made.spec.name!r} {change}:\n{made.shown()}\n", err=True)
-    return made.spec.name
-
-
-def _as_its_file_says(name: str, *, told: bool) -> str:
-    if told:
-        raise UsageError(
-            f"{name!r} is a registered branch: its file says what its columns are",
-            todo=f"`ingest branch show {name}` prints it; change it and `ingest branch apply FILE`.",
-        )
-    return name
+        return moved_since(registry.get_branch(connection, name), outcome.activation) is not None
 
 
 def run_branch(
@@ -105,7 +98,7 @@ def run_branch(
     with session() as connection:
         branch = registry.get_branch(connection, name)
     options = {"batch_size": batch_size, "dry_run": dry_run, "activation": activation}
-    with dagster_instance() as instance, progress.shown():
+    with outside_errors_explained(), dagster_instance() as instance, progress.shown():
         ensure_partition(instance, name)
         result = defs.resolve_job_def("ingest_branch").execute_in_process(
             instance=instance,
@@ -114,7 +107,7 @@ def run_branch(
             tags={"ingest/branch": name},
             raise_on_error=False,
         )
-    return _outcome(result, branch.branch_id)
+    return _outcome(result, branch.branch_id, dry_run=dry_run)
 
 
 def _run_config(options: dict[str, Any]) -> dict[str, Any]:
@@ -126,22 +119,9 @@ def _run_config(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _outcome(result: "ExecuteInProcessResult", branch_id: int) -> Outcome:
-    code, error = (0, None) if result.success else _failure(result)
+def _outcome(result: "ExecuteInProcessResult", branch_id: int, *, dry_run: bool) -> Outcome:
+    code, error = (0, None) if result.success else failure_of(result)
     with session() as connection:
         found = [one for one in activations.newest(connection, branch_id, 3) if one.claimed_by == result.run_id]
         rejects = reject_codes(connection, found[0].activation_id) if found else {}
-    return Outcome(result.run_id, code, error, found[0] if found else None, rejects)
-
-
-def _failure(result: "ExecuteInProcessResult") -> tuple[int, str]:
-    for event in result.all_events:
-        if not event.is_step_failure:
-            continue
-        failed = event.step_failure_data
-        told = failed.user_failure_data
-        if told and "exit_code" in told.metadata:
-            return int(str(told.metadata["exit_code"].value)), str(told.description)
-        if failed.error:
-            return 1, failed.error.to_string()
-    return 1, f"run {result.run_id} did not succeed; its log is in the UI: ingest dev"
+    return Outcome(result.run_id, code, error, found[0] if found else None, rejects, dry_run)

@@ -1,6 +1,7 @@
 """`ingest status`: what is going on, what is stuck, what to run."""
 
 import json
+import shlex
 from datetime import datetime
 from typing import Any
 
@@ -73,7 +74,7 @@ def _told(activation: Activation) -> dict[str, Any]:
 
 
 def _next(branch: Branch, newest: Activation | None, holder: Holder | None) -> str:
-    run = f"ingest run {branch.name}"
+    run = f"ingest run {shlex.quote(branch.name)}"
     if holder and not holder.expired and not leases.process_is_gone(holder):
         return "wait: a run is at work"
     if newest is None:

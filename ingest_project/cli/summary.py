@@ -1,5 +1,6 @@
 """What a run changed, and what to do next, for people and for scripts."""
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def as_json(name: str, outcome: "Outcome") -> dict[str, Any]:
         "state": activation.state if activation else None,
         **{count: getattr(activation, count) if activation else None for count in COUNTS},
         "rejects": outcome.rejects,
-        "plan": activation.plan if activation and activation.state == "planned" else None,
+        "plan": activation.plan if activation and outcome.dry_run else None,
     }
 
 
@@ -40,7 +41,7 @@ def summary(name: str, outcome: "Outcome") -> str:
     activation = outcome.activation
     if activation is None:
         return f"run {outcome.run_id} is done"
-    if activation.committed_at is None:
+    if outcome.dry_run:
         return "\n".join(_planned(name, outcome))
     return "\n".join(_done(name, outcome))
 
@@ -48,7 +49,7 @@ def summary(name: str, outcome: "Outcome") -> str:
 def _done(name: str, outcome: "Outcome") -> list[str]:
     done = outcome.activation
     assert done is not None
-    lines = [f"\nactivation {done.activation_id} of {name!r} is {done.state}", *_read(outcome)]
+    lines = [f"\nactivation {done.activation_id} of {name!r} is {done.state} (run {outcome.run_id})", *_read(outcome)]
     changed = (done.inserted or 0) + (done.updated or 0) + (done.touched or 0)
     if not changed:
         lines.append("  nothing changed in core.items")
@@ -67,7 +68,7 @@ def _planned(name: str, outcome: "Outcome") -> list[str]:
     assert activation is not None
     plan: dict[str, Any] = activation.plan or {}
     told = ", ".join(f"{plan.get(key, 0):,} {key}" for key in ("inserted", "updated", "touched", "unchanged", "stale"))
-    lines = [f"\ndry run of {name!r}: nothing was written to core", *_read(outcome), f"  would be: {told}"]
+    lines = [f"\ndry run of {name!r}: it wrote nothing to core", *_read(outcome), f"  would be: {told}"]
     by_column: dict[str, int] = plan.get("by_column", {})
     if by_column:
         lines.append("  updates by column: " + ", ".join(f"{key} {count:,}" for key, count in by_column.items()))
@@ -75,7 +76,7 @@ def _planned(name: str, outcome: "Outcome") -> list[str]:
         f"    {sample['external_id']} {sample['field']}: {sample['old']!r} → {sample['new']!r}"
         for sample in plan.get("samples", [])[:5]
     ]
-    return [*lines, "", f"next: ingest run {name}   (uses the parts that are ready)"]
+    return [*lines, "", f"next: ingest run {shlex.quote(name)}   (uses the parts that are ready)"]
 
 
 def _read(outcome: "Outcome") -> list[str]:
@@ -89,7 +90,10 @@ def _read(outcome: "Outcome") -> list[str]:
 
 
 def _next_steps(name: str, outcome: "Outcome") -> list[str]:
-    steps = ["next: ingest dev                 the same data in Dagster's UI", f"      ingest status {name}"]
+    steps = [
+        "next: ingest dev                 the same data in Dagster's UI",
+        f"      ingest status {shlex.quote(name)}",
+    ]
     if outcome.rejects and outcome.activation:
         where = f"where activation_id = {outcome.activation.activation_id} limit 20"
         steps.append(f'      ingest db psql -c "select row, errors from ingest.rejects {where}"')  # noqa: S608 - shown, not run

@@ -15,7 +15,9 @@ from ingest_project.errors import (
     IngestError,
     Interrupted,
     Locked,
+    PartDamaged,
     Refused,
+    Unexpected,
     UsageError,
 )
 from ingest_project.telemetry import log
@@ -23,7 +25,7 @@ from ingest_project.telemetry import log
 AssetContext = dg.AssetExecutionContext
 Context = AssetContext | dg.InputContext | dg.OutputContext
 # Trying again changes nothing here; all else may pass.
-FINAL = (Locked, Refused, UsageError, Fenced, Interrupted)
+FINAL = (Locked, Refused, UsageError, Fenced, Interrupted, PartDamaged, Unexpected)
 
 
 @contextmanager
@@ -38,6 +40,17 @@ def explained(context: Context | None, work: Work | None = None) -> Generator[No
     except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt) as error:
         # Left alone, an interrupt is answered by the step's retry policy: the run would go on.
         raise _failure(Interrupted(), context, work) from error
+    except (dg.Failure, dg.RetryRequested):
+        raise
+    except OSError as error:
+        raise _failure(IngestError(f"{error.strerror or error}", where=_file_of(error)), context, work) from error
+    except Exception as error:
+        words = (str(error).strip().splitlines() or ["no reason given"])[0]
+        raise _failure(Unexpected(f"{type(error).__name__}: {words}"), context, work) from error
+
+
+def _file_of(error: OSError) -> dict[str, object]:
+    return {"file": error.filename} if error.filename else {}
 
 
 def as_database_error(error: psycopg.Error, work: Work | None = None) -> IngestError:
@@ -84,6 +97,9 @@ def _keep_with_activation(error: IngestError, work: Work) -> None:
         return  # refused: kept already; fenced: no longer ours to write
     try:
         with work.transaction() as connection:
+            if isinstance(error, PartDamaged):
+                # What was read is gone: only a new activation can go on. What is in core of this one stays.
+                activations.close(connection, work.activation, "failed", error)
             activations.note_error(connection, work.activation, error)
     except (IngestError, psycopg.Error) as second:
         log.warning("the error could not be kept with the activation: %s", second)

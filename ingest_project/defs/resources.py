@@ -1,5 +1,7 @@
 """The run as Dagster sees it: its options, its session, and the lease it holds on a branch."""
 
+import signal
+import threading
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -69,8 +71,11 @@ class IngestRun(dg.ConfigurableResource[Any]):
         assert context.instance is not None
         self._at_work = _AtWork(context.instance, run_id, holder)
         with correlated(run_id), self._at_work.exit:
-            yield self
-            self._release()
+            try:
+                yield self
+            finally:
+                with _undisturbed():
+                    self._release()
 
     # ── what assets and IO managers ask for ────────────────────────────────────────────────────────────────
 
@@ -151,6 +156,7 @@ class IngestRun(dg.ConfigurableResource[Any]):
                 is_gone=self._is_gone,
             )
             held.exit.enter_context(leases.kept_alive(held.lease))
+            report_gone(held.instance, held.lease.taken_from)
         return held.lease
 
     def _is_gone(self, holder: Holder) -> bool:
@@ -177,6 +183,30 @@ def run_is_finished(instance: dg.DagsterInstance, run_id: str | None) -> bool:
     """True where Dagster knows this run and it has ended."""
     run = instance.get_run_by_id(run_id) if run_id and run_id != "-" else None
     return run is not None and run.status in FINISHED
+
+
+def report_gone(instance: dg.DagsterInstance, run_id: str | None) -> None:
+    """End a run in Dagster whose process is gone or was passed over: left alone it counts as running for ever.
+
+    Nothing else would end it, and runs of its branch would wait in the queue behind it.
+    """
+    run = instance.get_run_by_id(run_id) if run_id and run_id != "-" else None
+    if run is not None and not run.is_finished:
+        instance.report_run_failed(run, "its process is gone, or another run took its branch over")
+
+
+@contextmanager
+def _undisturbed() -> Generator[None, None, None]:
+    """Signals are swallowed meanwhile: a second Ctrl-C must not keep the branch from being freed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from ingest_project.defs.resources import run_is_finished
+from ingest_project.defs.resources import report_gone, run_is_finished
 from ingest_project.postgres import leases
 from ingest_project.postgres.connection import session
 from ingest_project.postgres.leases import Holder, Lease
@@ -20,7 +20,8 @@ def release_leases(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     freed: list[str] = []
     with session() as connection:
         for found in leases.held(connection):
-            if run_is_finished(context.instance, found.run_id):
+            if run_is_finished(context.instance, found.run_id) or leases.process_is_gone(found):
+                report_gone(context.instance, found.run_id)
                 leases.release(connection, _as_lease(found))
                 freed.append(str(found.run_id))
     return dg.SkipReason(f"freed the branches of {', '.join(freed)}" if freed else "every lease has a live run")

@@ -39,7 +39,12 @@ def begin(connection: Connection, lease: Lease, branch: Branch, *, wanted: int |
     """
     with fenced(connection, lease):
         found = _wanted(connection, branch, wanted) if wanted else activations.open_one(connection, branch.branch_id)
-        if found and not wanted and (why := _outdated(connection, branch, found)):
+        why = None if wanted or found is None else moved_since(branch, found)
+        if found and why and (found.committed_at or activations.has_batches(connection, found)):
+            log.warning(
+                "activation %d is half applied and is finished as it was read: %s", found.activation_id, why.what
+            )
+        elif found and why:
             log.info("activation %d is superseded: %s", found.activation_id, why.what)
             activations.close(connection, found, "superseded", why)
             found = None
@@ -63,8 +68,9 @@ def _wanted(connection: Connection, branch: Branch, wanted: int) -> Activation:
     return found
 
 
-def _outdated(connection: Connection, branch: Branch, activation: Activation) -> SourceMoved | None:
-    if activation.pin is None or activation.committed_at or activations.has_batches(connection, activation):
+def moved_since(branch: Branch, activation: Activation) -> SourceMoved | None:
+    """What has changed since an activation was pinned: the branch file, or the source; None where nothing has."""
+    if activation.pin is None:
         return None
     spec = activation.pinned_spec()
     if spec.digest() != branch.spec_digest:

@@ -7,7 +7,7 @@ transaction at the end.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import groupby
+from itertools import chain, groupby, islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -40,8 +40,10 @@ def normalize_activation(work: Work, store: PartStore, rule: Rule) -> Work:
     if work.activation.normalized_at:
         return work
     _normalize_parts(work, store, rule)
+    # Asked before the transaction: its sort may take longer than Postgres lets a transaction sit idle.
+    losers = _begun(_losers(work, store))
     with work.transaction():
-        ended, blocked = _end(work, store)
+        ended, blocked = _end(work, store, losers)
     failpoints.reach("normalization_ended")
     if blocked:
         raise blocked
@@ -70,10 +72,10 @@ def _keep(work: Work, store: PartStore, number: int, normalized: NormalizedPart)
     failpoints.reach("normalized_part_listed")
 
 
-def _end(work: Work, store: PartStore) -> tuple[Work, GateBlocked | None]:
+def _end(work: Work, store: PartStore, duplicates: Iterator[Loser]) -> tuple[Work, GateBlocked | None]:
     connection, activation_id = work.connection, work.activation.activation_id
     parts = listed_parts(connection, activation_id, ASSET)
-    losers = _set_losers_aside(work, store, parts)
+    losers = _set_losers_aside(work, store, duplicates)
     failpoints.reach("duplicates_decided")
     rejected = count_rejects(connection, activation_id)
     blocked = _gate(work, rejected)
@@ -100,13 +102,22 @@ def _gate(work: Work, rejected: int) -> GateBlocked | None:
     )
 
 
-def _set_losers_aside(work: Work, store: PartStore, parts: list[ListedPart]) -> int:
+def _losers(work: Work, store: PartStore) -> Iterator[Loser]:
+    parts = listed_parts(work.connection, work.activation.activation_id, ASSET)
     files = [KeyFile(part.part, store.local_path(part.path)) for part in parts if part.rows]
     scratch = Path(settings().home).expanduser() / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
+    return duplicate_losers(files, scratch)
+
+
+def _begun(losers: Iterator[Loser]) -> Iterator[Loser]:
+    return chain(list(islice(losers, 1)), losers)
+
+
+def _set_losers_aside(work: Work, store: PartStore, duplicates: Iterator[Loser]) -> int:
     pages = {part.part: part for part in listed_parts(work.connection, work.activation.activation_id, SNAPSHOT)}
     count = 0
-    for number, losers in groupby(duplicate_losers(files, scratch), key=lambda loser: loser.part):
+    for number, losers in groupby(duplicates, key=lambda loser: loser.part):
         page = store.get(pages[number].path, pages[number].digest)
         rejects = list(_losing(page, losers))
         keep_rejects(work.connection, work.activation.activation_id, number, rejects)

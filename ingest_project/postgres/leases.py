@@ -10,9 +10,10 @@ import socket
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import psutil
@@ -38,6 +39,7 @@ class Lease:
     holder: str
     run_id: str
     epoch: int
+    taken_from: str | None = None  # run id of a holder that had not let go
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def acquire(
         epoch = _take(connection, branch_id, holder, run_id)
     if found.holder is not None:
         log.warning("took branch %r over from run %s on %s", branch, found.run_id, found.host)
-    return Lease(branch_id, branch, holder, run_id, epoch)
+    return Lease(branch_id, branch, holder, run_id, epoch, found.run_id)
 
 
 def _lock_lease(connection: Connection, branch_id: int) -> Holder:
@@ -194,7 +196,8 @@ def held(connection: Connection) -> list[Holder]:
 def kept_alive(lease: Lease) -> Generator[None]:
     """Renew the lease from a thread with a session of its own while the block runs."""
     done = threading.Event()
-    thread = threading.Thread(target=_beat, args=(lease, done), name=f"lease-{lease.branch_id}", daemon=True)
+    beat = partial(copy_context().run, _beat, lease, done)  # with the run's correlation id
+    thread = threading.Thread(target=beat, name=f"lease-{lease.branch_id}", daemon=True)
     thread.start()
     try:
         yield

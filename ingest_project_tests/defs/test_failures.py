@@ -26,8 +26,12 @@ def all_of(kind: type[IngestError]) -> Iterator[type[IngestError]]:
 
 
 ERRORS = sorted({one for one in all_of(IngestError) if one.__module__ == errors.__name__}, key=lambda one: one.__name__)
-FINAL_BY_NAME = {"Locked", "Fenced", "Interrupted", "UsageError", "SpecInvalid", "BranchUnknown", "ActivationUnknown"}
-ONCE = FINAL_BY_NAME | {one.__name__ for one in all_of(errors.Refused)}
+FINAL_BY_NAME = {"Locked", "Fenced", "Interrupted", "UsageError", "PartDamaged", "Unexpected"}
+ONCE = (
+    FINAL_BY_NAME
+    | {"SpecInvalid", "BranchUnknown", "ActivationUnknown"}
+    | {one.__name__ for one in all_of(errors.Refused)}
+)
 
 
 def failure_of(error: Exception, work: Work | None = None) -> dg.Failure:
@@ -58,12 +62,21 @@ def test_each_error_has_words_of_its_own() -> None:
         shown = told(failure_of(kind()))
         assert shown["what"]
         assert shown["do"], kind
-    assert {one.__name__ for one in FINAL} == {"Locked", "Refused", "UsageError", "Fenced", "Interrupted"}
+    assert {one.__name__ for one in FINAL} == {*FINAL_BY_NAME, "Refused"}
 
 
-def test_other_exceptions_keep_their_own_face() -> None:
-    with pytest.raises(ZeroDivisionError), explained(None):
-        raise ZeroDivisionError
+def test_an_exception_of_nobodys_is_named_and_not_tried_again() -> None:
+    failure = failure_of(ZeroDivisionError("by nothing\nand more"))
+    assert told(failure)["error"] == "Unexpected"
+    assert told(failure)["what"] == "ZeroDivisionError: by nothing"
+    assert not failure.allow_retries
+
+
+def test_a_full_disk_is_said_with_its_file_and_tried_again() -> None:
+    failure = failure_of(OSError(28, "No space left on device", "/parts/7"))
+    assert told(failure)["what"] == "No space left on device"
+    assert told(failure)["where/file"] == "/parts/7"
+    assert failure.allow_retries
 
 
 @pytest.fixture
@@ -190,28 +203,45 @@ def test_a_session_that_postgres_ends_is_replaced_and_the_step_goes_on(
     assert place.holder is None
 
 
-@pytest.mark.parametrize("asset", [SNAPSHOT, NORMALIZED])
 @pytest.mark.parametrize("nth", [0, 2])
-def test_after_the_last_attempt_the_error_is_told_and_the_next_run_forgets_it(
-    line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch, asset: str, nth: int
+@pytest.mark.parametrize("asset", [SNAPSHOT, NORMALIZED])
+def test_a_part_that_is_gone_ends_its_activation_and_the_next_run_reads_anew(
+    line: Callable[..., Line], asset: str, nth: int
 ) -> None:
     place = line()
     place.run(SNAPSHOT, NORMALIZED)
     part = [path for listed, path in place.parts if listed == asset][nth]
     if asset == SNAPSHOT:
         unnormalize(place)
-    damaged = (settings().home / "parts" / part).resolve()
-    whole = damaged.read_bytes()
-    damaged.unlink()
-    monkeypatch.setattr(dg.RetryPolicy, "calculate_delay", lambda *_: 0)
+    (settings().home / "parts" / part).resolve().unlink()
     run = place.run()
-    assert run.told["error"] == "PartDamaged", "and not that there were enough attempts"
+    assert run.told["error"] == "PartDamaged"
     assert len(str(run.failure.description).splitlines()) == 3
-    assert run.retries == 2
+    assert (run.retries, place.activations[0]["state"]) == (0, "failed")
     assert place.activations[0]["error"]["code"] == "PartDamaged"
-    damaged.write_bytes(whole)
+    assert place.run().success
+    assert place.states == ["failed", "done"]
+    assert place.requests == len(place.items) == 9
+
+
+def test_after_the_last_attempt_the_error_is_told_and_the_next_run_forgets_it(
+    line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dg.RetryPolicy, "calculate_delay", lambda *_: 0)
+    place = line()
+    with monkeypatch.context() as full:
+        full.setattr(failpoints, "reach", full_disk)
+        run = place.run()
+    assert run.told["what"] == "No space left on device", "and not that there were enough attempts"
+    assert run.retries == 2
+    assert place.activations[0]["error"]["what"] == "No space left on device"
     assert place.run().success
     assert (place.states, place.activations[0]["error"]) == (["done"], None)
+
+
+def full_disk(reached: str) -> None:
+    if reached == "duplicates_decided":
+        raise OSError(28, "No space left on device")
 
 
 def unnormalize(place: Line) -> None:

@@ -7,7 +7,9 @@ from uuid import uuid4
 
 import pytest
 
+from ingest_project import failpoints
 from ingest_project.postgres.connection import session
+from ingest_project.settings import settings
 from ingest_project_tests.journey.conftest import FIRST, SECOND, Ran, write_csv, write_spec
 from ingest_project_tests.journey.states import rows
 
@@ -52,7 +54,7 @@ def test_from_a_file_to_items(command: Command, registered: str) -> None:
 
 def test_a_second_run_changes_nothing_and_says_so(command: Command, registered: str) -> None:
     first = command("run", registered)
-    assert f"'{registered}' is done" in first.out
+    assert f"'{registered}' is done (run " in first.out
     assert "9 inserted" in first.out
     assert "ingest db psql" in first.out
     second = command("run", registered)
@@ -189,6 +191,54 @@ def test_migrate_and_url(command: Command, database: str) -> None:
     assert command("db", "migrate").out == "schema is at revision 0001\n"
     assert command("db", "url").out.strip().startswith("postgresql://")
     assert command("db", "url", "--show-password").out.strip() == database
+
+
+def test_a_setting_that_cannot_be_is_wrong_usage(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INGEST_BATCH_SIZE", "abc")
+    settings.cache_clear()
+    ran = command("status")
+    assert ran.code == 2
+    assert "INGEST_BATCH_SIZE: Input should be a valid integer" in ran.err
+
+
+def test_errors_are_json_too_where_json_was_asked_for(command: Command) -> None:
+    ran = command("run", "nobody", "--json")
+    assert ran.code == 2
+    assert (ran.json["exit_code"], ran.json["activation"]) == (2, None)
+    assert "no branch 'nobody'" in ran.json["error"]
+
+
+def test_what_was_left_half_applied_is_finished_and_then_the_branch_as_it_is_now(
+    command: Command, registered: str, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failpoints.arm("batch_committed:2!")
+    assert command("run", registered, "--batch-size", "4").code == 1
+    failpoints.arm("")
+    write_csv(file, [*FIRST, ("99", "late", "", "", "", "", "2024-01-01", "")])
+    told = command("run", registered, "--json")
+    assert told.code == 0, told.err
+    assert "half applied and is finished as it was read" in told.err
+    assert "that was an earlier state of the branch" in told.err
+    assert told.json["inserted"] == 1
+    assert items(registered)["99"] == "late"
+
+
+def test_a_dry_run_of_what_is_committed_already_says_its_plan(
+    command: Command, registered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failpoints.arm("requests_derived!")
+    assert command("run", registered).code == 1
+    failpoints.arm("")
+    planned = command("run", registered, "--dry-run", "--json")
+    assert planned.code == 0, planned.err
+    assert planned.json["plan"]["unchanged"] == 9
+
+
+def test_the_plan_of_a_dry_run_is_told_of_an_activation_that_somebody_asked_for(
+    command: Command, registered: str
+) -> None:
+    command("branch", "activate", registered)
+    assert command("run", registered, "--dry-run", "--json").json["plan"]["inserted"] == 9
 
 
 def test_json_goes_to_stdout_alone(command: Command, registered: str) -> None:

@@ -1,0 +1,43 @@
+"""What `ingest run` is given: the name of a branch, or data that a branch is made for."""
+
+import shlex
+
+import click
+
+from ingest_project.branches import registry
+from ingest_project.cli.branch import apply_spec
+from ingest_project.cli.guessed import anchored, guessed, is_location, name_of
+from ingest_project.errors import UsageError
+from ingest_project.postgres.connection import session
+from ingest_project.postgres.migrations import ensure_migrated
+
+
+def registered(target: str, *, name: str | None, key: str | None, updated_at: str | None, maps: tuple[str, ...]) -> str:
+    """The branch that these words name; one is made for a location that none has. Raises BranchUnknown, UsageError."""
+    told = bool(key or updated_at or maps)
+    ensure_migrated()
+    with session() as connection:
+        found = registry.find_branch(connection, target)
+        if found or not is_location(target):
+            return _as_its_file_says(registry.get_branch(connection, target).name, told=told or bool(name))
+        known = registry.find_branch(connection, name or name_of(target))
+    if known and not told and known.spec.location == anchored(target):
+        return known.name
+    if known and known.spec.location != anchored(target):
+        raise UsageError(
+            f"branch {known.name!r} is there already, for {known.spec.location}",
+            todo="Give this one a name of its own: --name NAME",
+        )
+    made = guessed(target, name=name, key=key, updated_at=updated_at, maps=maps)
+    change = apply_spec(made.spec)
+    click.echo(f"branch {made.spec.name!r} {change}:\n{made.shown()}\n", err=True)
+    return made.spec.name
+
+
+def _as_its_file_says(name: str, *, told: bool) -> str:
+    if told:
+        raise UsageError(
+            f"{name!r} is a registered branch: its file says what its columns are",
+            todo=f"`ingest branch show {shlex.quote(name)}` prints it; change it and `ingest branch apply FILE`.",
+        )
+    return name
