@@ -6,12 +6,12 @@ from ingest_project.defs.assets import branch_snapshot, core_items, embedding_re
 from ingest_project.defs.io_managers import items_io_manager, ledger_io_manager, parts_io_manager
 from ingest_project.defs.jobs import ingest_branch
 from ingest_project.defs.resources import IngestRun
-from ingest_project.defs.sensors import release_leases
+from ingest_project.defs.sensors import branch_activation, release_leases
 
 defs = dg.Definitions(
     assets=[branch_snapshot, normalized_items, core_items, embedding_requests],
     jobs=[ingest_branch],
-    sensors=[release_leases],
+    sensors=[branch_activation, release_leases],
     resources={
         "ingest": IngestRun(),
         "parts": parts_io_manager,

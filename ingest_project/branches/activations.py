@@ -104,6 +104,11 @@ def newest(connection: Connection, branch_id: int, count: int = 10) -> list[Acti
         return cursor.execute(_SQL["newest_activations"], {"branch_id": branch_id, "count": count}).fetchall()
 
 
+def needing_a_run(connection: Connection) -> list[tuple[str, int]]:
+    """(branch, activation) of those that are open, asked for, and not worked on; oldest first."""
+    return connection.execute(_SQL["needing_a_run"]).fetchall()  # pyright: ignore[reportReturnType]
+
+
 def select_ready(
     connection: Connection, branch_id: int, *, holder: str, states: frozenset[str], wanted: int | None
 ) -> Activation:

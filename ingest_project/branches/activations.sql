@@ -19,6 +19,14 @@ select {columns} from ingest.activations
 select {columns} from ingest.activations
  where branch_id = %(branch_id)s and claimed_by = %(holder)s order by activation_id desc limit 1;
 
+-- name: needing_a_run
+-- Open ones that somebody asked for and nobody works on; a dry run's wait for a person.
+select b.name, a.activation_id from ingest.activations a
+  join ingest.branches b using (branch_id) left join ingest.leases l using (branch_id)
+ where a.state in ('requested', 'pinned', 'snapshotted', 'normalized', 'accepted', 'committed') and not a.plan_only
+   and b.state = 'active' and (l.holder is null or l.expires_at < now())
+ order by a.activation_id;
+
 -- name: newest_activations
 -- What happened last, newest first.
 select {columns} from ingest.activations

@@ -1,12 +1,66 @@
 """What happens by itself."""
 
+import time
+from datetime import timedelta
+
 import dagster as dg
 
+from ingest_project.branches import activations
+from ingest_project.defs.jobs import ingest_branch
+from ingest_project.defs.partitions import branch_partitions
 from ingest_project.defs.resources import report_gone, run_is_finished
 from ingest_project.postgres import leases
 from ingest_project.postgres.connection import session
 from ingest_project.postgres.leases import Holder, Lease
 from ingest_project.postgres.migrations import ensure_migrated
+
+ATTEMPTS = 5
+FIRST_WAIT = timedelta(minutes=1)  # after a failed attempt; doubled with each further one
+
+
+@dg.sensor(
+    job=ingest_branch,
+    minimum_interval_seconds=10,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts a run for each activation that needs one: `select ingest.activate('branch')` is enough.",
+)
+def branch_activation(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    """Level-triggered on the activations themselves, so that none is lost by a restart, and none runs twice at once.
+
+    Finishes as well what is committed and has no requests yet. After five failed attempts it leaves an activation to
+    a person.
+    """
+    ensure_migrated()
+    with session() as connection:
+        waiting = activations.needing_a_run(connection)
+    asked = [request for name, number in waiting if (request := _request(context.instance, name, number))]
+    new = sorted({str(request.partition_key) for request in asked} - set(_partitions(context.instance)))
+    return dg.SensorResult(
+        run_requests=asked,
+        skip_reason=None if asked else f"nothing to start; {len(waiting)} wait for their next attempt",
+        dynamic_partitions_requests=[branch_partitions.build_add_request(new)] if new else [],
+    )
+
+
+def _partitions(instance: dg.DagsterInstance) -> list[str]:
+    return list(instance.get_dynamic_partitions(str(branch_partitions.name)))
+
+
+def _request(instance: dg.DagsterInstance, name: str, activation: int) -> dg.RunRequest | None:
+    tags = {"ingest/branch": name, "ingest/activation": str(activation)}
+    runs = instance.get_run_records(dg.RunsFilter(tags={"ingest/activation": str(activation)}), limit=ATTEMPTS)
+    if any(not run.dagster_run.is_finished for run in runs) or len(runs) >= ATTEMPTS:
+        return None
+    failed = [run for run in runs if run.dagster_run.status != dg.DagsterRunStatus.SUCCESS]
+    if failed and failed[0].dagster_run.status == dg.DagsterRunStatus.CANCELED:
+        return None  # somebody stopped it: they will say when it goes on
+    if failed and time.time() < failed[0].update_timestamp.timestamp() + _wait(len(failed)):
+        return None
+    return dg.RunRequest(run_key=f"{name}:{activation}:{len(runs)}", partition_key=name, tags=tags)
+
+
+def _wait(failed: int) -> float:
+    return FIRST_WAIT.total_seconds() * 2 ** (failed - 1)
 
 
 @dg.sensor(

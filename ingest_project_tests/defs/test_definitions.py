@@ -85,12 +85,11 @@ def test_config_of_the_wrong_kind_is_refused_before_the_run() -> None:
     dg.validate_run_config(job, {"resources": {"ingest": {"config": {"batch_size": 7, "dry_run": True}}}})
 
 
-def test_the_sensor_is_on_by_default_and_says_what_it_does() -> None:
-    (sensor,) = defs.sensors or []
-    assert isinstance(sensor, dg.SensorDefinition)
-    assert sensor.name == "release_leases"
-    assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
-    assert sensor.description
+def test_the_sensors_are_on_by_default_and_say_what_they_do() -> None:
+    sensors = [sensor for sensor in defs.sensors or [] if isinstance(sensor, dg.SensorDefinition)]
+    assert [sensor.name for sensor in sensors] == ["branch_activation", "release_leases"]
+    assert all(sensor.default_status == dg.DefaultSensorStatus.RUNNING for sensor in sensors)
+    assert all(sensor.description for sensor in sensors)
 
 
 def test_the_graph_is_loaded_without_asking_postgres(monkeypatch: pytest.MonkeyPatch) -> None:

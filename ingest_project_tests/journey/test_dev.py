@@ -17,7 +17,7 @@ import pytest
 
 from ingest_project.postgres.connection import session
 from ingest_project_tests.house.test_architecture import REPOSITORY
-from ingest_project_tests.journey.conftest import Place
+from ingest_project_tests.journey.conftest import SECOND, Place
 from ingest_project_tests.journey.states import rows
 
 COMMAND = "from ingest_project.cli import main; main()"
@@ -81,9 +81,7 @@ def dev(fresh_database: str, home: Path) -> Iterator[Dev]:
         running.process.communicate()
 
 
-def test_the_ui_shows_the_assets_materializes_a_branch_and_ends_by_one_ctrl_c(
-    dev: Dev, branch: Callable[..., Place]
-) -> None:
+def test_materialize_in_the_ui_activate_in_sql_and_one_ctrl_c_ends_it(dev: Dev, branch: Callable[..., Place]) -> None:
     place = branch()
     dev.wait()
     nodes = {node["assetKey"]["path"][-1]: node for node in dev.ask(ASSETS)["assetNodes"]}
@@ -92,7 +90,11 @@ def test_the_ui_shows_the_assets_materializes_a_branch_and_ends_by_one_ctrl_c(
     add_partition(place.name)
     launched = dev.ask(MATERIALIZE, key=place.name, name="ingest_branch")["launchPipelineExecution"]
     assert launched["__typename"] == "LaunchRunSuccess", launched
-    until_done()
+    until_done(1, items=9)
+    place.holds(SECOND)
+    with session() as connection:
+        connection.execute("select ingest.activate(%s)", (place.name,))
+    until_done(2, items=11)
     family = psutil.Process(dev.process.pid).children(recursive=True)
     assert len(family) >= 3
     dev.process.send_signal(signal.SIGINT)
@@ -119,10 +121,10 @@ def add_partition(name: str) -> None:
         instance.add_dynamic_partitions("branch", [name])
 
 
-def until_done() -> None:
-    deadline = time.monotonic() + 120
+def until_done(count: int, items: int) -> None:
+    deadline = time.monotonic() + 180
     with session() as connection:
-        while rows(connection, "select count(*) from ingest.activations where state = 'done'")[0]["count"] == 0:
+        while rows(connection, "select count(*) from ingest.activations where state = 'done'")[0]["count"] < count:
             assert time.monotonic() < deadline, rows(connection, "select state, error from ingest.activations")
             time.sleep(0.5)
-        assert rows(connection, "select count(*) from core.items")[0]["count"] == 9
+        assert rows(connection, "select count(*) from core.items")[0]["count"] == items
