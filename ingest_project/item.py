@@ -6,6 +6,7 @@ libaddressinput. A value that is in an `Item` is in normal form: normalizing it 
 """
 
 import math
+import re
 import unicodedata
 from dataclasses import dataclass
 from decimal import Decimal
@@ -37,6 +38,8 @@ INVISIBLE = frozenset(
 )
 # Joiners are spelling in Persian, in Indic scripts and in emoji, and dirt between or beside ASCII characters.
 JOINERS = frozenset("\u200c\u200d")
+# Whatever is_kept may refuse: what has none of it need not be looked at letter by letter.
+SUSPECT = re.compile(f"[^\\S ]|[\x00-\x1f\x7f-\x9f\ud800-\udfff{''.join(sorted(INVISIBLE | JOINERS))}]")
 
 
 def is_clean(text: str, *, multiline: bool = False) -> bool:
@@ -50,7 +53,7 @@ def is_clean(text: str, *, multiline: bool = False) -> bool:
 def _is_clean_line(line: str) -> bool:
     if "  " in line or line != line.strip(" "):
         return False
-    return all(is_kept(line, at) for at in range(len(line)))
+    return not SUSPECT.search(line) or all(is_kept(line, at) for at in range(len(line)))
 
 
 def is_kept(line: str, at: int) -> bool:

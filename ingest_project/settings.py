@@ -29,6 +29,10 @@ class Settings(BaseSettings):
         default=None,
         description="Folders that local sources may be in, separated by ':'. Unset: anywhere this user can read.",
     )
+    remote: str | None = Field(
+        default=None,
+        description="Beginnings of URLs that remote sources may have, separated by spaces. Unset: any.",
+    )
     batch_size: int = Field(default=50_000, ge=1, le=1_000_000, description="Rows per page, part and batch.")
     lease_seconds: float = Field(
         default=60, gt=0, description="How long a silent holder keeps its branch; it renews three times as often."

@@ -128,9 +128,12 @@ class BranchSpec(_Strict):
         min_length=1, max_length=200, description="The namespace of the keys; branches may share it."
     )
     location: Annotated[Text, AfterValidator(_no_secret)] = Field(
-        description="A file, a glob or a folder of CSV or Parquet files; ${NAME} is read at run time.",
+        description="A file, a glob, a folder or a URL (s3://, https://) of CSV, JSON Lines (both also as .gz or .zst) "
+        "or Parquet; ${NAME} is read at run time.",
     )
-    format: Literal["auto", "csv", "parquet"] = Field(default="auto", description="auto goes by the files' extension.")
+    format: Literal["auto", "csv", "jsonl", "parquet"] = Field(
+        default="auto", description="auto goes by the files' extension."
+    )
     key: Text = Field(description="The column that names a row within its source.")
     updated_at: Text | None = Field(
         default=None, description="The column that says how new a row is (ISO 8601); newer rows win."

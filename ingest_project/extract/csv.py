@@ -3,24 +3,24 @@
 # pyright: reportUnknownParameterType=false
 # Arrow ships no types, so a parameter that is a table is Unknown, not wrong.
 
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from ingest_project.errors import SourceUnreadable
-from ingest_project.extract.files import Chunk, Head, LocalFiles
+from ingest_project.extract.compression import is_compressed
+from ingest_project.extract.files import Chunk, Head
+from ingest_project.extract.place import Place
 from ingest_project.extract.quotes import swallowing_rows
 from ingest_project.extract.source import MALFORMED, Pin
+from ingest_project.extract.text import TextFiles
 from ingest_project.extract.utf8 import Utf8File
 
 _BLOCK = 2 << 20  # also the longest row that is read; Arrow holds up to 32 blocks that it has read ahead
 _FIRST_LOOK = 64 << 10
-_SAMPLE = 1 << 20
 
 
 @dataclass
@@ -48,7 +48,7 @@ class _Malformed:
 
 
 @dataclass(frozen=True)
-class CsvFiles(LocalFiles):
+class CsvFiles(TextFiles):
     """Comma-separated, UTF-8, with a header, quoted as in RFC 4180; empty lines are skipped.
 
     A row of another width than the header is a row of nulls with its text in `__malformed`, in its place;
@@ -56,48 +56,41 @@ class CsvFiles(LocalFiles):
     """
 
     format = "csv"
+    header_lines = 1
 
-    def head(self, path: Path) -> Head:
+    def head(self, place: Place) -> Head:
         """Look at the header and for a row below it. Raises SourceUnreadable."""
         try:
-            return self._head(path, _FIRST_LOOK)
+            return self._head(place, _FIRST_LOOK)
         except SourceUnreadable:
-            return self._head(path, _BLOCK)  # a long header, or long rows
+            return self._head(place, _BLOCK)  # a long header, or long rows
 
-    def _head(self, path: Path, block: int) -> Head:
+    def _head(self, place: Place, block: int) -> Head:
         malformed = _Malformed([])
         options = arrow_csv.ReadOptions(use_threads=False, block_size=block)
-        with self._utf8(path, end_line=True) as file, _reader(file, options, malformed, ()) as reader:
+        with self.utf8(place, end_line=True) as file, _reader(file, options, malformed, ()) as reader:
             first = next(iter(reader), None)
             return Head(tuple(reader.schema.names), first is not None or bool(malformed.rows))
 
-    def estimate(self) -> int | None:
-        """Count lines in the first megabyte of the first file, and go by size."""
-        size = sum(path.stat().st_size for path in self.paths)
-        with self.paths[0].open("rb") as handle:
-            sample = handle.read(_SAMPLE)
-        lines = sample.rstrip().count(b"\n")  # the header's own line makes up for the last one's missing break
-        return max(1, round(size * lines / len(sample)))
-
     def chunks(self, file: int, pin: Pin, skip: int) -> Iterator[Chunk]:
         """Yield the file's blocks as tables, malformed rows in their places."""
-        path = Path(pin.files[file].path)
-        head = self.head(path)
+        place = self.place(pin.files[file])
+        head = self.head(place)
         if not head.has_rows:
             return
         positions = [head.columns.index(name) for name in pin.columns]
         base = counted = 0
-        with self._utf8(path) as handle:
-            for table in self._tables(handle, path, pin, positions):
+        # A small file needs no more memory than itself.
+        block = _BLOCK if is_compressed(place.name) else min(_BLOCK, pin.files[file].size + 1)
+        with self.utf8(place) as handle:
+            for table in self._tables(handle, block, pin, positions):
                 base += table.num_rows
                 if base > skip:
-                    yield Chunk(table.slice(max(0, table.num_rows - (base - skip))), handle.taken - counted)
-                    counted = handle.taken
+                    yield Chunk(table.slice(max(0, table.num_rows - (base - skip))), handle.bytes_read - counted)
+                    counted = handle.bytes_read
 
-    def _tables(self, handle: Utf8File, path: Path, pin: Pin, positions: list[int]) -> Iterator[pa.Table]:
+    def _tables(self, handle: Utf8File, block: int, pin: Pin, positions: list[int]) -> Iterator[pa.Table]:
         malformed = _Malformed([])
-        # A small file needs no more memory than itself.
-        block = min(_BLOCK, path.stat().st_size + 1)
         options = arrow_csv.ReadOptions(use_threads=False, block_size=block)
         base = 0
         with _reader(handle, options, malformed, pin.columns) as reader:
@@ -112,25 +105,15 @@ class CsvFiles(LocalFiles):
             if malformed.rows:
                 yield _in_place(_good(reader.schema.empty_table(), positions, unclosed=False), malformed.rows, base)
 
-    @contextmanager
-    def _utf8(self, path: Path, *, end_line: bool = False) -> Generator[Utf8File]:
-        try:
-            with path.open("rb") as handle:
-                yield Utf8File(handle, end_line=end_line)
-        except SourceUnreadable as error:
-            error.where = {**self.place(path), **error.where}
-            raise
-        except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
-            raise self._refusal(path, error) from None
-
-    def _refusal(self, path: Path, error: Exception) -> SourceUnreadable:
+    def refusal(self, place: Place, error: Exception) -> SourceUnreadable:
+        """Say what Arrow means."""
         if "infer number of columns" in str(error):
-            return self.unreadable(path, f"there is no header line in its first {_BLOCK >> 20} MB")
+            return self.unreadable(place, f"there is no header line in its first {_BLOCK >> 20} MB")
         if "straddling" in str(error):
             return self.unreadable(
-                path, f"a row is longer than {_BLOCK >> 20} MB, mostly for a quote that is never closed"
+                place, f"a row is longer than {_BLOCK >> 20} MB, mostly for a quote that is never closed"
             )
-        return self.unreadable(path, error)
+        return self.unreadable(place, error)
 
 
 def _reader(

@@ -1,14 +1,13 @@
-"""What local files have in common: pinned by size and time, cut into pages, sealed by digest."""
+"""What files have in common: pinned by size and time, cut into pages, sealed by digest."""
 
 # pyright: reportUnknownParameterType=false
 # Arrow ships no types, so a parameter that is a table is Unknown, not wrong.
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -16,9 +15,8 @@ import pyarrow as pa
 
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.errors import ColumnsMissing, SourceEmpty, SourceMoved, SourceUnreadable
+from ingest_project.extract.place import Facts, Place
 from ingest_project.extract.source import MALFORMED, ROW, Cursor, Page, Pin, SourceFile
-
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -38,19 +36,19 @@ class Head:
 
 
 @dataclass(frozen=True)
-class LocalFiles(ABC):
+class Files(ABC):
     """Files read one after the other; pages may span them."""
 
     spec: BranchSpec
-    paths: tuple[Path, ...]
+    places: tuple[Place, ...]
     format: ClassVar[str]
 
     @abstractmethod
-    def head(self, path: Path) -> Head:
+    def head(self, place: Place) -> Head:
         """Look at the header or footer of one file. Raises SourceUnreadable."""
 
     @abstractmethod
-    def estimate(self) -> int | None:
+    def estimate(self, sizes: list[int]) -> int | None:
         """Say how many rows there are, about, without reading them all."""
 
     @abstractmethod
@@ -59,67 +57,81 @@ class LocalFiles(ABC):
 
     def pin(self) -> Pin:
         """Look at every file. Raises SourceEmpty, SourceUnreadable, ColumnsMissing."""
-        files = tuple(self._look(path) for path in self.paths)
-        heads = [self.head(path) for path in self.paths]
+        files = tuple(self._look(place) for place in self.places)
+        heads = [self.head(place) for place in self.places]
         columns = self._common_columns(heads)
         if not any(head.has_rows for head in heads):
-            names = ", ".join(path.name for path in self.paths[:5])
-            raise SourceEmpty(f"the source has columns, and no rows: {names}", where=self.place())
-        return Pin(self.format, files, columns, self.estimate())
+            names = ", ".join(place.name for place in self.places[:5])
+            has = "has columns, and" if columns else "has"
+            raise SourceEmpty(f"the source {has} no rows: {names}", where=self.where())
+        return Pin(self.format, files, columns, self.estimate([file.size for file in files]))
 
-    def place(self, path: Path | None = None, **more: object) -> dict[str, object]:
+    def where(self, place: Place | None = None) -> dict[str, object]:
         """Say where an error is."""
-        at: dict[str, object] = {"file": path} if path else {"location": self.spec.location}
-        return {"branch": self.spec.name, **at, **more}
+        at = {"file": place.key} if place else {"location": self.spec.location}
+        return {"branch": self.spec.name, **at}
 
-    def unreadable(self, path: Path, error: object) -> SourceUnreadable:
+    def place(self, file: SourceFile) -> Place:
+        """Find a pinned file. Raises SourceMoved where the location has it no more."""
+        found = self._by_key.get(file.path)
+        if found is None:
+            raise SourceMoved(f"the source changed after it was pinned: {file.path} is gone", where=self.where())
+        return found
+
+    def unreadable(self, place: Place, error: object) -> SourceUnreadable:
         """Put an error of the reader into our words."""
         words = (str(error).strip().splitlines() or ["no reason given"])[0]
-        return SourceUnreadable(f"the file cannot be read as {self.format}: {words}", where=self.place(path))
+        return SourceUnreadable(f"the file cannot be read as {self.format}: {words}", where=self.where(place))
 
-    def _look(self, path: Path) -> SourceFile:
+    @cached_property
+    def _by_key(self) -> dict[str, Place]:
+        return {place.key: place for place in self.places}
+
+    def _look(self, place: Place) -> SourceFile:
         try:
-            with path.open("rb"):
-                facts = path.stat()
+            facts = place.look()
         except OSError as error:
             why = f"the file cannot be read: {error.strerror or error}"
-            raise SourceUnreadable(why, where=self.place(path)) from None
-        if facts.st_size == 0:
-            raise SourceEmpty("the file is empty: zero bytes", where=self.place(path))
-        return SourceFile(str(path), facts.st_size, facts.st_mtime_ns)
+            raise SourceUnreadable(why, where=self.where(place)) from None
+        if facts.size == 0:
+            raise SourceEmpty("the file is empty: zero bytes", where=self.where(place))
+        return SourceFile(place.key, facts.size, facts.modified_ns, etag=facts.etag)
 
     def _common_columns(self, heads: list[Head]) -> tuple[str, ...]:
         first = heads[0].columns
-        for path, head in zip(self.paths, heads, strict=True):
-            self._refuse_bad_names(path, head.columns)
+        for place, head in zip(self.places, heads, strict=True):
+            self._refuse_bad_names(place, head.columns)
             if set(head.columns) != set(first):
-                raise self._differing(path, head.columns, first)
+                raise self._differing(place, head.columns, first)
         return first
 
-    def _refuse_bad_names(self, path: Path, columns: tuple[str, ...]) -> None:
+    def _refuse_bad_names(self, place: Place, columns: tuple[str, ...]) -> None:
         twice = sorted({repr(name) for name in columns if columns.count(name) > 1})
         if twice:
             why = f"the file names a column more than once: {', '.join(twice)}"
-            raise SourceUnreadable(why, where=self.place(path))
+            raise SourceUnreadable(why, where=self.where(place))
+        if any("\0" in name for name in columns):
+            why = "the file has a column with the character NUL in its name, which Postgres cannot store"
+            raise SourceUnreadable(why, where=self.where(place), todo="Rename the column in the source.")
         ours = sorted({ROW, MALFORMED} & set(columns))
         if ours:
             why = f"the file has a column {' and '.join(ours)}: a name that pages keep for themselves"
-            raise SourceUnreadable(why, where=self.place(path), todo="Rename the column in the source.")
+            raise SourceUnreadable(why, where=self.where(place), todo="Rename the column in the source.")
 
-    def _differing(self, path: Path, columns: tuple[str, ...], first: tuple[str, ...]) -> Exception:
-        both = f"{self.paths[0].name}: {', '.join(first)}\n    {path.name}: {', '.join(columns)}"
+    def _differing(self, place: Place, columns: tuple[str, ...], first: tuple[str, ...]) -> Exception:
+        both = f"{self.places[0].name}: {', '.join(first)}\n    {place.name}: {', '.join(columns)}"
         declared = self.spec.declared_columns()
         missing = [name for name in declared if name in first and name not in columns]
         if missing:
-            words = f"the file {path.name} has no column {', '.join(map(repr, missing))}:\n    {both}"
-            return ColumnsMissing(words, where=self.place(path))
-        return SourceUnreadable(f"the files of the branch have different columns:\n    {both}", where=self.place(path))
+            words = f"the file {place.name} has no column {', '.join(map(repr, missing))}:\n    {both}"
+            return ColumnsMissing(words, where=self.where(place))
+        return SourceUnreadable(f"the files of the branch have different columns:\n    {both}", where=self.where(place))
 
     def moved(self, pin: Pin) -> list[str]:
         """Say what is different now, one line a file; a new file counts."""
         known = {file.path for file in pin.files}
-        new = [f"{path}: was not there, is new" for path in map(str, self.paths) if path not in known]
-        return new + [words for file in pin.files if (words := _difference(file))]
+        new = [f"{key}: was not there, is new" for key in self._by_key if key not in known]
+        return new + [words for file in pin.files if (words := _difference(file, self._by_key.get(file.path)))]
 
     def pages(self, pin: Pin, size: int, after: Cursor | None) -> Iterator[Page]:
         """Yield pages of `size` rows, the last one fewer. Raises SourceMoved, SourceUnreadable."""
@@ -158,7 +170,7 @@ class LocalFiles(ABC):
     def seal(self, pin: Pin) -> Pin:
         """Return the pin with the digests of what was read. Raises SourceMoved."""
         # Digest first, look afterwards: what is replaced between the two is still noticed.
-        files = tuple(replace(file, sha256=_digest(Path(file.path))) for file in pin.files)
+        files = tuple(replace(file, sha256=_digest(self.place(file))) for file in pin.files)
         self._refuse_moved(pin)
         return replace(pin, files=files)
 
@@ -166,7 +178,7 @@ class LocalFiles(ABC):
         changes = self.moved(pin)
         if changes:
             listed = "".join(f"\n    {change}" for change in changes)
-            raise SourceMoved(f"the source changed after it was pinned:{listed}", where=self.place())
+            raise SourceMoved(f"the source changed after it was pinned:{listed}", where=self.where())
 
 
 def _page(table: pa.Table, after: Cursor, bytes_read: int) -> Page:
@@ -176,30 +188,29 @@ def _page(table: pa.Table, after: Cursor, bytes_read: int) -> Page:
     return Page(table.combine_chunks(), after, bytes_read)
 
 
-def _difference(file: SourceFile) -> str | None:
-    was = _facts(file.size, file.modified_ns)
+def _difference(file: SourceFile, place: Place | None) -> str | None:
+    was = Facts(file.size, file.modified_ns, file.etag)
     try:
-        facts = Path(file.path).stat()
+        facts = place.look() if place else None
     except FileNotFoundError:
-        return f"{file.path}: was {was}, is gone"
+        facts = None
     except OSError as error:
-        return f"{file.path}: was {was}, cannot be looked at: {error.strerror}"
-    if (facts.st_size, facts.st_mtime_ns) == (file.size, file.modified_ns):
-        return None
-    return f"{file.path}: was {was}, is {_facts(facts.st_size, facts.st_mtime_ns)}"
+        return f"{file.path}: was {_shown(was)}, cannot be looked at: {error.strerror or error}"
+    if facts is None:
+        return f"{file.path}: was {_shown(was)}, is gone"
+    return None if facts == was else f"{file.path}: was {_shown(was)}, is {_shown(facts)}"
 
 
-def _facts(size: int, modified_ns: int) -> str:
-    moment = datetime.fromtimestamp(modified_ns / 1e9, UTC).isoformat(timespec="milliseconds")
-    return f"{size:,} bytes written {moment}"
+def _shown(facts: Facts) -> str:
+    words = f"{facts.size:,} bytes"
+    if facts.modified_ns is not None:
+        moment = datetime.fromtimestamp(facts.modified_ns / 1e9, UTC).isoformat(timespec="milliseconds")
+        words += f" written {moment}"
+    return f"{words} ({facts.etag})" if facts.etag else words
 
 
-def _digest(path: Path) -> str | None:
-    digest = hashlib.sha256()
+def _digest(place: Place) -> str | None:
     try:
-        with path.open("rb") as handle:
-            while chunk := handle.read(_CHUNK):
-                digest.update(chunk)
+        return place.digest()
     except OSError:
         return None  # moved: the check behind this says so
-    return digest.hexdigest()

@@ -1,38 +1,62 @@
-"""From the location of a branch to files: one path, a glob or a folder, inside the allowed roots."""
+"""From the location of a branch to files: a path, a glob, a folder or a URL, inside what the worker allows."""
 
 import glob
 import os
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.errors import Refused, SourceMissing, SourceUnreadable
+from ingest_project.extract.compression import uncompressed_name
+from ingest_project.extract.place import LocalPlace, Place
+from ingest_project.extract.reach import refuse_out_of_reach
+from ingest_project.extract.remote import SCHEMES, remote_places
 from ingest_project.settings import settings
 
-Format = Literal["csv", "parquet"]
+Format = Literal["csv", "jsonl", "parquet"]
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
-_FORMATS: dict[str, Format] = {".csv": "csv", ".parquet": "parquet"}
+_FORMATS: dict[str, Format] = {
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}
 
 
-def resolve(spec: BranchSpec) -> tuple[Format, list[Path]]:
+def resolve(spec: BranchSpec) -> tuple[Format, list[Place]]:
     """Find the format and the files of a branch, sorted by path. Raises SourceMissing, SourceUnreadable."""
     where = {"branch": spec.name, "location": spec.location}
     try:
-        pattern = _local(_expanded(spec.location))
-        _refuse_outside_roots(_fixed_part(pattern))
-        found = sorted(set(_candidates(pattern, spec.format)))
-        for path in found:
-            _refuse_outside_roots(path)
-        return _format_of(spec, found), found
+        places = _places(spec)
+        return _format_of(spec, places), places
     except Refused as error:
         error.where = {**where, **error.where}
         raise
     except OSError as error:
         why = f"the location cannot be looked at: {error.strerror or error}"
         raise SourceUnreadable(why, where=where) from None
+
+
+def _places(spec: BranchSpec) -> list[Place]:
+    location = _expanded(spec.location)
+    scheme = _SCHEME.match(location)
+    if scheme and scheme[1].lower() in SCHEMES:
+        refuse_out_of_reach(location, spec.location)
+        wanted = _wanted(spec.format)
+        return list(remote_places(spec.location, location, lambda name: _named_format(name) in wanted))
+    pattern = _local(location)
+    _refuse_outside_roots(_fixed_part(pattern))
+    found = sorted(set(_candidates(pattern, spec.format)))
+    for path in found:
+        _refuse_outside_roots(path)
+    return [LocalPlace(path) for path in found]
+
+
+def _wanted(declared: str) -> set[str]:
+    return {declared} if declared != "auto" else set(_FORMATS.values())
 
 
 def _expanded(location: str) -> str:
@@ -56,8 +80,8 @@ def _local(location: str) -> str:
         if parts.netloc in ("", "localhost"):
             return unquote(parts.path)
     raise SourceUnreadable(
-        f"locations with {scheme[1]}:// are not supported by this version: it reads local files",
-        todo="Give a path, a glob or a folder; fetch the data there first.",
+        f"locations with {scheme[1]}:// are not supported by this version",
+        todo=f"Give a path, a glob or a folder, or a URL with {', '.join(SCHEMES)}; or fetch the data there first.",
     )
 
 
@@ -88,10 +112,10 @@ def _candidates(pattern: str, declared: str) -> list[Path]:
 
 
 def _children(folder: Path, declared: str) -> list[Path]:
-    wanted = {declared} if declared != "auto" else set(_FORMATS.values())
+    wanted = _wanted(declared)
     visible = [child for child in folder.iterdir() if not child.name.startswith(".")]
-    found = [child for child in visible if child.is_file() and _FORMATS.get(child.suffix.lower()) in wanted]
-    if not found and folder.suffix.lower() in _FORMATS:
+    found = [child for child in visible if child.is_file() and _named_format(child.name) in wanted]
+    if not found and _named_format(folder.name):
         raise SourceUnreadable(f"{folder} is a folder, not a file")
     if not found:
         raise SourceMissing(f"there is no {' or '.join(sorted(wanted))} file in the folder {folder}")
@@ -110,15 +134,21 @@ def _refuse_outside_roots(path: Path) -> None:
         )
 
 
-def _format_of(spec: BranchSpec, paths: list[Path]) -> Format:
+def _named_format(name: str) -> Format | None:
+    bare = uncompressed_name(name)
+    found = _FORMATS.get(PurePath(bare).suffix.lower())
+    return None if found == "parquet" and bare != name else found
+
+
+def _format_of(spec: BranchSpec, places: list[Place]) -> Format:
     if spec.format != "auto":
         return spec.format
-    found: set[Format | None] = {_FORMATS.get(path.suffix.lower()) for path in paths}
+    found: set[Format | None] = {_named_format(place.name) for place in places}
     kind = next(iter(found))
     if len(found) > 1 or kind is None:
-        names = ", ".join(path.name for path in paths[:5])
+        names = ", ".join(place.name for place in places[:5])
         raise SourceUnreadable(
             f"the names of the files do not agree on one format: {names}",
-            todo="Say `format: csv` or `format: parquet` in the branch file, and let it hold one kind only.",
+            todo="Say `format: csv`, `jsonl` or `parquet` in the branch file, and let its location hold one kind only.",
         )
     return kind

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ingest_project.branches.spec import BranchSpec
-from ingest_project.extract.source import open_source
+from ingest_project.extract.source import MORE, open_source
 
 _ROWS = 50
 _SAMPLES = 3
@@ -25,7 +25,8 @@ def look(location: str) -> Look:
     source = open_source(spec)
     pin = source.pin()
     page = next(iter(source.pages(pin, _ROWS, None))).table
-    return Look(pin.columns, {name: _different(page[name].to_pylist()) for name in pin.columns})
+    columns = tuple(name for name in pin.columns if name != MORE)
+    return Look(columns, {name: _different(page[name].to_pylist()) for name in columns})
 
 
 def _different(values: list[object]) -> list[str]:

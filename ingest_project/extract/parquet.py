@@ -6,32 +6,32 @@
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest_project.errors import SourceUnreadable
-from ingest_project.extract.files import Chunk, Head, LocalFiles
+from ingest_project.extract.files import Chunk, Files, Head
+from ingest_project.extract.place import Place
 from ingest_project.extract.source import MALFORMED, Pin
 
 _ROWS = 16_384
 
 
 @dataclass(frozen=True)
-class ParquetFiles(LocalFiles):
+class ParquetFiles(Files):
     """Parquet files with the same columns. No more than a row group is held; resuming skips those before."""
 
     format = "parquet"
 
-    def head(self, path: Path) -> Head:
+    def head(self, place: Place) -> Head:
         """Look at the footer. Raises SourceUnreadable."""
-        with self._open(path) as file:
+        with self._open(place) as file:
             return Head(tuple(file.schema_arrow.names), file.metadata.num_rows > 0)
 
-    def estimate(self) -> int | None:
+    def estimate(self, sizes: list[int]) -> int | None:
         """Add up what the footers say: exact."""
-        return sum(self._rows(path) for path in self.paths)
+        return sum(self._rows(place) for place in self.places)
 
     def pin(self) -> Pin:
         """Look at every footer. Raises also where types cannot be brought together."""
@@ -41,9 +41,8 @@ class ParquetFiles(LocalFiles):
 
     def chunks(self, file: int, pin: Pin, skip: int) -> Iterator[Chunk]:
         """Yield the file's batches, group by group."""
-        path = Path(pin.files[file].path)
         schema = self._schema(pin)
-        with self._open(path) as opened:
+        with self._open(self.place(pin.files[file])) as opened:
             for group in range(opened.num_row_groups):
                 facts = opened.metadata.row_group(group)
                 if skip >= facts.num_rows:
@@ -55,36 +54,37 @@ class ParquetFiles(LocalFiles):
     def _schema(self, pin: Pin) -> pa.Schema:
         schemas: list[pa.Schema] = []
         for file in pin.files:
-            with self._open(Path(file.path)) as opened:
+            place = self.place(file)
+            with self._open(place) as opened:
                 schemas.append(_plain(opened.schema_arrow, pin.columns))
             try:
                 schemas = [pa.unify_schemas(schemas, promote_options="permissive")]
             except pa.ArrowException:
-                raise self._unlike(pin, Path(file.path), *schemas) from None
+                raise self._unlike(pin, place, *schemas) from None
         return schemas[0]
 
-    def _unlike(self, pin: Pin, path: Path, before: pa.Schema, now: pa.Schema) -> SourceUnreadable:
+    def _unlike(self, pin: Pin, place: Place, before: pa.Schema, now: pa.Schema) -> SourceUnreadable:
         lines = [
-            f"{name!r}: {before.field(name).type} in the files before, {now.field(name).type} in {path.name}"
+            f"{name!r}: {before.field(name).type} in the files before, {now.field(name).type} in {place.name}"
             for name in pin.columns
             if before.field(name).type != now.field(name).type
         ]
         return SourceUnreadable(
             "the files of the branch give a column different types:" + "".join(f"\n    {line}" for line in lines),
-            where=self.place(path),
+            where=self.where(place),
         )
 
-    def _rows(self, path: Path) -> int:
-        with self._open(path) as file:
+    def _rows(self, place: Place) -> int:
+        with self._open(place) as file:
             return file.metadata.num_rows
 
     @contextmanager
-    def _open(self, path: Path) -> Generator[pq.ParquetFile]:
+    def _open(self, place: Place) -> Generator[pq.ParquetFile]:
         try:
-            with pq.ParquetFile(path, pre_buffer=False) as file:
+            with pq.ParquetFile(place.for_arrow(), pre_buffer=False) as file:
                 yield file
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-            raise self.unreadable(path, error) from None
+            raise self.unreadable(place, error) from None
 
 
 def _group(file: pq.ParquetFile, group: int, schema: pa.Schema, skip: int) -> Generator[Chunk]:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.errors import ColumnsMissing, SourceStale
-from ingest_project.extract.source import Pin, Source, open_source
+from ingest_project.extract.source import MORE, Pin, Source, open_source
 
 
 def check(spec: BranchSpec) -> tuple[Source, Pin]:
@@ -20,14 +20,21 @@ def check(spec: BranchSpec) -> tuple[Source, Pin]:
 
 def _refuse_stale(spec: BranchSpec, pin: Pin) -> None:
     limit = spec.limits.max_age
-    newest = max(pin.files, key=lambda file: file.modified_ns)
-    age = timedelta(seconds=time.time() - newest.modified_ns / 1e9)
-    if limit is None or age <= limit:
+    dated = [(file.modified_ns, file.path) for file in pin.files if file.modified_ns is not None]
+    if limit is None:
+        return
+    if not dated:
+        why = f"nothing says when the source was last written; limits.max_age is {limit}"
+        todo = "Let its server send Last-Modified, or take limits.max_age out of the branch file."
+        raise SourceStale(why, where={"branch": spec.name, "location": spec.location}, todo=todo)
+    modified_ns, newest = max(dated)
+    age = timedelta(seconds=time.time() - modified_ns / 1e9)
+    if age <= limit:
         return
     whole = timedelta(seconds=round(age.total_seconds()))
     raise SourceStale(
         f"the source was last written {whole} ago; limits.max_age is {limit}",
-        where={"branch": spec.name, "location": spec.location, "newest file": newest.path},
+        where={"branch": spec.name, "location": spec.location, "newest file": newest},
         todo="Deliver the source anew, or raise limits.max_age in the branch file; then run again.",
     )
 
@@ -38,7 +45,7 @@ def _refuse_missing_columns(spec: BranchSpec, pin: Pin) -> None:
         return
     raise ColumnsMissing(
         f"the source has no column {', '.join(_named(name, pin) for name in missing)};\n"
-        f"    it has: {', '.join(pin.columns)}{_separator_hint(pin)}",
+        f"    it has: {', '.join(name for name in pin.columns if name != MORE)}{_separator_hint(pin)}",
         where={"branch": spec.name, "file": pin.files[0].path},
     )
 

@@ -15,16 +15,22 @@ from ingest_project.branches.spec import BranchSpec
 # Columns of ours in every page: the row's number in the source, and the text of a row that cannot be split.
 ROW = "__row"
 MALFORMED = "__malformed"
+# A column of sources without a header: what turned up after the columns were decided, as one JSON object a row.
+MORE = "__more"
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file as it was when it was looked at; size in bytes, the digest is known once it has been read."""
+    """One file as it was when it was looked at; size in bytes as stored, the digest is known once it has been read.
+
+    What its store does not say is None: the time of many web servers, the ETag of all local files.
+    """
 
     path: str
     size: int
-    modified_ns: int
+    modified_ns: int | None
     sha256: str | None = None
+    etag: str | None = None
 
 
 @dataclass(frozen=True)
@@ -129,8 +135,9 @@ def open_source(spec: BranchSpec) -> Source:
     """Find the source that a branch names; reads nothing yet. Raises SourceMissing, SourceUnreadable."""
     # Imported here: each kind of source is built from the types above.
     from ingest_project.extract.csv import CsvFiles  # noqa: PLC0415
+    from ingest_project.extract.jsonl import JsonLinesFiles  # noqa: PLC0415
     from ingest_project.extract.location import resolve  # noqa: PLC0415
     from ingest_project.extract.parquet import ParquetFiles  # noqa: PLC0415
 
-    format_, paths = resolve(spec)
-    return {"csv": CsvFiles, "parquet": ParquetFiles}[format_](spec, tuple(paths))
+    format_, places = resolve(spec)
+    return {"csv": CsvFiles, "jsonl": JsonLinesFiles, "parquet": ParquetFiles}[format_](spec, tuple(places))

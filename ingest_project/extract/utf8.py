@@ -21,9 +21,10 @@ _MAGIC = {
 class Utf8File(io.RawIOBase):
     """What Arrow reads from; counts what it took. Raises SourceUnreadable with byte and line."""
 
-    def __init__(self, handle: BinaryIO, *, end_line: bool = False) -> None:
+    def __init__(self, handle: BinaryIO, *, end_line: bool = False, packed: BinaryIO | None = None) -> None:
         super().__init__()
         self._handle = handle
+        self._packed = packed or handle
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._lines = 1
         self._first = b""
@@ -53,6 +54,11 @@ class Utf8File(io.RawIOBase):
         return data
 
     @property
+    def bytes_read(self) -> int:
+        """How much of the file is taken: as it is stored, packed or not."""
+        return self._packed.tell()
+
+    @property
     def ends_in_quote(self) -> bool:
         """Whether what was taken so far ends in a quote, line breaks aside."""
         return self._tail.rstrip(b"\r\n").endswith(b'"')
@@ -61,7 +67,7 @@ class Utf8File(io.RawIOBase):
         kind = next((name for magic, name in _MAGIC.items() if self._first.startswith(magic)), None)
         if kind:
             return SourceUnreadable(
-                f"the file is not UTF-8 text: it looks like {kind}", todo="Write the source as UTF-8 CSV."
+                f"the file is not UTF-8 text: it looks like {kind}", todo="Write the source as UTF-8 text."
             )
         byte = self.taken - pending + error.start
         line = self._lines + data[: max(0, error.start - pending)].count(b"\n")

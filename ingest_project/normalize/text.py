@@ -8,7 +8,7 @@ import ftfy
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest_project.item import INVISIBLE, JOINERS, is_kept
+from ingest_project.item import INVISIBLE, JOINERS, SUSPECT, is_kept
 from ingest_project.normalize.columns import Ruled, Verdict, accepted_pattern, apply_column, note, storable
 
 __all__ = ["BLANK", "cleaned", "storable", "text_column"]
@@ -29,7 +29,7 @@ def cleaned(text: str, *, multiline: bool = False, mend: bool = True) -> str | N
 
 
 def _mended(text: str) -> str:
-    return text if text.isascii() else ftfy.fix_encoding(text)
+    return text if text.isascii() or not ftfy.is_bad(text) else ftfy.fix_encoding(text)
 
 
 def _stable(text: str, fold: _Fold) -> str:
@@ -41,9 +41,13 @@ def _stable(text: str, fold: _Fold) -> str:
 
 
 def _line(text: str) -> str:
-    spaced = "".join(" " if char.isspace() else char for char in text)
-    visible = "".join(char for at, char in enumerate(spaced) if is_kept(spaced, at))
+    visible = _visible(text) if SUSPECT.search(text) else text
     return re.sub(" {2,}", " ", visible).strip()
+
+
+def _visible(text: str) -> str:
+    spaced = "".join(" " if char.isspace() else char for char in text)
+    return "".join(char for at, char in enumerate(spaced) if is_kept(spaced, at))
 
 
 def _lines(text: str) -> str:

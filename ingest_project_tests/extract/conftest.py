@@ -22,7 +22,7 @@ def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def spec() -> MakeSpec:
-    def make(location: Path | str, **more: Any) -> BranchSpec:  # noqa: ANN401 - any setting of a branch
+    def make(location: Path | str, **more: Any) -> BranchSpec:
         given = {"name": "b", "source": "s", "key": "id", "mapping": {"name": "name"}, **more}
         return BranchSpec.model_validate({**given, "location": str(location)})
 

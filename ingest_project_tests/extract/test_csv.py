@@ -135,7 +135,7 @@ class TestNotUtf8:
     def refused(self, tmp_path: Path, spec: MakeSpec, data: bytes) -> SourceUnreadable:
         with pytest.raises(SourceUnreadable) as caught:
             rows_of(spec(write_csv(tmp_path / "a.csv", data)))
-        assert caught.value.where["file"] == tmp_path / "a.csv"
+        assert caught.value.where["file"] == str(tmp_path / "a.csv")
         return caught.value
 
     def test_latin_1_names_byte_and_line(self, tmp_path: Path, spec: MakeSpec) -> None:

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.extract import csv as ours
+from ingest_project.extract import jsonl
 from ingest_project.extract.source import Cursor, Page, ReadMetrics, measured
 from ingest_project.extract.store import PartStore
 from ingest_project_tests.extract.conftest import MakeSpec
 from ingest_project_tests.extract.reading import pages_of, table_of, write_csv
 
-KINDS = ("csv", "parquet")
+KINDS = ("csv", "jsonl", "parquet")
 
 
 def make_csv(folder: Path) -> None:
@@ -25,6 +26,16 @@ def make_csv(folder: Path) -> None:
         kinds = [f"{at},n{at}\n" for at in range(count)]
         lines = [rng.choice([line, line, "bad\n", f'{number},"a\nb"\n', "\n"]) for line in kinds]
         write_csv(folder / f"{number}.csv", "id,name\n" + "".join(lines))
+
+
+def make_jsonl(folder: Path) -> None:
+    rng = random.Random(4)
+    for number, count in enumerate((40, 1, 0, 55)):
+        kinds = [f'{{"id": {at}, "name": "n{at}"}}\n' for at in range(count)]
+        lines = [
+            rng.choice([line, line, '{"id": 1\n', f'{{"id": {number}, "x": [1, {{}}]}}\n', "\n"]) for line in kinds
+        ]
+        (folder / f"{number}.jsonl").write_text("".join(lines) or "\n")
 
 
 def make_parquet(folder: Path) -> None:
@@ -38,7 +49,7 @@ def make_parquet(folder: Path) -> None:
 @pytest.fixture(scope="module", params=KINDS)
 def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> BranchSpec:
     folder = tmp_path_factory.mktemp(request.param)
-    {"csv": make_csv, "parquet": make_parquet}[request.param](folder)
+    {"csv": make_csv, "jsonl": make_jsonl, "parquet": make_parquet}[request.param](folder)
     return BranchSpec(name="b", source="s", location=str(folder), key="id", mapping={"name": "name"})
 
 
@@ -50,6 +61,7 @@ def test_resume_equals_reading_without_a_stop(
     whole = pages_of(source, 1000)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ours, "_BLOCK", block)
+        patch.setattr(jsonl, "_BLOCK", block)
         before = pages_of(source, first)[:stop]
         after = pages_of(source, second, before[-1].cursor)
     assert all(page.table.num_rows == second for page in after[:-1])

@@ -14,7 +14,7 @@ from ingest_project_tests.extract.conftest import MakeSpec
 from ingest_project_tests.extract.reading import pages_of, rows_of, table_of
 
 
-def write(path: Path, columns: dict[str, Any], **more: Any) -> Path:  # noqa: ANN401
+def write(path: Path, columns: dict[str, Any], **more: Any) -> Path:
     pq.write_table(pa.table(columns), path, **more)
     return path
 

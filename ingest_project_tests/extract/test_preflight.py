@@ -49,7 +49,7 @@ def test_zero_bytes_are_empty_even_beside_a_full_file(tmp_path: Path, spec: Make
     write(tmp_path / "b.csv", "")
     with pytest.raises(SourceEmpty, match="zero bytes") as caught:
         preflight.check(spec(tmp_path))
-    assert caught.value.where == {"branch": "b", "file": tmp_path / "b.csv"}
+    assert caught.value.where == {"branch": "b", "file": str(tmp_path / "b.csv")}
 
 
 def test_parquet_without_rows_is_empty(tmp_path: Path, spec: MakeSpec) -> None:
@@ -106,6 +106,11 @@ def test_a_column_named_twice(tmp_path: Path, spec: MakeSpec) -> None:
         preflight.check(spec(write(tmp_path / "a.csv", "id,name,name\n1,a,b\n")))
 
 
+def test_a_column_that_postgres_cannot_name_is_refused(tmp_path: Path, spec: MakeSpec) -> None:
+    with pytest.raises(SourceUnreadable, match="NUL in its name"):
+        preflight.check(spec(write(tmp_path / "a.csv", "id,name,a\0b\n1,a,b\n")))
+
+
 @pytest.mark.parametrize("ours", ["__row", "__malformed"])
 def test_our_own_column_names_are_refused(ours: str, tmp_path: Path, spec: MakeSpec) -> None:
     with pytest.raises(SourceUnreadable, match=f"has a column {ours}"):
@@ -133,7 +138,7 @@ def test_truncated_parquet_and_what_is_none(tmp_path: Path, spec: MakeSpec) -> N
         path.write_bytes(data)
         with pytest.raises(SourceUnreadable, match="cannot be read as parquet") as caught:
             preflight.check(spec(path))
-        assert caught.value.where == {"branch": "b", "file": path}
+        assert caught.value.where == {"branch": "b", "file": str(path)}
 
 
 class TestMoved:
