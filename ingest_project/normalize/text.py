@@ -7,6 +7,7 @@ from collections.abc import Callable
 import ftfy
 import pyarrow as pa
 import pyarrow.compute as pc
+from ftfy.badness import is_bad
 
 from ingest_project.item import INVISIBLE, JOINERS, SUSPECT, is_kept
 from ingest_project.normalize.columns import Ruled, Verdict, accepted_pattern, apply_column, note, storable
@@ -29,7 +30,7 @@ def cleaned(text: str, *, multiline: bool = False, mend: bool = True) -> str | N
 
 
 def _mended(text: str) -> str:
-    return text if text.isascii() or not ftfy.is_bad(text) else ftfy.fix_encoding(text)
+    return text if text.isascii() or not is_bad(text) else ftfy.fix_encoding(text)
 
 
 def _stable(text: str, fold: _Fold) -> str:

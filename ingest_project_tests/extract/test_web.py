@@ -23,7 +23,7 @@ from ingest_project.errors import (
 from ingest_project.extract import preflight
 from ingest_project.extract.source import Cursor
 from ingest_project.extract.web import RedirectRefused, _check_redirect
-from ingest_project.settings import Settings
+from ingest_project.settings import settings
 from ingest_project_tests.extract.conftest import MakeSpec
 from ingest_project_tests.extract.reading import pages_of, rows_of, table_of
 from ingest_project_tests.extract.web_server import Web, serving
@@ -50,7 +50,8 @@ def parquet(rows: int) -> bytes:
 
 
 def allow(monkeypatch: pytest.MonkeyPatch, prefixes: str) -> None:
-    monkeypatch.setattr(Settings, "remote", prefixes, raising=False)
+    monkeypatch.setenv("INGEST_REMOTE", prefixes)
+    settings.cache_clear()
 
 
 @pytest.mark.parametrize("ranges", [True, False])
