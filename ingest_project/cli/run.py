@@ -1,18 +1,16 @@
 """`ingest run`: one branch, through Dagster, in this process."""
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ingest_project.branches import activations, registry
-from ingest_project.branches.activations import Activation
 from ingest_project.cli import progress
 from ingest_project.cli.failed import failure_of, outside_errors_explained
 from ingest_project.cli.guessed import guessing_options
+from ingest_project.cli.summary import Outcome, summary
 from ingest_project.cli.summary import as_json as summary_as_json
-from ingest_project.cli.summary import summary
 from ingest_project.cli.target import registered
 from ingest_project.errors import IngestError
 from ingest_project.extract.snapshot import moved_since
@@ -22,18 +20,6 @@ from ingest_project.postgres.migrations import ensure_migrated
 
 if TYPE_CHECKING:
     from dagster import ExecuteInProcessResult
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run came to: an exit code, why, and the activation it worked on."""
-
-    run_id: str
-    exit_code: int
-    error: str | None
-    activation: Activation | None
-    rejects: dict[str, int]
-    dry_run: bool
 
 
 @click.command()

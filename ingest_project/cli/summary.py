@@ -1,10 +1,10 @@
 """What a run changed, and what to do next, for people and for scripts."""
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
-if TYPE_CHECKING:
-    from ingest_project.cli.run import Outcome
+from ingest_project.branches.activations import Activation
 
 COUNTS = (
     "rows_read",
@@ -20,7 +20,19 @@ COUNTS = (
 )
 
 
-def as_json(name: str, outcome: "Outcome") -> dict[str, Any]:
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to: an exit code, why, and the activation it worked on."""
+
+    run_id: str
+    exit_code: int
+    error: str | None
+    activation: Activation | None
+    rejects: dict[str, int]
+    dry_run: bool
+
+
+def as_json(name: str, outcome: Outcome) -> dict[str, Any]:
     """One object: what happened, its counts, its error."""
     activation = outcome.activation
     return {
@@ -36,7 +48,7 @@ def as_json(name: str, outcome: "Outcome") -> dict[str, Any]:
     }
 
 
-def summary(name: str, outcome: "Outcome") -> str:
+def summary(name: str, outcome: Outcome) -> str:
     """Some lines for a terminal."""
     activation = outcome.activation
     if activation is None:
@@ -46,7 +58,7 @@ def summary(name: str, outcome: "Outcome") -> str:
     return "\n".join(_done(name, outcome))
 
 
-def _done(name: str, outcome: "Outcome") -> list[str]:
+def _done(name: str, outcome: Outcome) -> list[str]:
     done = outcome.activation
     assert done is not None
     lines = [f"\nactivation {done.activation_id} of {name!r} is {done.state} (run {outcome.run_id})", *_read(outcome)]
@@ -63,7 +75,7 @@ def _done(name: str, outcome: "Outcome") -> list[str]:
     return [*lines, "", *_next_steps(name, outcome)]
 
 
-def _planned(name: str, outcome: "Outcome") -> list[str]:
+def _planned(name: str, outcome: Outcome) -> list[str]:
     activation = outcome.activation
     assert activation is not None
     plan: dict[str, Any] = activation.plan or {}
@@ -79,7 +91,7 @@ def _planned(name: str, outcome: "Outcome") -> list[str]:
     return [*lines, "", f"next: ingest run {shlex.quote(name)}   (uses the parts that are ready)"]
 
 
-def _read(outcome: "Outcome") -> list[str]:
+def _read(outcome: Outcome) -> list[str]:
     activation = outcome.activation
     assert activation is not None
     read, valid, rejected = (activation.rows_read or 0, activation.valid or 0, activation.rejected or 0)
@@ -89,7 +101,7 @@ def _read(outcome: "Outcome") -> list[str]:
     return lines
 
 
-def _next_steps(name: str, outcome: "Outcome") -> list[str]:
+def _next_steps(name: str, outcome: Outcome) -> list[str]:
     steps = [
         "next: ingest dev                 the same data in Dagster's UI",
         f"      ingest status {shlex.quote(name)}",

@@ -14,9 +14,8 @@ def observed_plan(context: dg.AssetExecutionContext, store: PartStore, items: Pa
     """Compute the plan, keep it with the activation, and say it."""
     work = items.work
     plan = plan_activation(work, normalized.valid_parts(work, store))
-    if work.activation.state == "accepted":
-        with work.transaction() as connection:
-            activations.keep_plan(connection, work.activation, plan.to_json())
+    with work.transaction() as connection:
+        activations.keep_plan(connection, work.activation, plan.to_json())
     known = plan.to_json()
     numbers = {name: value for name, value in known.items() if isinstance(value, int)}
     return dg.AssetObservation(

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from ingest_project.branches.spec import BranchSpec
-from ingest_project.extract.source import MORE, open_source
+from ingest_project.extract.kinds import open_source
+from ingest_project.extract.source import MORE
 
 _ROWS = 50
 _SAMPLES = 3

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.errors import ColumnsMissing, SourceStale
-from ingest_project.extract.source import MORE, Pin, Source, open_source
+from ingest_project.extract.kinds import open_source
+from ingest_project.extract.source import MORE, Pin, Source
 
 
 def check(spec: BranchSpec) -> tuple[Source, Pin]:

@@ -13,8 +13,9 @@ from ingest_project.branches.registry import Branch
 from ingest_project.branches.work import Work
 from ingest_project.errors import ActivationClosed, Refused, SourceMoved
 from ingest_project.extract import preflight
+from ingest_project.extract.kinds import open_source
 from ingest_project.extract.manifest import list_part, listed_parts, part_key
-from ingest_project.extract.source import Cursor, Page, Pin, ReadMetrics, Source, measured, open_source
+from ingest_project.extract.source import Cursor, Page, Pin, ReadMetrics, Source, measured
 from ingest_project.extract.store import PartStore
 from ingest_project.postgres.connection import Connection
 from ingest_project.postgres.leases import Lease, fenced

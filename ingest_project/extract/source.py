@@ -10,8 +10,6 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from ingest_project.branches.spec import BranchSpec
-
 # Columns of ours in every page: the row's number in the source, and the text of a row that cannot be split.
 ROW = "__row"
 MALFORMED = "__malformed"
@@ -129,15 +127,3 @@ def measured(pages: Iterator[Page], metrics: ReadMetrics) -> Iterator[Page]:
         metrics.slowest_page_seconds = max(metrics.slowest_page_seconds, seconds)
         yield page
         began = time.monotonic()
-
-
-def open_source(spec: BranchSpec) -> Source:
-    """Find the source that a branch names; reads nothing yet. Raises SourceMissing, SourceUnreadable."""
-    # Imported here: each kind of source is built from the types above.
-    from ingest_project.extract.csv import CsvFiles  # noqa: PLC0415
-    from ingest_project.extract.jsonl import JsonLinesFiles  # noqa: PLC0415
-    from ingest_project.extract.location import resolve  # noqa: PLC0415
-    from ingest_project.extract.parquet import ParquetFiles  # noqa: PLC0415
-
-    format_, places = resolve(spec)
-    return {"csv": CsvFiles, "jsonl": JsonLinesFiles, "parquet": ParquetFiles}[format_](spec, tuple(places))

@@ -116,7 +116,7 @@ STARTS: list[tuple[Step, set[str]]] = [
     (snapshotted, {"pinned"}),
     (normalized, {"snapshotted"}),
     (blocked, {"snapshotted"}),
-    (planned, {"accepted"}),
+    (planned, {"accepted", "planned", "committed", "done"}),
     (committed, {"accepted"}),
     (done, {"committed", "done"}),
 ]

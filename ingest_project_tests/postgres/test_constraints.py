@@ -1,5 +1,6 @@
 """Bad states are impossible: every constraint of the schema, broken once, by its name."""
 
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +9,8 @@ import pytest
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from ingest_project.postgres.connection import Connection
+from ingest_project.postgres.connection import Connection, session
+from ingest_project_tests.conftest import _database
 from ingest_project_tests.postgres.conftest import one
 
 Row = dict[str, Any]
@@ -21,6 +23,20 @@ NORMALIZED = SNAPSHOTTED | {"normalized_at": "now", "rows_read": 3, "rejected": 
 ACCEPTED = NORMALIZED | {"accepted_at": "now"}
 COUNTS: Row = {"inserted": 1, "updated": 1, "touched": 0, "unchanged": 0, "stale": 0}
 COMMITTED = ACCEPTED | COUNTS | {"committed_at": "now"}
+
+
+@pytest.fixture(scope="module")
+def own_database(server: str, template: str) -> Iterator[str]:
+    """Url of a database in which nobody commits: the rows below have ids of their own choice."""
+    with _database(server, "constraints", template) as url:
+        yield url
+
+
+@pytest.fixture
+def connection(own_database: str) -> Iterator[Connection]:
+    with session(own_database) as opened, opened.transaction(force_rollback=True):
+        yield opened
+
 
 # A row of each table that is right.
 RIGHT: dict[str, Row] = {
