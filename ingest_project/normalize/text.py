@@ -16,8 +16,11 @@ __all__ = ["BLANK", "cleaned", "storable", "text_column"]
 
 # Text that shows nothing: white space, controls, zero-width and direction marks.
 BLANK = rf"^[\s\p{{Z}}\p{{Cc}}{''.join(sorted(INVISIBLE | JOINERS))}]*$"
-# Printable ASCII words with single spaces between them are in normal form whatever they say.
-_EVIDENT = r"^[!-~]+(?: [!-~]+)*$"
+# Words with single spaces between them are in normal form whatever they say, if they are printable ASCII and single
+# Latin letters among it: mojibake has two others in a row, or one of the four left out here (Â, Ã, Œ, œ).
+_LETTER = "[ÀÁÄ-ÖØ-öø-\u0151\u0154-\u024f]"
+_WORD = rf"(?:[!-~]+(?:{_LETTER}[!-~]+)*{_LETTER}?|{_LETTER}(?:[!-~]+{_LETTER})*[!-~]*)"
+EVIDENT = rf"^{_WORD}(?: {_WORD})*$"
 _LINE_BREAKS = re.compile(r"\r\n?|[\u0085\u2028\u2029]")
 
 _Fold = Callable[[str], str]
@@ -81,5 +84,5 @@ def _solid(text: str) -> str:
 def text_column(array: pa.Array, field: str, longest: int, *, multiline: bool = False, mend: bool = True) -> Ruled:
     """A column of texts; what is evidently clean and short enough is not looked at twice."""
     short = pc.fill_null(pc.less_equal(pc.binary_length(array), longest), False)
-    accepted = pc.and_(accepted_pattern(array, _EVIDENT), short)
+    accepted = pc.and_(accepted_pattern(array, EVIDENT), short)
     return apply_column(array, field, lambda text: clean(text, field, multiline=multiline, mend=mend), accepted)
