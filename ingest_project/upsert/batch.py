@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import psycopg
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ingest_project import failpoints
 from ingest_project.branches.work import Work
@@ -15,7 +16,7 @@ from ingest_project.postgres.connection import Connection, retried
 from ingest_project.upsert.copying import copy_table, with_constants
 from ingest_project.upsert.probe import Hits, ValidPart
 from ingest_project.upsert.rank import kind_of
-from ingest_project.upsert.texts import CONTENT, STAGED, judging, statement
+from ingest_project.upsert.texts import CONTENT, STAGED, judging, reserving, statement
 
 ACCEPTED = frozenset({"accepted"})
 REPAIRABLE = frozenset({"committed", "done"})
@@ -114,7 +115,7 @@ class Batch:
             if not self._is_to_be_done(connection):
                 return Counts()
             failpoints.reach("batch_open")
-            ids = pa.array(_reserved_ids(connection, rows.num_rows), pa.int64())
+            ids = _reserved_ids(connection, rows.num_rows)
             with connection.cursor() as cursor:
                 copy_table(cursor, statement("copy_items"), self._as_items(rows, ids))
                 failpoints.reach("batch_inserted")
@@ -191,8 +192,10 @@ def stage(connection: Connection, rows: pa.Table) -> None:
     connection.execute(statement("analyze_stage"))
 
 
-def _reserved_ids(connection: Connection, count: int) -> list[int]:
-    return [found for (found,) in connection.execute(statement("reserve_ids"), {"count": count}).fetchall()]
+def _reserved_ids(connection: Connection, count: int) -> pa.Array:
+    with connection.cursor() as cursor, cursor.copy(reserving(count)) as copy:
+        lines = b"".join(bytes(block) for block in copy)
+    return pc.cast(pa.array(lines.decode().split(), pa.string()), pa.int64())
 
 
 def unchanged(part: ValidPart, hits: Hits) -> Counts:

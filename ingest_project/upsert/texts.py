@@ -68,3 +68,8 @@ def judging(name: str, kind: sql.Composable, source_id: int) -> sql.Composed:
 def counting(source_id: int) -> sql.Composed:
     """Which columns differ, and in how many rows."""
     return _RAW["count_column_changes"].format(counts=_counts(), source_id=sql.Literal(source_id))
+
+
+def reserving(count: int) -> sql.Composed:
+    """So many ids of new items."""
+    return _RAW["reserve_ids"].format(count=sql.Literal(count))

@@ -1,4 +1,4 @@
-"""A run that is stopped, ended or met by another in the middle of a batch: what it says, and what it leaves."""
+"""Promise 7: a run that is stopped, ended or met by another in the middle of a batch; what it says, what it leaves."""
 
 import os
 import signal

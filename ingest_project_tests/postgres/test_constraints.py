@@ -1,4 +1,4 @@
-"""Bad states are impossible: every constraint of the schema, broken once, by its name."""
+"""Promise 4, and all that the schema forbids: every constraint, broken once, by its name."""
 
 from collections.abc import Iterator
 from typing import Any
