@@ -60,6 +60,8 @@ class _Bars:
     def __call__(self, done: Done) -> None:
         task = self._tasks.get(done.stage)
         if task is None:
+            for earlier in self._bars.tasks:
+                self._bars.update(earlier.id, total=earlier.completed)  # what was estimated is known now
             task = self._tasks[done.stage] = self._bars.add_task(done.stage, total=done.total, rate=0.0)
         total = max(done.total, done.rows) if done.total is not None else None
         self._bars.update(task, completed=done.rows, total=total, rate=self._clock.rate(done))

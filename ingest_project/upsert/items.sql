@@ -19,7 +19,7 @@ copy probe (part, position, external_id, content_hash, source_updated_at) from s
 
 -- name: analyze_probe
 -- The planner must know how many there are: on a guess it once ran a thousand times longer.
-analyze probe;
+analyze probe (external_id);
 
 -- name: classify_probe
 -- What would happen to each row, for all but those that stay as they are.
@@ -61,7 +61,7 @@ copy stage ({columns}) from stdin (format csv);
 
 -- name: analyze_stage
 -- As for the probe.
-analyze stage;
+analyze stage (external_id);
 
 -- name: lock_live_rows
 -- The live rows under our keys, locked in the order of their ids as every writer does, so that none deadlocks.

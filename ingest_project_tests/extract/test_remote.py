@@ -17,7 +17,7 @@ from ingest_project.extract import preflight, remote
 from ingest_project.extract.facts import facts_of
 from ingest_project.extract.location import resolve
 from ingest_project.extract.source import Pin
-from ingest_project.settings import Settings
+from ingest_project.settings import settings
 from ingest_project_tests.extract.conftest import MakeSpec
 from ingest_project_tests.extract.reading import pages_of, rows_of, table_of
 
@@ -198,7 +198,8 @@ def test_a_scheme_whose_package_is_missing_names_it(spec: MakeSpec, monkeypatch:
 def test_only_prefixes_that_are_allowed(
     allowed: str, location: str, inside: bool, spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Settings, "remote", allowed, raising=False)
+    monkeypatch.setenv("INGEST_REMOTE", allowed)
+    settings.cache_clear()
     if inside:
         assert keys(resolve(spec(location))) == ["/in/a.csv"]
         return

@@ -86,8 +86,8 @@ def a_variable_that_is_not_set(folder: Path) -> dict[str, Any]:
     return {"location": "${NOT_SET_ANYWHERE}/places.csv"}
 
 
-def a_bucket(folder: Path) -> dict[str, Any]:
-    return {"location": "s3://bucket/places.csv"}
+def a_scheme_of_nobodys(folder: Path) -> dict[str, Any]:
+    return {"location": "ftp://example.org/places.csv"}
 
 
 def named_csv_but_gzip(folder: Path) -> dict[str, Any]:
@@ -106,7 +106,7 @@ REFUSED = [
     (too_old, "SourceStale", "last written 1:30:0"),
     (a_folder_of_two_headers, "ColumnsMissing", "b.csv"),
     (a_variable_that_is_not_set, "SourceMissing", "NOT_SET_ANYWHERE"),
-    (a_bucket, "SourceUnreadable", "s3:// are not supported by this version"),
+    (a_scheme_of_nobodys, "SourceUnreadable", "ftp:// are not supported"),
     (named_csv_but_gzip, "SourceUnreadable", "it looks like gzip"),
 ]
 

@@ -10,6 +10,7 @@ from ingest_project.upsert.items import apply_activation
 from ingest_project_tests.upsert.making import Line, Row, Source, item, parts_of
 
 ROWS = 20_000
+FEW = 5_000  # enough that the planner's statistics of the probe, which are logged, have their full size
 PART = 2_000
 PER_MILLION = 1_000_000  # bytes, promised
 # Written whatever the number of rows: catalog rows of the temp tables, batch rows and two states of an activation come
@@ -84,12 +85,12 @@ def test_the_wal_of_an_identical_activation_stays_below_a_megabyte_per_million_r
 def test_the_wal_of_an_identical_activation_does_not_grow_with_its_rows(loaded: Line) -> None:
     connection = loaded.connection
     small = Source(connection, "small").line()
-    few = rows()[:1_000]
+    few = rows()[:FEW]
     for _ in range(2):  # the second time is the one that is compared
         small.ingest(few, PART)
     few_bytes, many_bytes = least_wal(small, few), least_wal(loaded, rows())
     grown = many_bytes - few_bytes
-    assert grown < PER_MILLION * (ROWS - 1_000) / 1_000_000 + 20_000, f"{few_bytes:,} and {many_bytes:,} bytes"
+    assert grown < PER_MILLION * (ROWS - FEW) / 1_000_000 + 20_000, f"{few_bytes:,} and {many_bytes:,} bytes"
 
 
 def least_wal(line: Line, given: list[Row]) -> int:
