@@ -11,7 +11,8 @@ from ingest_project.cli.branch import branch
 from ingest_project.cli.db import db
 from ingest_project.cli.demo import demo
 from ingest_project.cli.dev import dev
-from ingest_project.cli.run import run
+from ingest_project.cli.rejects import rejects
+from ingest_project.cli.run import plan, run
 from ingest_project.cli.status import status
 from ingest_project.errors import IngestError, Interrupted
 from ingest_project.telemetry import configure_logging
@@ -25,13 +26,13 @@ def ingest() -> None:
     \b
     Try it:   ingest demo
     Then:     ingest branch apply places.yaml
-              ingest run places --dry-run
+              ingest plan places
               ingest run places
     """  # noqa: D301 - click's mark for a paragraph that is not rewrapped is a real backspace
     configure_logging()
 
 
-for _command in (demo, run, status, branch, db, dev):
+for _command in (demo, run, plan, rejects, status, branch, db, dev):
     ingest.add_command(_command)
 
 

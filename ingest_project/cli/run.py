@@ -54,6 +54,21 @@ def run(
     return outcome.exit_code
 
 
+@click.command()
+@click.argument("target", metavar="NAME|FILE")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@guessing_options
+def plan(target: str, *, as_json: bool, **said: Any) -> int:
+    """Say what a run would change in core.items, and write nothing there: the same as run --dry-run.
+
+    Example: ingest plan places.csv --key id
+    """
+    name = registered(target, **said)
+    outcome = run_branch(name, dry_run=True)
+    tell(name, outcome, as_json=as_json)
+    return outcome.exit_code
+
+
 def tell(name: str, outcome: Outcome, *, as_json: bool = False) -> None:
     """Print what a run came to: results on stdout, errors on stderr."""
     if as_json:

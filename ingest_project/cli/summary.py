@@ -106,7 +106,6 @@ def _next_steps(name: str, outcome: Outcome) -> list[str]:
         "next: ingest dev                 the same data in Dagster's UI",
         f"      ingest status {shlex.quote(name)}",
     ]
-    if outcome.rejects and outcome.activation:
-        where = f"where activation_id = {outcome.activation.activation_id} limit 20"
-        steps.append(f'      ingest db psql -c "select row, errors from ingest.rejects {where}"')  # noqa: S608 - shown, not run
+    if outcome.rejects:
+        steps.append(f"      ingest rejects {shlex.quote(name)}")
     return steps

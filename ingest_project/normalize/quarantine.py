@@ -1,7 +1,8 @@
 """Where rejects are kept: with their part, in its transaction."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from ingest_project.normalize.rejects import Reject
@@ -50,3 +51,10 @@ def losers_of_part(connection: Connection, activation_id: int, part: int) -> lis
 def reject_codes(connection: Connection, activation_id: int) -> dict[str, int]:
     """Code to the number of rows set aside with it, most frequent first."""
     return dict(connection.execute(_SQL["reject_codes"], {"activation_id": activation_id}).fetchall())
+
+
+def listed_rejects(connection: Connection, activation_id: int, code: str | None = None) -> Iterator[Reject]:
+    """The rejects of an activation in the order of the source, drawn as they are asked for."""
+    values = {"activation_id": activation_id, "code": code}
+    with connection.transaction(), connection.cursor("rejects", row_factory=class_row(Reject)) as cursor:
+        yield from cursor.execute(_SQL["listed_rejects"], values)

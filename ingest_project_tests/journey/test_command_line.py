@@ -56,7 +56,7 @@ def test_a_second_run_changes_nothing_and_says_so(command: Command, registered: 
     first = command("run", registered)
     assert f"'{registered}' is done (run " in first.out
     assert "9 inserted" in first.out
-    assert "ingest db psql" in first.out
+    assert f"ingest rejects {registered}" in first.out
     second = command("run", registered)
     assert second.code == 0
     assert "nothing changed in core.items" in second.out
@@ -183,7 +183,7 @@ def test_lines_of_progress_where_there_is_no_terminal(command: Command, register
 
 
 def test_help_has_an_example_for_each_command(command: Command) -> None:
-    for words in (("run",), ("status",), ("branch", "apply"), ("demo",), ("db", "psql")):
+    for words in (("run",), ("plan",), ("rejects",), ("status",), ("branch", "apply"), ("demo",), ("db", "psql")):
         assert "Example: ingest" in command(*words, "--help").out, words
 
 

@@ -1,0 +1,99 @@
+"""`ingest rejects`: the rows that are no items, why, and what to do about it."""
+
+import json
+import shlex
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ingest_project.branches import activations, registry
+from ingest_project.branches.activations import Activation
+from ingest_project.branches.registry import Branch
+from ingest_project.errors import ActivationUnknown, UsageError
+from ingest_project.normalize.codes import REJECTS
+from ingest_project.normalize.quarantine import listed_rejects, reject_codes
+from ingest_project.normalize.rejects import Reject
+from ingest_project.postgres.connection import Connection, session
+from ingest_project.postgres.migrations import ensure_migrated
+
+_WIDTH = 160
+
+
+@click.command()
+@click.argument("name")
+@click.option("--code", help="Only rows with this code.")
+@click.option(
+    "--activation", type=click.IntRange(1), help="Of this activation [default: the newest that was normalized]."
+)
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="So many rows on the terminal.")
+@click.option("--export", type=click.Path(path_type=Path), help="Write all of them to this file, a JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print all of them, a JSON object a line.")
+def rejects(
+    name: str, *, code: str | None, activation: int | None, limit: int, export: Path | None, as_json: bool
+) -> None:
+    """Show the rows of the branch NAME that were set aside: why, what they said, and what to do about it.
+
+    Example: ingest rejects places --code key_missing --export rejects.jsonl
+    """
+    _refuse_unknown(code)
+    ensure_migrated()
+    with session() as connection:
+        branch = registry.get_branch(connection, name)
+        found = _activation(connection, branch, activation)
+        rows = listed_rejects(connection, found.activation_id, code)
+        if as_json:
+            for reject in rows:
+                click.echo(_line(reject))
+        elif export:
+            click.echo(f"{_exported(rows, export):,} rows of activation {found.activation_id} written to {export}")
+        else:
+            counted = reject_codes(connection, found.activation_id)
+            click.echo("\n".join(_told(name, found, counted, list(islice(rows, limit)))))
+
+
+def _refuse_unknown(code: str | None) -> None:
+    if code is not None and code not in REJECTS:
+        raise UsageError(f"no row is rejected with {code!r}", todo=f"The codes are: {', '.join(REJECTS)}.")
+
+
+def _activation(connection: Connection, branch: Branch, wanted: int | None) -> Activation:
+    if wanted is not None:
+        return activations.get(connection, branch.branch_id, wanted)
+    newest = activations.newest(connection, branch.branch_id, 50)
+    found = next((one for one in newest if one.normalized_at), None)
+    if found is None:
+        raise ActivationUnknown("no activation of this branch was normalized yet", where={"branch": branch.name})
+    return found
+
+
+def _told(name: str, found: Activation, counted: dict[str, int], rows: list[Reject]) -> list[str]:
+    lines = [f"activation {found.activation_id} of {name!r}: {found.rejected or 0:,} of {found.rows_read or 0:,} rows"]
+    for code, count in counted.items():
+        meaning = REJECTS[code]
+        lines.append(f"  {count:>9,}  {code}: {meaning.meaning}; to do: {meaning.remedy}")
+    for reject in rows:
+        why = "; ".join(f"{error['code']}: {error['message']}" for error in reject.errors)
+        lines += ["", f"row {reject.row}  key {reject.external_id or '-'}  {why}", f"  {_raw(reject)[:_WIDTH]}"]
+    if len(rows) < (found.rejected or 0):
+        lines += ["", f"all of them: ingest rejects {shlex.quote(name)} --export FILE"]
+    return lines
+
+
+def _exported(rows: Iterable[Reject], target: Path) -> int:
+    count = 0
+    with target.open("w", encoding="utf-8") as handle:
+        for count, reject in enumerate(rows, start=1):  # noqa: B007 - how many there were
+            handle.write(_line(reject) + "\n")
+    return count
+
+
+def _line(reject: Reject) -> str:
+    told: dict[str, Any] = {"row": reject.row, "key": reject.external_id, "errors": reject.errors}
+    return json.dumps({**told, "raw": _raw(reject), "raw_truncated": reject.raw_truncated}, ensure_ascii=False)
+
+
+def _raw(reject: Reject) -> str:
+    return bytes(reject.raw).decode("utf-8", "replace")
