@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from ingest_project.defs.home import dagster_home
 from ingest_project.postgres.connection import session
 from ingest_project_tests.house.test_architecture import REPOSITORY
 from ingest_project_tests.journey.conftest import SECOND, Place
@@ -33,20 +34,21 @@ mutation($key: String!, $name: String!) {
 
 
 class Dev:
-    """A running `ingest dev` and what its web server answers."""
+    """A running UI and what its web server answers; what it prints is in a file, not in a pipe that fills up."""
 
-    def __init__(self, port: int, environment: dict[str, str]) -> None:
+    def __init__(self, port: int, log: Path, *command: str, **environment: str) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", COMMAND, "dev", "--port", str(port)],
-            env={**os.environ, **environment},
-            cwd=REPOSITORY,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            # As a script's `&` does it; no thread of this process holds a lock meanwhile.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),  # noqa: PLW1509
-        )
+        self.log = log
+        with log.open("w") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, *command],
+                env={**os.environ, **environment},
+                cwd=REPOSITORY,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                # As a script's `&` does it; no thread of this process holds a lock meanwhile.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),  # noqa: PLW1509
+            )
 
     def ask(self, query: str, **variables: str) -> dict[str, Any]:
         body = json.dumps({"query": query, "variables": variables}).encode()
@@ -61,24 +63,41 @@ class Dev:
                 with urllib.request.urlopen(f"{self.url}/server_info", timeout=5):
                     return
             except OSError:
-                assert self.process.poll() is None, self.process.communicate()[0]
+                assert self.process.poll() is None, self.log.read_text()
                 assert time.monotonic() < deadline, "the UI did not answer"
                 time.sleep(0.5)
 
+    def end(self) -> None:
+        if self.process.poll() is None:
+            for process in [*psutil.Process(self.process.pid).children(recursive=True), self.process]:
+                process.kill()
+        self.process.wait()
+
 
 @pytest.fixture
-def dev(fresh_database: str, home: Path) -> Iterator[Dev]:
+def port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    running = Dev(port, {"INGEST_HOME": str(home)})
+        return free.getsockname()[1]
+
+
+@pytest.fixture
+def dev(fresh_database: str, home: Path, port: int) -> Iterator[Dev]:
+    running = Dev(port, home / "log", "-c", COMMAND, "dev", "--port", str(port))
     try:
         yield running
     finally:
-        if running.process.poll() is None:
-            for process in [*psutil.Process(running.process.pid).children(recursive=True), running.process]:
-                process.kill()
-        running.process.communicate()
+        running.end()
+
+
+def test_dagster_dev_works_with_the_workspace_file(fresh_database: str, home: Path, port: int) -> None:
+    command = ("-m", "dagster", "dev", "-w", "workspace.yaml", "-p", str(port))
+    running = Dev(port, home / "log", *command, DAGSTER_HOME=str(dagster_home()))
+    try:
+        running.wait()
+        assert len(running.ask(ASSETS)["assetNodes"]) == 4
+    finally:
+        running.end()
 
 
 def test_materialize_in_the_ui_activate_in_sql_and_one_ctrl_c_ends_it(dev: Dev, branch: Callable[..., Place]) -> None:
@@ -114,8 +133,6 @@ def test_started_behind_a_script_it_still_ends_by_sigterm(dev: Dev) -> None:
 
 def add_partition(name: str) -> None:
     from dagster import DagsterInstance  # noqa: PLC0415 - seconds that other tests of this worker need not wait for
-
-    from ingest_project.defs.home import dagster_home  # noqa: PLC0415
 
     with DagsterInstance.from_config(str(dagster_home())) as instance:
         instance.add_dynamic_partitions("branch", [name])
