@@ -24,6 +24,7 @@ from ingest_project.extract.store import PartStore
 from ingest_project.normalize import normalized
 from ingest_project.normalize.part import NormalizedPart
 from ingest_project.normalize.quarantine import reject_codes
+from ingest_project.upsert.changes import inserted_samples, updated_samples
 from ingest_project.upsert.items import apply_activation
 
 
@@ -121,11 +122,16 @@ class PostgresItems(dg.IOManager):
                 valid = normalized.valid_parts(work, ingest.store)
                 applied = apply_activation(work, valid, repair=obj.items.repair)
                 activation, missing = applied.activation, applied.missing
+            written = work.on(activation)
+            updates = updated_samples(written) if activation.updated else []
+            inserts = inserted_samples(written) if activation.inserted else []
         context.add_output_metadata(
             {
                 **_of(work),
                 **metadata.counts(activation, "valid", "inserted", "updated", "touched", "unchanged", "stale"),
                 "missing": missing,
+                **({"updates": metadata.table_of(updates)} if updates else {}),
+                **({"new_items": metadata.table_of(inserts)} if inserts else {}),
                 "dagster/table_name": "core.items",
                 "dagster/partition_row_count": activation.valid or 0,
                 **metadata.pace(activation.valid or 0, time.monotonic() - began),

@@ -150,3 +150,13 @@ values (%(activation_id)s, %(part)s, %(valid)s, %(inserted)s, %(updated)s, %(tou
 -- name: vacuum_items
 -- After a first load, or the first unchanged run writes hint bits for every row.
 vacuum (analyze) core.items;
+
+-- name: sample_updated
+-- Some rows that an activation updated, as they were and as they are.
+select i.external_id, v.old, to_jsonb(i) from core.item_versions v join core.items i using (item_id)
+ where v.written_by_activation = %(activation_id)s and v.op in ('u', 'r') order by v.item_id limit %(count)s;
+
+-- name: sample_inserted
+-- Some rows that an activation inserted, as they are.
+select to_jsonb(i) from core.item_versions v join core.items i using (item_id)
+ where v.written_by_activation = %(activation_id)s and v.op = 'i' order by v.item_id limit %(count)s;

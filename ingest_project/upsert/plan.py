@@ -8,13 +8,13 @@ import pyarrow as pa
 
 from ingest_project.branches.work import Work
 from ingest_project.upsert.batch import sorted_rows
+from ingest_project.upsert.changes import differences
 from ingest_project.upsert.copying import copy_table
 from ingest_project.upsert.probe import Probe, ValidPart, probe
 from ingest_project.upsert.rank import kind_of
 from ingest_project.upsert.texts import counting, judging, statement
 
 SAMPLES = 20
-_TECHNICAL = ("content_hash", "embed_hash", "kind", "item_id", "external_id")
 
 
 @dataclass(frozen=True)
@@ -70,15 +70,4 @@ def _changes(work: Work, parts: Sequence[ValidPart], found: Probe) -> tuple[dict
         values = {"source_id": work.branch.source_id, "count": SAMPLES}
         changed = cursor.execute(statement("sample_changes"), values).fetchall()
     counted = dict(zip(names, row or (), strict=True))
-    return {name: count for name, count in counted.items() if count}, _samples(changed)
-
-
-def _samples(changed: list[tuple[str, dict[str, Any], dict[str, Any]]]) -> list[dict[str, Any]]:
-    told: list[dict[str, Any]] = []
-    for key, old, new in changed:
-        told += [
-            {"external_id": key, "field": name, "old": old.get(name), "new": value}
-            for name, value in new.items()
-            if name not in _TECHNICAL and old.get(name) != value
-        ]
-    return told[:SAMPLES]
+    return {name: count for name, count in counted.items() if count}, differences(changed)[:SAMPLES]

@@ -1,0 +1,41 @@
+"""What changed, for people: fields of some rows, old and new."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ingest_project.branches.work import Work
+from ingest_project.item import content_fields
+from ingest_project.upsert.texts import statement
+
+Row = Mapping[str, Any]
+
+
+def differences(changed: Iterable[tuple[str, Row, Row]]) -> list[dict[str, Any]]:
+    """{external_id, field, old, new} of each field in which a row differs; attributes one by one."""
+    return [
+        {"external_id": key, "field": name, "old": before.get(name), "new": after.get(name)}
+        for key, old, new in changed
+        for before, after in [(_told(old), _told(new))]
+        for name in dict.fromkeys([*before, *after])
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _told(row: Row) -> dict[str, Any]:
+    attributes: Row = row.get("attributes") or {}
+    told = {name: row.get(name) for name in (*content_fields(), "source_updated_at")}
+    return {**told, **{f"attributes.{key}": value for key, value in attributes.items()}}
+
+
+def updated_samples(work: Work, count: int = 8) -> list[dict[str, Any]]:
+    """Differences of some rows that this activation updated."""
+    values = {"activation_id": work.activation.activation_id, "count": count}
+    return differences(work.connection.execute(statement("sample_updated"), values).fetchall())
+
+
+def inserted_samples(work: Work, count: int = 8) -> list[dict[str, Any]]:
+    """Some rows that this activation inserted: the fields in which they say something."""
+    values = {"activation_id": work.activation.activation_id, "count": count}
+    found = [row for (row,) in work.connection.execute(statement("sample_inserted"), values).fetchall()]
+    said = [name for name in ("external_id", *content_fields()) if any(row.get(name) is not None for row in found)]
+    return [{name: row.get(name) for name in said} for row in found]
