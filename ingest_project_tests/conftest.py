@@ -8,6 +8,7 @@ one template and works in a database of its own, copied from it.
     connection       a session in it, inside a transaction that is rolled back; `transaction()` is a savepoint
     fresh_database   url of a database of the test's own, dropped after it; for what must really commit
     home             an empty INGEST_HOME
+    superuser        skips where the role of the suite is none
     real_data        the folder of real source data; skips where it is not there
 """
 
@@ -106,6 +107,15 @@ def empty_database(server: str) -> Iterator[str]:
     """Url of a database without any schema of ours; INGEST_DATABASE_URL points there meanwhile."""
     with _database(server, "empty") as url, _pointed_at(url):
         yield url
+
+
+@pytest.fixture(scope="session")
+def superuser(server: str) -> None:
+    """Skip, visibly, where the role of the suite may not make roles and checkpoints: the product needs neither."""
+    with psycopg.connect(server) as connection:
+        row = connection.execute("select rolsuper from pg_roles where rolname = current_user").fetchone()
+    if not row or not row[0]:
+        pytest.skip("this test makes roles or checkpoints: the role of the suite is no superuser")
 
 
 @pytest.fixture

@@ -52,8 +52,8 @@ class Guess:
     updated_at: str | None
     mapping: dict[str, str]
 
-    def spec(self, name: str, location: str) -> BranchSpec:
-        """A branch of this guess. Raises SpecInvalid where key or name is not found."""
+    def spec(self, name: str, location: str, **written: str) -> BranchSpec:
+        """A branch of this guess; `written`: delimiter and encoding. Raises SpecInvalid without key or name."""
         if self.key is None:
             raise _undecided("key", "names a row", "--key COLUMN", location)
         if "name" not in self.mapping:
@@ -63,6 +63,7 @@ class Guess:
                 "name": name,
                 "source": name,
                 "location": location,
+                **written,
                 "key": self.key,
                 "updated_at": self.updated_at,
                 "mapping": self.mapping,

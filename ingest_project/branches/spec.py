@@ -1,5 +1,6 @@
 """What a branch file says: one pydantic model, with a JSON schema, that refuses what nothing enforces."""
 
+import codecs
 import hashlib
 import json
 import re
@@ -65,6 +66,15 @@ def _time_zone(name: str) -> str:
     if name not in available_timezones():
         raise ValueError("must be an IANA time zone such as Europe/Berlin")
     return name
+
+
+def _encoding(name: str) -> str:
+    try:
+        found = codecs.lookup(name)
+        "".encode(found.name)  # not every codec is one of text
+    except LookupError as error:
+        raise ValueError("must be an encoding of text such as utf-8, windows-1252 or utf-16") from error
+    return found.name
 
 
 def _locale(name: str) -> str:
@@ -133,6 +143,10 @@ class BranchSpec(_Strict):
     )
     format: Literal["auto", "csv", "jsonl", "parquet"] = Field(
         default="auto", description="auto goes by the files' extension."
+    )
+    delimiter: Literal[",", ";", "\t", "|"] = Field(default=",", description="Between the values of CSV files.")
+    encoding: Annotated[str, AfterValidator(_encoding)] = Field(
+        default="utf-8", description="Of CSV and JSON Lines files, e.g. windows-1252 or utf-16."
     )
     key: Text = Field(description="The column that names a row within its source.")
     updated_at: Text | None = Field(

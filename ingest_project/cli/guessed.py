@@ -28,8 +28,10 @@ class Guessed:
 
     def shown(self) -> str:
         """Which column became what, with sample values, for a terminal."""
+        written = [(what, repr(how), "guessed from its first rows") for what, how in self.look.written.items()]
         named = [("key", self.spec.key), ("updated_at", self.spec.updated_at or "-")]
-        rows = [(what, column, self._samples(column)) for what, column in (*named, *self.guess.mapping.items())]
+        columns = (*named, *self.guess.mapping.items())
+        rows = [*written, *((what, column, self._samples(column)) for what, column in columns)]
         rest = [name for name in self.look.columns if name not in self.spec.declared_columns()]
         widths = [max(len(row[at]) for row in rows) for at in (0, 1)]
         lines = [f"  {what:<{widths[0]}}  ←  {column:<{widths[1]}}  {samples}" for what, column, samples in rows]
@@ -42,6 +44,7 @@ class Guessed:
             f"name: {_scalar(self.spec.name)}",
             f"source: {_scalar(self.spec.source)}   # the namespace of the keys; branches may share it",
             f"location: {_scalar(self.spec.location)}",
+            *(f"{what}: {_scalar(how)}" for what, how in self.look.written.items()),
             *self._line("key", self.spec.key, "names a row within its source"),
             *self._updated_at(),
             "mapping:   # item field: source column, or {column: x, default: y}, or {constant: y}",
@@ -75,7 +78,7 @@ def guessed(
     place = anchored(location)
     seen = look(place)
     made = guess(seen.columns, key=key, updated_at=updated_at, mapping=dict(_pair(one) for one in maps))
-    return Guessed(made.spec(name or name_of(location), place), made, seen)
+    return Guessed(made.spec(name or name_of(location), place, **seen.written), made, seen)
 
 
 def is_location(text: str) -> bool:

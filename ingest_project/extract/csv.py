@@ -49,7 +49,7 @@ class _Malformed:
 
 @dataclass(frozen=True)
 class CsvFiles(TextFiles):
-    """Comma-separated, UTF-8, with a header, quoted as in RFC 4180; empty lines are skipped.
+    """Separated as the branch declares, with a header, quoted as in RFC 4180; empty lines are skipped.
 
     A row of another width than the header is a row of nulls with its text in `__malformed`, in its place;
     so is one that seems to have swallowed others (`quotes`). A row may be 2 MB long.
@@ -68,7 +68,7 @@ class CsvFiles(TextFiles):
     def _head(self, place: Place, block: int) -> Head:
         malformed = _Malformed([])
         options = arrow_csv.ReadOptions(use_threads=False, block_size=block)
-        with self.utf8(place, end_line=True) as file, _reader(file, options, malformed, ()) as reader:
+        with self.utf8(place, end_line=True) as file, self._reader(file, options, malformed, ()) as reader:
             first = next(iter(reader), None)
             return Head(tuple(reader.schema.names), first is not None or bool(malformed.rows))
 
@@ -93,17 +93,50 @@ class CsvFiles(TextFiles):
         malformed = _Malformed([])
         options = arrow_csv.ReadOptions(use_threads=False, block_size=block)
         base = 0
-        with _reader(handle, options, malformed, pin.columns) as reader:
+        with self._reader(handle, options, malformed, pin.columns) as reader:
             for batch, is_last in _marking_last(iter(reader)):
                 # The last row of all may be one that a quote, never closed, made of all that follow it.
                 ends = is_last and not malformed.stands_at(base + batch.num_rows + len(malformed.rows) - 1)
                 unclosed = ends and not handle.ends_in_quote
-                good = _good(pa.Table.from_batches([batch]), positions, unclosed=unclosed)
+                good = self._good(pa.Table.from_batches([batch]), positions, unclosed=unclosed)
                 table = _in_place(good, malformed.take(base, good.num_rows), base)
                 base += table.num_rows
                 yield table
             if malformed.rows:
-                yield _in_place(_good(reader.schema.empty_table(), positions, unclosed=False), malformed.rows, base)
+                yield _in_place(self._good(reader.schema.empty_table(), positions), malformed.rows, base)
+
+    def _reader(
+        self,
+        file: Utf8File,
+        options: arrow_csv.ReadOptions,
+        malformed: Callable[[arrow_csv.InvalidRow], str],
+        columns: tuple[str, ...],
+    ) -> arrow_csv.CSVStreamingReader:
+        # No columns: those of the file.
+        return arrow_csv.open_csv(
+            file,
+            read_options=options,
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=self.spec.delimiter, newlines_in_values=True, invalid_row_handler=malformed
+            ),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(columns, pa.string()),
+                include_columns=list(columns),
+                null_values=[],
+                strings_can_be_null=False,
+                check_utf8=False,  # Utf8File did
+            ),
+        )
+
+    def _good(self, table: pa.Table, positions: list[int], *, unclosed: bool = False) -> pa.Table:
+        good = table.append_column(MALFORMED, pa.nulls(table.num_rows, pa.string()))
+        swallowing = swallowing_rows(table, positions, self.spec.delimiter, unclosed=unclosed)
+        if not swallowing:
+            return good
+        rows = list(swallowing)
+        indices = np.arange(table.num_rows)
+        indices[rows] = table.num_rows + np.arange(len(rows))
+        return pa.concat_tables([good, _blank(good.schema, list(swallowing.values()))]).take(pa.array(indices))
 
     def refusal(self, place: Place, error: Exception) -> SourceUnreadable:
         """Say what Arrow means."""
@@ -116,44 +149,12 @@ class CsvFiles(TextFiles):
         return self.unreadable(place, error)
 
 
-def _reader(
-    file: Utf8File,
-    options: arrow_csv.ReadOptions,
-    malformed: Callable[[arrow_csv.InvalidRow], str],
-    columns: tuple[str, ...],
-) -> arrow_csv.CSVStreamingReader:
-    # No columns: those of the file.
-    return arrow_csv.open_csv(
-        file,
-        read_options=options,
-        parse_options=arrow_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=malformed),
-        convert_options=arrow_csv.ConvertOptions(
-            column_types=dict.fromkeys(columns, pa.string()),
-            include_columns=list(columns),
-            null_values=[],
-            strings_can_be_null=False,
-            check_utf8=False,  # Utf8File did
-        ),
-    )
-
-
 def _marking_last(reader: Iterator[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, bool]]:
     held = next(reader, None)
     while held is not None:
         following = next(reader, None)
         yield held, following is None
         held = following
-
-
-def _good(table: pa.Table, positions: list[int], *, unclosed: bool) -> pa.Table:
-    good = table.append_column(MALFORMED, pa.nulls(table.num_rows, pa.string()))
-    swallowing = swallowing_rows(table, positions, unclosed=unclosed)
-    if not swallowing:
-        return good
-    rows = list(swallowing)
-    indices = np.arange(table.num_rows)
-    indices[rows] = table.num_rows + np.arange(len(rows))
-    return pa.concat_tables([good, _blank(good.schema, list(swallowing.values()))]).take(pa.array(indices))
 
 
 def _in_place(good: pa.Table, malformed: list[tuple[int, str]], base: int) -> pa.Table:

@@ -61,8 +61,15 @@ def _separator_hint(pin: Pin) -> str:
     header = "".join(pin.columns)
     if pin.format != "csv" or len(pin.columns) != 1:
         return ""
-    used = next((name for mark, name in _SEPARATORS.items() if mark in header), None)
-    return f"\n    the header looks separated by {used}: this version reads commas" if used else ""
+    used = likely_delimiter(header)
+    return (
+        f"\n    it looks separated by {_SEPARATORS[used]}: say `delimiter: {used!r}` in the branch file" if used else ""
+    )
+
+
+def likely_delimiter(header: str) -> str | None:
+    """What separates the names of a header that commas do not."""
+    return next((mark for mark in _SEPARATORS if mark in header), None)
 
 
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}

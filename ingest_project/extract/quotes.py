@@ -26,7 +26,9 @@ _MOST_LINES = 100
 _NOT_CHANCE = 6
 
 
-def swallowing_rows(table: pa.Table, positions: Sequence[int], *, unclosed: bool = False) -> dict[int, str]:
+def swallowing_rows(
+    table: pa.Table, positions: Sequence[int], delimiter: str = ",", *, unclosed: bool = False
+) -> dict[int, str]:
     """Find the rows that swallowed others: row of the table to its text, quoted anew.
 
     `positions` are the places of the table's columns in the file, counted from 0; `unclosed` says that the
@@ -35,41 +37,41 @@ def swallowing_rows(table: pa.Table, positions: Sequence[int], *, unclosed: bool
     width = table.num_columns
     found: set[int] = set()
     for name, position in zip(table.column_names, positions, strict=True):
-        for row in _suspects(table[name], width):
-            if _has_swallowed(table[name][row].as_py(), position, width):
+        for row in _suspects(table[name], width, delimiter):
+            if _has_swallowed(table[name][row].as_py(), position, width, delimiter):
                 found.add(row)
     last = table.num_rows - 1
     if unclosed and last >= 0 and "\n" in table.column(positions.index(max(positions)))[last].as_py():
         found.add(last)
-    return {row: _as_line(table, row, positions) for row in sorted(found)}
+    return {row: _as_line(table, row, positions, delimiter) for row in sorted(found)}
 
 
-def _suspects(column: pa.ChunkedArray, width: int) -> list[int]:
+def _suspects(column: pa.ChunkedArray, width: int, delimiter: str) -> list[int]:
     broken = pc.match_substring(column, "\n")
     if not pc.any(broken).as_py():
         return []
     rows = pc.indices_nonzero(broken)
     values = column.take(rows)
     breaks = pc.count_substring(values, "\n")
-    like_rows = pc.equal(pc.count_substring(values, ","), pc.multiply(breaks, width - 1))
+    like_rows = pc.equal(pc.count_substring(values, delimiter), pc.multiply(breaks, width - 1))
     kept = pc.or_(like_rows, pc.greater(breaks, _MOST_LINES))
     return np.asarray(rows.filter(kept)).tolist()
 
 
-def _has_swallowed(value: str, position: int, width: int) -> bool:
+def _has_swallowed(value: str, position: int, width: int, delimiter: str) -> bool:
     lines = value.split("\n")
     if len(lines) > _MOST_LINES + 1:
         return True
     expected = [width - 1 - position, *[width - 1] * (len(lines) - 2), position]
-    if width == 1 or [line.count(",") for line in lines] != expected:
+    if width == 1 or [line.count(delimiter) for line in lines] != expected:
         return False
     left_behind = value.endswith('"') and value.count('"') == 1
-    return left_behind or value.count(",") >= _NOT_CHANCE
+    return left_behind or value.count(delimiter) >= _NOT_CHANCE
 
 
-def _as_line(table: pa.Table, row: int, positions: Sequence[int]) -> str:
+def _as_line(table: pa.Table, row: int, positions: Sequence[int], delimiter: str) -> str:
     values = [column[row].as_py() for column in table.columns]
     in_file = [value for _, value in sorted(zip(positions, values, strict=True))]
     text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerow(in_file)
+    csv.writer(text, delimiter=delimiter, lineterminator="\r\n").writerow(in_file)
     return text.getvalue().removesuffix("\r\n")

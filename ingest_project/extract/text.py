@@ -1,4 +1,4 @@
-"""What files of text have in common: they are UTF-8, and their lines say how many rows there may be."""
+"""What files of text have in common: they are read as UTF-8, and their lines say how many rows there may be."""
 
 from abc import ABC
 from collections.abc import Generator
@@ -12,6 +12,7 @@ from ingest_project.errors import SourceUnreadable
 from ingest_project.extract.compression import decompressed
 from ingest_project.extract.files import Files
 from ingest_project.extract.place import Place
+from ingest_project.extract.recoding import recoded
 from ingest_project.extract.utf8 import Utf8File
 
 _SAMPLE = 1 << 20
@@ -35,7 +36,7 @@ class TextFiles(Files, ABC):
         """Open a file, unpacked, as bytes that are UTF-8; what goes wrong with them is told in our words."""
         try:
             with place.open() as packed:
-                handle = decompressed(packed, place)
+                handle = recoded(decompressed(packed, place), self.spec.encoding)
                 yield Utf8File(handle, end_line=end_line, packed=packed)
         except SourceUnreadable as error:
             error.where = {**self.where(place), **error.where}

@@ -67,12 +67,13 @@ class Utf8File(io.RawIOBase):
         kind = next((name for magic, name in _MAGIC.items() if self._first.startswith(magic)), None)
         if kind:
             return SourceUnreadable(
-                f"the file is not UTF-8 text: it looks like {kind}", todo="Write the source as UTF-8 text."
+                f"the file is not UTF-8 text: it looks like {kind}",
+                todo="Write the source as UTF-8 text, or declare its `encoding` in the branch file.",
             )
         byte = self.taken - pending + error.start
         line = self._lines + data[: max(0, error.start - pending)].count(b"\n")
         return SourceUnreadable(
             f"the file is not UTF-8 at byte {byte:,}, line {line:,}: 0x{error.object[error.start]:02x}",
             where={"byte": byte, "line": line},
-            todo="Write the source as UTF-8 (for example: iconv -f LATIN1 -t UTF-8), then run again.",
+            todo="Declare its `encoding` in the branch file (windows-1252, say), or write it as UTF-8; then run again.",
         )

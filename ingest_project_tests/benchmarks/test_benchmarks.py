@@ -8,7 +8,7 @@ from pathlib import Path
 from ingest_project_tests.house.test_architecture import REPOSITORY
 
 
-def test_the_benchmark_prints_ratios_to_the_floor_of_the_same_run(tmp_path: Path) -> None:
+def test_the_benchmark_prints_ratios_to_the_floor_of_the_same_run(superuser: None, tmp_path: Path) -> None:
     results = tmp_path / "results.md"
     done = subprocess.run(
         [sys.executable, "-m", "ingest_project_tests.benchmarks", "--rows", "2000", "--results", str(results)],

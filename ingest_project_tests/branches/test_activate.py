@@ -18,7 +18,7 @@ ACTIVATE = "select ingest.activate(%s)"
 
 
 @pytest.fixture
-def activator(connection: Connection) -> Iterator[str]:
+def activator(superuser: None, connection: Connection) -> Iterator[str]:
     """A role that may do nothing but activate; it goes when the session's work is undone."""
     role = f"activator_{uuid4().hex[:8]}"
     for statement in (

@@ -143,7 +143,7 @@ def test_processes_that_start_together_make_one_schema_and_its_tables_once(empty
 
 
 def test_a_role_that_may_not_create_schemas_uses_the_one_that_is_there(
-    empty_database: str, monkeypatch: pytest.MonkeyPatch
+    superuser: None, empty_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     role = f"ingest_test_{uuid4().hex[:12]}"
     with session(empty_database) as connection:

@@ -299,5 +299,5 @@ def shown(value: object) -> str:
 
 def test_a_first_look_shows_columns_of_the_source_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "a.jsonl").write_text(f"{GOOD}\n")
-    assert look(str(tmp_path / "a.jsonl")) == Look(("id", "name"), {"id": ["1"], "name": ["a"]})
+    assert look(str(tmp_path / "a.jsonl")) == Look(("id", "name"), {"id": ["1"], "name": ["a"]}, {})
     assert caplog.text == ""

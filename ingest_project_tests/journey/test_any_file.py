@@ -109,3 +109,16 @@ def test_a_file_that_is_not_there(command: Command, tmp_path: Path) -> None:
     ran = command("run", tmp_path / "nowhere.csv")
     assert ran.code == 4
     assert "there is nothing at" in ran.err
+
+
+def test_a_spreadsheets_export_with_semicolons_in_latin_1(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / f"export-{uuid4().hex[:8]}.csv"
+    file.write_bytes("Id;Name;Ort\r\n1;Café Größe;Zürich\r\n".encode("windows-1252"))
+    ran = command("run", file, "--json")
+    assert (ran.code, ran.json["inserted"]) == (0, 1), ran.err
+    assert "encoding" in ran.err
+    shown = command("branch", "show", file.stem, "--json").json
+    assert (shown["delimiter"], shown["encoding"]) == (";", "cp1252")
+    text = command("branch", "init", file).out
+    assert "delimiter: ;" in text
+    assert yaml.safe_load(text)["delimiter"] == ";"

@@ -21,7 +21,7 @@ OTHERS = {
     *("max_length", "string_too_long", "memory_limit", "temp_directory", "preserve_insertion_order", "losers_of_part"),
     *("max_reject_ratio", "text_column", "normalized_items"),
     *("normalized_part_listed", "duplicates_decided", "normalization_ended"),
-    *("keep_rejects", "count_rejects", "losers_per_part", "reject_codes", "activation_id"),
+    *("keep_rejects", "count_rejects", "losers_per_part", "reject_codes", "activation_id", "listed_rejects"),
 }
 
 

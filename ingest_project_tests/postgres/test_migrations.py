@@ -32,7 +32,7 @@ PARTITIONED = ("ingest.parts", "ingest.batches", "ingest.rejects", "core.item_ve
 
 
 @pytest.fixture
-def stranger(empty_database: str) -> Iterator[str]:
+def stranger(superuser: None, empty_database: str) -> Iterator[str]:
     """Url of a role that may connect to an empty database, and do no more."""
     role = f"stranger_{uuid4().hex[:8]}"
     with session(empty_database) as connection:

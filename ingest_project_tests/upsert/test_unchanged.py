@@ -71,7 +71,9 @@ def test_an_identical_activation_makes_no_dead_tuple_and_no_index_entry(loaded: 
     assert connection.execute(written).fetchone() == before
 
 
-def test_the_wal_of_an_identical_activation_stays_below_a_megabyte_per_million_rows(loaded: Line) -> None:
+def test_the_wal_of_an_identical_activation_stays_below_a_megabyte_per_million_rows(
+    superuser: None, loaded: Line
+) -> None:
     connection = loaded.connection
     work, parts = loaded.work(ROWS), parts_of(rows(), PART)
     connection.execute("vacuum core.items")
