@@ -26,7 +26,8 @@ def registered(target: str, *, name: str | None, key: str | None, updated_at: st
     if known and known.spec.location != anchored(target):
         raise UsageError(
             f"branch {known.name!r} is there already, for {known.spec.location}",
-            todo="Give this one a name of its own: --name NAME",
+            todo="Give this one a name of its own (--name NAME); or is it that branch, moved? Then change `location`: "
+            f"`ingest branch show {shlex.quote(known.name)} > FILE`, edit, `ingest branch apply FILE`.",
         )
     made = guessed(target, name=name, key=key, updated_at=updated_at, maps=maps)
     change = apply_spec(made.spec)

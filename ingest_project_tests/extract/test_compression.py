@@ -100,7 +100,7 @@ def test_damaged_bytes_are_refused(at: float, format_: str, tmp_path: Path, spec
 
 
 def test_a_wrong_checksum_is_refused(tmp_path: Path, spec: MakeSpec) -> None:
-    data = bytearray(gzip.compress(b"id,name\n1,a\n"))
+    data = bytearray(gzip.compress(b"id,name\n1,a\n", mtime=0))
     data[-8] ^= 1
     with pytest.raises(SourceUnreadable, match="cannot be unpacked as gzip: CRC check failed"):
         rows_of(spec(write(tmp_path / "a.csv.gz", data)))
@@ -203,7 +203,7 @@ def test_a_row_may_be_longer_than_its_packed_file(pack: Pack, end: str, tmp_path
 
 def test_plain_and_packed_files_of_a_folder_are_one_source(tmp_path: Path, spec: MakeSpec) -> None:
     write(tmp_path / "a.csv", b"id,name\n1,a\n")
-    write(tmp_path / "b.csv.gz", gzip.compress(b"id,name\n2,b\nbad\n"))
+    write(tmp_path / "b.csv.gz", gzip.compress(b"id,name\n2,b\nbad\n", mtime=0))
     write(tmp_path / "c.csv.zst", zstd(b"name,id\nc,3\n"))
     write(tmp_path / "d.txt.gz", b"")
     found = [{"id": "1", "name": "a"}, {"id": "2", "name": "b"}, {MALFORMED: "bad"}, {"id": "3", "name": "c"}]
@@ -211,19 +211,19 @@ def test_plain_and_packed_files_of_a_folder_are_one_source(tmp_path: Path, spec:
 
 
 def test_a_declared_format_goes_by_the_last_extension_only(tmp_path: Path, spec: MakeSpec) -> None:
-    path = write(tmp_path / "export.gz", gzip.compress(b"id,name\n1,a\n"))
+    path = write(tmp_path / "export.gz", gzip.compress(b"id,name\n1,a\n", mtime=0))
     with pytest.raises(SourceUnreadable, match="do not agree on one format"):
         preflight.check(spec(path))
     assert rows_of(spec(path, format="csv")) == [{"id": "1", "name": "a"}]
 
 
 def test_parquet_packs_itself_and_is_not_looked_for_in_gzip(tmp_path: Path, spec: MakeSpec) -> None:
-    write(tmp_path / "a.parquet.gz", gzip.compress(b"PAR1"))
+    write(tmp_path / "a.parquet.gz", gzip.compress(b"PAR1", mtime=0))
     with pytest.raises(SourceMissing):
         preflight.check(spec(tmp_path))
 
 
 def test_bytes_that_are_no_utf_8_are_placed_in_the_text(tmp_path: Path, spec: MakeSpec) -> None:
-    path = write(tmp_path / "a.csv.gz", gzip.compress(b"id,name\n1,a\n2,caf\xe9\n"))
+    path = write(tmp_path / "a.csv.gz", gzip.compress(b"id,name\n1,a\n2,caf\xe9\n", mtime=0))
     with pytest.raises(SourceUnreadable, match="not UTF-8 at byte 17, line 3"):
         rows_of(spec(path))

@@ -84,7 +84,7 @@ def test_files_of_all_kinds_are_read_as_local_ones(memory: Any, spec: MakeSpec) 
     files = {
         "1.parquet": data.getvalue(),
         "2.csv": CSV,
-        "3.csv.gz": gzip.compress(CSV),
+        "3.csv.gz": gzip.compress(CSV, mtime=0),
         "4.jsonl": b'{"id": 1, "name": "a"}\n{"id": 2, "name": "b"}',
     }
     for name, content in files.items():

@@ -75,7 +75,7 @@ def test_a_pin_has_what_the_server_says(
     [
         ("a.csv", CSV),
         ("a.jsonl", "\n".join(map(json.dumps, ROWS)).encode()),
-        ("a.csv.gz", gzip.compress(CSV)),
+        ("a.csv.gz", gzip.compress(CSV, mtime=0)),
         ("a.ndjson.zst", pa.Codec("zstd").compress("\n".join(map(json.dumps, ROWS)).encode(), asbytes=True)),
         ("a%20b.csv", CSV),
     ],
@@ -87,7 +87,7 @@ def test_text_of_each_kind_is_read(name: str, data: bytes, ranges: bool, web: We
 
 
 def test_a_packed_file_stays_packed_on_its_way(web: Web, spec: MakeSpec) -> None:
-    web.files["/a.csv.gz"], web.encoding = gzip.compress(CSV), "gzip"
+    web.files["/a.csv.gz"], web.encoding = gzip.compress(CSV, mtime=0), "gzip"
     assert rows_of(spec(f"{web.url}/a.csv.gz")) == ROWS
 
 
@@ -190,7 +190,7 @@ class TestTransient:
     @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.jsonl", "a.parquet"])
     def test_an_answer_that_is_cut_off(self, name: str, web: Web, spec: MakeSpec) -> None:
         plain = b'{"id": 1, "name": "a"}\n' if name == "a.jsonl" else CSV
-        data = {"a.csv.gz": gzip.compress(CSV), "a.parquet": parquet(10)}.get(name, plain)
+        data = {"a.csv.gz": gzip.compress(CSV, mtime=0), "a.parquet": parquet(10)}.get(name, plain)
         web.files[f"/{name}"], web.cut = data, 3
         self.fails(spec, f"{web.url}/{name}")
 
