@@ -11,6 +11,7 @@ from ingest_project.cli.branch import branch
 from ingest_project.cli.db import db
 from ingest_project.cli.demo import demo
 from ingest_project.cli.dev import dev
+from ingest_project.cli.history import history
 from ingest_project.cli.rejects import rejects
 from ingest_project.cli.run import plan, run
 from ingest_project.cli.status import status
@@ -32,7 +33,7 @@ def ingest() -> None:
     configure_logging()
 
 
-for _command in (demo, run, plan, rejects, status, branch, db, dev):
+for _command in (demo, run, plan, rejects, history, status, branch, db, dev):
     ingest.add_command(_command)
 
 

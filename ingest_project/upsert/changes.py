@@ -1,10 +1,14 @@
 """What changed, for people: fields of some rows, old and new."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from ingest_project.branches.work import Work
 from ingest_project.item import content_fields
+from ingest_project.postgres.connection import Connection
 from ingest_project.upsert.texts import statement
 
 Row = Mapping[str, Any]
@@ -39,3 +43,32 @@ def inserted_samples(work: Work, count: int = 8) -> list[dict[str, Any]]:
     found = [row for (row,) in work.connection.execute(statement("sample_inserted"), values).fetchall()]
     said = [name for name in ("external_id", *content_fields()) if any(row.get(name) is not None for row in found)]
     return [{name: row.get(name) for name in said} for row in found]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one activation did to an item, and the fields in which it differs from the version before."""
+
+    version: int
+    op: str
+    written_at: datetime
+    activation: int
+    branch: str
+    differences: list[dict[str, Any]]
+
+
+def history_of(connection: Connection, source_id: int, external_id: str) -> list[Change]:
+    """All changes of an item, oldest first; empty where there is no such item."""
+    values: dict[str, Any] = {"source_id": source_id, "external_id": external_id}
+    found = connection.execute(statement("find_item"), values).fetchone()
+    if found is None:
+        return []
+    rows = connection.execute(statement("item_history"), {**values, "item_id": found[0]}).fetchall()
+    # The image after a change is the old image of the change behind it, or the item as it is.
+    images: list[Row] = [*(old or {} for *_, old in rows), found[1]]
+    return [
+        Change(version, op, written_at, activation, branch, differences([(external_id, before, after)]))
+        for (version, op, written_at, activation, branch, _), (before, after) in zip(
+            rows, pairwise(images), strict=True
+        )
+    ]

@@ -160,3 +160,16 @@ select i.external_id, v.old, to_jsonb(i) from core.item_versions v join core.ite
 -- Some rows that an activation inserted, as they are.
 select to_jsonb(i) from core.item_versions v join core.items i using (item_id)
  where v.written_by_activation = %(activation_id)s and v.op = 'i' order by v.item_id limit %(count)s;
+
+-- name: find_item
+-- One item of a source, as it is.
+select i.item_id, to_jsonb(i) from core.items i
+ where i.source_id = %(source_id)s and i.external_id = %(external_id)s;
+
+-- name: item_history
+-- What every activation of the source did to one item, oldest first: an index probe for each of them.
+select v.version, v.op::text, v.written_at, a.activation_id, b.name, v.old
+  from ingest.activations a
+  join ingest.branches b using (branch_id)
+  join core.item_versions v on v.written_by_activation = a.activation_id and v.item_id = %(item_id)s
+ where b.source_id = %(source_id)s order by v.version;

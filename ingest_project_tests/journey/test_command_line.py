@@ -183,7 +183,16 @@ def test_lines_of_progress_where_there_is_no_terminal(command: Command, register
 
 
 def test_help_has_an_example_for_each_command(command: Command) -> None:
-    for words in (("run",), ("plan",), ("rejects",), ("status",), ("branch", "apply"), ("demo",), ("db", "psql")):
+    for words in (
+        ("run",),
+        ("plan",),
+        ("rejects",),
+        ("history",),
+        ("status",),
+        ("branch", "apply"),
+        ("demo",),
+        ("db", "psql"),
+    ):
         assert "Example: ingest" in command(*words, "--help").out, words
 
 
