@@ -130,7 +130,8 @@ select lower(kind::text), count(*)::int from stage group by 1;
 
 -- name: reserve_ids
 -- Ids for rows that are copied straight in, so that their history can name them.
-copy (select nextval(pg_get_serial_sequence('core.items', 'item_id')) from generate_series(1, {count})) to stdout;
+copy (select nextval((select pg_get_serial_sequence('core.items', 'item_id')::regclass)) from generate_series(1, {count}))
+  to stdout;
 
 -- name: copy_items
 -- Rows of a source that has none yet.
