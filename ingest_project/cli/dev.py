@@ -31,8 +31,10 @@ def dev(host: str, port: int) -> int:
         *("-h", host, "-p", str(port), "--log-level", "warning"),
     ]
     click.echo(f"Dagster's UI: http://{host}:{port}/assets   (starting takes some seconds; Ctrl-C ends it)")
+    environment = {**os.environ, "DAGSTER_HOME": str(home)}
+    environment.setdefault("PYTHONWARNINGS", "ignore:Function `dev_command` is superseded")  # of no use to a user
     # A group of its own: Ctrl-C reaches it through us, once.
-    child = subprocess.Popen(command, env={**os.environ, "DAGSTER_HOME": str(home)}, cwd=home, start_new_session=True)  # noqa: S603 - our own interpreter
+    child = subprocess.Popen(command, env=environment, cwd=home, start_new_session=True)  # noqa: S603 - our own interpreter
     return _until_ended(child)
 
 
