@@ -40,18 +40,7 @@ def run(
     Example: ingest run places --dry-run
              ingest run places.csv --key id
     """  # noqa: D301 - click's mark for a paragraph that is not rewrapped is a real backspace
-    try:
-        name = registered(target, **said)
-        outcome = run_branch(name, batch_size=batch_size, dry_run=dry_run, activation=activation)
-        if activation is None and is_earlier_state(name, outcome):
-            click.echo("that was an earlier state of the branch, left half applied; now as it is now", err=True)
-            outcome = run_branch(name, batch_size=batch_size)
-    except IngestError as error:
-        if not as_json:
-            raise
-        name, outcome = target, Outcome("-", error.exit_code, str(error), None, {}, dry_run)
-    tell(name, outcome, as_json=as_json)
-    return outcome.exit_code
+    return _ingest(target, said, batch_size=batch_size, dry_run=dry_run, activation=activation, as_json=as_json)
 
 
 @click.command()
@@ -63,8 +52,28 @@ def plan(target: str, *, as_json: bool, **said: Any) -> int:
 
     Example: ingest plan places.csv --key id
     """
-    name = registered(target, **said)
-    outcome = run_branch(name, dry_run=True)
+    return _ingest(target, said, dry_run=True, as_json=as_json)
+
+
+def _ingest(
+    target: str,
+    said: dict[str, Any],
+    *,
+    batch_size: int | None = None,
+    dry_run: bool,
+    activation: int | None = None,
+    as_json: bool,
+) -> int:
+    try:
+        name = registered(target, **said)
+        outcome = run_branch(name, batch_size=batch_size, dry_run=dry_run, activation=activation)
+        if activation is None and is_earlier_state(name, outcome):
+            click.echo("that was an earlier state of the branch, left half applied; now as it is now", err=True)
+            outcome = run_branch(name, batch_size=batch_size)
+    except IngestError as error:
+        if not as_json:
+            raise
+        name, outcome = target, Outcome("-", error.exit_code, str(error), None, {}, dry_run)
     tell(name, outcome, as_json=as_json)
     return outcome.exit_code
 

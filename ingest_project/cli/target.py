@@ -19,16 +19,17 @@ def registered(target: str, *, name: str | None, key: str | None, updated_at: st
     with session() as connection:
         found = registry.find_branch(connection, target)
         if found or not is_location(target):
-            return _as_its_file_says(registry.get_branch(connection, target).name, told=told or bool(name))
+            branch = found or registry.get_branch(connection, target)
+            return _as_its_file_says(branch.name, told=told or bool(name))
         known = registry.find_branch(connection, name or name_of(target))
-    if known and not told and known.spec.location == anchored(target):
-        return known.name
     if known and known.spec.location != anchored(target):
         raise UsageError(
             f"branch {known.name!r} is there already, for {known.spec.location}",
             todo="Give this one a name of its own (--name NAME); or is it that branch, moved? Then change `location`: "
             f"`ingest branch show {shlex.quote(known.name)} > FILE`, edit, `ingest branch apply FILE`.",
         )
+    if known and not told:
+        return known.name
     made = guessed(target, name=name, key=key, updated_at=updated_at, maps=maps)
     change = apply_spec(made.spec)
     click.echo(f"branch {made.spec.name!r} {change}:\n{made.shown()}\n", err=True)

@@ -38,9 +38,12 @@ def begin(connection: Connection, lease: Lease, branch: Branch, *, wanted: int |
     An open one whose source or spec has changed since it was pinned is superseded, as long as nothing of it is in
     core. Raises ActivationUnknown, ActivationClosed.
     """
+    # Asked before the transaction: a source may be far away, and a take-over waits for our transactions to end.
+    seen = None if wanted else activations.open_one(connection, branch.branch_id)
+    moved = moved_since(branch, seen) if seen else None
     with fenced(connection, lease):
         found = _wanted(connection, branch, wanted) if wanted else activations.open_one(connection, branch.branch_id)
-        why = None if wanted or found is None else moved_since(branch, found)
+        why = moved if found and seen and found.activation_id == seen.activation_id else None
         if found and why and (found.committed_at or activations.has_batches(connection, found)):
             log.warning(
                 "activation %d is half applied and is finished as it was read: %s", found.activation_id, why.what

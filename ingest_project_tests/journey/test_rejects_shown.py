@@ -89,3 +89,9 @@ def test_a_plan_is_a_dry_run(command: Command, ingested: str, file: Path) -> Non
     planned = command("plan", ingested, "--json")
     assert (planned.code, planned.json["state"], planned.json["plan"]["updated"]) == (0, "planned", 2)
     assert "would be: 2 inserted, 2 updated" in command("plan", ingested).out
+
+
+def test_a_plan_as_json_has_its_errors_as_json_too(command: Command) -> None:
+    ran = command("plan", "nobody", "--json")
+    assert (ran.code, ran.json["exit_code"]) == (2, 2)
+    assert "no branch 'nobody'" in ran.json["error"]
