@@ -12,13 +12,15 @@ IngestError                        exit 1  failed; the state on disk and in Post
 ├── UsageError                     exit 2  the command or file is wrong; nothing was changed
 │   ├── SpecInvalid                          a branch file that cannot be applied
 │   ├── BranchUnknown                        no such branch
-│   └── ActivationUnknown                    no such activation, or none that is ready
+│   ├── ActivationUnknown                    no such activation, or none that is ready
+│   └── TableUnfit                           a frame and the table it is for do not go together
 ├── Locked                         exit 3  another run holds the branch
 └── Refused                        exit 4  we looked, and will not ingest this
     ├── SourceMissing, SourceEmpty, SourceUnreadable, SourceStale
     ├── ColumnsMissing                       a declared column is not in the source
     ├── SourceMoved                          it changed after it was pinned
     ├── GateBlocked                          a quality limit was passed
+    ├── RowsUnfit                            rows of a frame that have no key, or one key twice
     └── ActivationClosed                     superseded, failed or already ingested
 """
 
@@ -117,6 +119,12 @@ class ActivationUnknown(UsageError):
     default_todo = "`ingest status NAME` shows the activations of a branch; `ingest run NAME` makes a new one."
 
 
+class TableUnfit(UsageError):
+    """A frame and the table it is for do not go together; nothing was written."""
+
+    default_todo = "Mend the frame, or the key and columns that the asset declares for its table."
+
+
 class Locked(IngestError):
     """Another run holds this branch."""
 
@@ -161,6 +169,12 @@ class GateBlocked(Refused):
     """A quality limit of the branch was passed; nothing was written to core."""
 
     default_todo = "Mend the source, or raise the limit in the branch file and apply it; then run again."
+
+
+class RowsUnfit(Refused):
+    """Rows of a frame cannot be upserted: they have no key, or one key twice."""
+
+    default_todo = "Make the key whole and unique in the frame, for example by drop_duplicates; nothing was written."
 
 
 class ActivationClosed(Refused):

@@ -9,12 +9,18 @@ from psycopg import sql
 from ingest_project.branches import activations
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection
-from ingest_project.upsert import texts
+from ingest_project.upsert import target, texts
+from ingest_project.upsert.target import Table, TableColumn, Target
 from ingest_project_tests.house.test_architecture import PACKAGE, modules
 
 # PREPARE takes no COPY, DDL or maintenance; those run in the tests of their stages.
 _PREPARED = re.compile(r"^\s*(select|insert|update|delete|with)\b")
 _KIND = sql.SQL("case when i.item_id is null then 'i' when i.content_hash = p.content_hash then 'n' else 'u' end")
+
+_ANY = Target(
+    Table("any", ("id",), newer_by="at"),
+    (TableColumn("id", "integer", False, True), TableColumn("at", "date", False, True)),
+)
 
 
 def files() -> list[tuple[str, str]]:
@@ -31,10 +37,12 @@ def complete(name: str, text: sql.SQL) -> sql.Composable:
     """The statement with its identifiers in place, as the module that runs it has it."""
     if name in activations._SQL:  # pyright: ignore[reportPrivateUsage]
         return activations._SQL[name]  # pyright: ignore[reportPrivateUsage]
-    if name.startswith("classify_"):
+    if name in ("classify_probe", "classify_stage"):
         return texts.judging(name, _KIND, 1)
     if name == "count_column_changes":
         return texts.counting(1)
+    if name in target._SQL and "{" in text.as_string():  # pyright: ignore[reportPrivateUsage]
+        return _ANY.history(name, Table("kept", ())) if "{history}" in text.as_string() else _ANY.statement(name)
     return texts.statement(name) if name in texts._RAW else text  # pyright: ignore[reportPrivateUsage]
 
 
@@ -57,6 +65,9 @@ PREPARED = {f"{package}.{name}": text for package, name, text in all_statements(
 def test_postgres_understands_it(connection: Connection, place: str) -> None:
     connection.execute(texts.statement("make_stage"))
     connection.execute(texts.statement("make_probe"))
+    connection.execute("create table public.any (id int primary key, at date)")
+    connection.execute("create table public.kept (id int, changed_at timestamptz, old jsonb)")
+    connection.execute(_ANY.statement("make_frame_stage"))
     whole = complete(place.rpartition(".")[2], PREPARED[place])
     connection.execute(f"prepare understood as {numbered(whole.as_string(connection))}".encode())
     connection.execute("deallocate understood")

@@ -1,0 +1,185 @@
+"""Frames into any table with a declared key, in one transaction: stage, lock, compare, write the difference.
+
+The way of core.items for everybody's tables: a row that says the same is not rewritten, an older one never replaces
+a newer one where the table declares what newer is, concurrent writers lock in one order and lose nothing, and what
+happened to each row is counted. `Hook`s see the transaction before anything is read (a fence) and the staged rows
+before they are written (a history).
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.types as kinds
+
+from ingest_project.errors import RowsUnfit, TableUnfit
+from ingest_project.postgres.connection import Connection, retried
+from ingest_project.upsert.copying import copy_table
+from ingest_project.upsert.target import Table, Target, existing_columns, make_table
+
+Frame = pd.DataFrame | pa.Table | pa.RecordBatch
+Hook = Callable[[Connection, Target], None]
+
+
+@dataclass(frozen=True)
+class TableCounts:
+    """What happened to the rows of an upsert; `stale` ones are older than what the table says."""
+
+    rows: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    stale: int = 0
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """`fence` runs first in the transaction and may refuse it; `before_writing` when rows are locked and judged."""
+
+    fence: Callable[[Connection], None] | None = None
+    before_writing: Sequence[Hook] = ()
+
+
+_NO_HOOKS = Hooks()
+
+
+def upsert(
+    connection: Connection,
+    table: Table,
+    frames: Frame | Iterable[Frame],
+    *,
+    hooks: Hooks = _NO_HOOKS,
+    create: bool = False,
+) -> TableCounts:
+    """Write one frame or a stream of them, all or nothing; one part of the stream is in memory at a time.
+
+    `create` makes the table from the first frame where it is missing. Raises TableUnfit where frame and table do not
+    go together, RowsUnfit for keys that are null or there twice, psycopg's errors for values the table refuses.
+    Frames that are a list or a single one are written again where Postgres asks for it; a stream can be drawn once.
+    """
+    given = [frames] if isinstance(frames, Frame) else frames
+    if isinstance(given, Sequence):
+        return retried(lambda: _upsert(connection, table, iter(given), hooks, create=create))
+    return _upsert(connection, table, iter(given), hooks, create=create)
+
+
+def _upsert(
+    connection: Connection, table: Table, frames: Iterator[Frame], hooks: Hooks, *, create: bool
+) -> TableCounts:
+    first = next(frames, None)
+    if first is None:
+        return TableCounts()
+    opening = as_arrow(first, table)
+    with connection.transaction():
+        if hooks.fence:
+            hooks.fence(connection)
+        if create and not existing_columns(connection, table):
+            make_table(connection, table, opening.schema)
+        target = Target.of(connection, table, opening.column_names)
+        rows = _stage(connection, target, chain([opening], (as_arrow(frame, table) for frame in frames)))
+        _write(connection, target, hooks)
+        kinds_of_rows: dict[str, int] = dict(connection.execute(target.statement("count_frame_rows")).fetchall())
+        connection.execute(target.statement("drop_frame_stage"))
+    return TableCounts(rows, *(kinds_of_rows.get(kind, 0) for kind in "iuns"))
+
+
+def _stage(connection: Connection, target: Target, frames: Iterable[pa.Table]) -> int:
+    connection.execute(target.statement("make_frame_stage"))
+    rows = 0
+    with connection.cursor() as cursor:
+        for number, frame in enumerate(frames, 1):
+            _refuse_unfit(target.table, frame, target.names, number)
+            copy_table(cursor, target.statement("copy_frame"), writable(frame.select(list(target.names))))
+            rows += frame.num_rows
+    connection.execute(target.statement("analyze_frame_stage"))
+    _refuse_twice(connection, target)
+    return rows
+
+
+def _refuse_unfit(table: Table, frame: pa.Table, names: Sequence[str], number: int) -> None:
+    where = {"table": table.shown, "frame": number}
+    if set(frame.column_names) != set(names):
+        raise TableUnfit(
+            f"the frame has the columns {', '.join(frame.column_names)}; the first had {', '.join(names)}", where=where
+        )
+    for name in table.key:
+        if frame[name].null_count:
+            raise RowsUnfit(f"{frame[name].null_count:,} rows have no {name}, which is of the key", where=where)
+
+
+def _refuse_twice(connection: Connection, target: Target) -> None:
+    found = connection.execute(target.statement("twice_in_frames")).fetchall()
+    if found:
+        keys = "; ".join(", ".join(str(value) for value in row[:-1]) for row in found)
+        raise RowsUnfit(
+            f"{found[0][-1]:,} keys are there more than once, such as {keys}",
+            where={"table": target.table.shown, "key": ", ".join(target.table.key)},
+        )
+
+
+def _write(connection: Connection, target: Target, hooks: Hooks) -> None:
+    while True:
+        connection.execute(target.statement("lock_frame_rows"))
+        connection.execute(target.statement("classify_frame_rows"))
+        for hook in hooks.before_writing:
+            hook(connection, target)
+        if len(target.names) > len(target.table.key):
+            connection.execute(target.statement("update_frame_rows"))
+        connection.execute(target.statement("insert_frame_rows"))
+        connection.execute(target.statement("settle_frame_rows"))
+        row = connection.execute(target.statement("open_frame_rows")).fetchone()
+        if not (row and row[0]):
+            return
+
+
+def keep_old_images(history: Table) -> Hook:
+    """A hook that writes the rows that are about to change into another table, which it makes where there is none."""
+
+    def keep(connection: Connection, target: Target) -> None:
+        connection.execute(target.history("make_history", history))
+        connection.execute(target.history("keep_old_images", history))
+
+    return keep
+
+
+def as_arrow(frame: Frame, table: Table) -> pa.Table:
+    """A frame as an Arrow table. Raises TableUnfit.
+
+    Of a DataFrame the index is taken as well where it has names, and NaN is null, as pandas means it.
+    """
+    if isinstance(frame, pa.Table):
+        return frame
+    if isinstance(frame, pa.RecordBatch):
+        return pa.Table.from_batches([frame])
+    named = frame.reset_index() if any(name is not None for name in frame.index.names) else frame
+    try:
+        return pa.Table.from_pandas(named, preserve_index=False).replace_schema_metadata(None)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise TableUnfit(f"a column holds values of several types: {error}", where={"table": table.shown}) from error
+
+
+def writable(frame: pa.Table) -> pa.Table:
+    """The same in types that Arrow writes as text: nested values as JSON, bytes as Postgres reads them."""
+    for at, field in enumerate(frame.schema):
+        frame = frame.set_column(at, field.name, _writable(frame[field.name]))
+    return frame
+
+
+def _writable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = column.type
+    if kinds.is_dictionary(kind):
+        return _writable(column.cast(kind.value_type))
+    if kinds.is_nested(kind):
+        return _texts(column, lambda value: json.dumps(value, default=str))
+    if kinds.is_binary(kind) or kinds.is_large_binary(kind):
+        return _texts(column, lambda value: f"\\x{value.hex()}")
+    return column
+
+
+def _texts(column: pa.ChunkedArray, text_of: Callable[[Any], str]) -> pa.ChunkedArray:
+    found = [None if value is None else text_of(value) for value in column.to_pylist()]
+    return pa.chunked_array([pa.array(found, pa.string())])

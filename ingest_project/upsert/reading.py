@@ -1,0 +1,91 @@
+"""A table back as Arrow: COPY as CSV, read in the types that the columns have."""
+
+import io
+import re
+from collections.abc import Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pc_csv
+from psycopg import sql
+
+from ingest_project.postgres.connection import Connection
+from ingest_project.upsert.target import Table, TableColumn, Target, known_columns
+
+_ARROW = {
+    "boolean": pa.bool_(),
+    "smallint": pa.int16(),
+    "integer": pa.int32(),
+    "bigint": pa.int64(),
+    "real": pa.float32(),
+    "double precision": pa.float64(),
+    "date": pa.date32(),
+    "timestamp without time zone": pa.timestamp("us"),
+    "timestamp with time zone": pa.timestamp("us", tz="UTC"),
+}
+_NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
+_LONGEST_DECIMAL = 38
+
+
+def read(connection: Connection, table: Table, where: Mapping[str, object] | None = None) -> pa.Table:
+    """All rows, or those in which these columns have these values, by key. Raises TableUnfit.
+
+    Numbers, times and booleans keep their types, numeric is decimal, bytea is binary; anything else is text as
+    Postgres writes it, JSON included.
+    """
+    columns = known_columns(connection, table)
+    equal = sql.SQL("{} = {}")
+    conditions = [equal.format(sql.Identifier(name), sql.Literal(value)) for name, value in (where or {}).items()]
+    condition = sql.SQL(" and ").join(conditions) if conditions else sql.SQL("true")
+    statement = Target(table, columns).statement("read_table", condition=condition)
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        data = b"".join(bytes(block) for block in copy)
+    return _parsed(data, columns)
+
+
+def _parsed(data: bytes, columns: tuple[TableColumn, ...]) -> pa.Table:
+    types = {column.name: _read_as(column.type) for column in columns}
+    if not data:
+        empty = pa.schema(types.items()).empty_table()
+        return _finished(empty, columns)
+    table = pc_csv.read_csv(
+        io.BytesIO(data),
+        read_options=pc_csv.ReadOptions(column_names=list(types)),
+        parse_options=pc_csv.ParseOptions(newlines_in_values=True),
+        convert_options=pc_csv.ConvertOptions(
+            column_types=types,
+            null_values=[""],
+            true_values=["t"],
+            false_values=["f"],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+    return _finished(table, columns)
+
+
+def _read_as(type_: str) -> pa.DataType:
+    numeric = _NUMERIC.fullmatch(type_)
+    if numeric and int(numeric[1]) <= _LONGEST_DECIMAL:
+        return pa.decimal128(int(numeric[1]), int(numeric[2]))
+    return _ARROW.get(type_, pa.string())
+
+
+def _finished(table: pa.Table, columns: tuple[TableColumn, ...]) -> pa.Table:
+    for at, column in enumerate(columns):
+        if column.type == "numeric":
+            table = table.set_column(at, column.name, _as_decimal(table[column.name]))
+        elif column.type == "bytea":
+            binary = [None if text is None else bytes.fromhex(text[2:]) for text in table[column.name].to_pylist()]
+            table = table.set_column(at, column.name, pa.array(binary, pa.binary()))
+    return table
+
+
+def _as_decimal(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    # Postgres' numeric has no scale of its own: the finest value decides; what no decimal can hold stays text.
+    fraction = pc.fill_null(pc.struct_field(pc.extract_regex(texts, r"\.(?P<digits>\d+)$"), "digits"), "")
+    scale = pc.max(pc.utf8_length(fraction)).as_py() or 0
+    try:
+        return texts.cast(pa.decimal128(_LONGEST_DECIMAL, scale))
+    except pa.ArrowInvalid:
+        return texts

@@ -1,0 +1,199 @@
+"""A table that frames are upserted into: what Postgres says of it, and the statements made for it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import LiteralString, cast
+
+import pyarrow as pa
+import pyarrow.types as kinds
+from psycopg import sql
+
+from ingest_project.errors import TableUnfit
+from ingest_project.postgres import statements
+from ingest_project.postgres.connection import Connection
+
+_SQL = statements.load(__name__, "frames.sql")
+_COMMA, _AND = sql.SQL(", "), sql.SQL(" and ")
+# Aliases that no column is called: "t" would be taken for a column of that name.
+_LIVE, _STAGED = "live row", "staged row"
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """A column as Postgres has it; `comparable` ones have an order, the others are compared by their text."""
+
+    name: str
+    type: str
+    made_by_postgres: bool
+    comparable: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, its key, and where it is declared the column that says how new a row is."""
+
+    name: str
+    key: tuple[str, ...]
+    newer_by: str | None = None
+    schema: str = "public"
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        return sql.Identifier(self.schema, self.name)
+
+    @property
+    def shown(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+def existing_columns(connection: Connection, table: Table) -> tuple[TableColumn, ...]:
+    """The columns of the table as it is; none where there is no such table."""
+    place = {"table": table.identifier.as_string(connection)}
+    return tuple(TableColumn(*row) for row in connection.execute(_SQL["describe_table"], place).fetchall())
+
+
+def known_columns(connection: Connection, table: Table) -> tuple[TableColumn, ...]:
+    """The same. Raises TableUnfit where there is no such table."""
+    found = existing_columns(connection, table)
+    if not found:
+        raise TableUnfit(f"there is no table {table.shown}", where={"table": table.shown})
+    return found
+
+
+def make_table(connection: Connection, table: Table, schema: pa.Schema) -> None:
+    """Make a table for frames of this schema, its key as the primary key. Raises TableUnfit."""
+    lacking = [name for name in table.key if name not in schema.names]
+    if lacking:
+        raise TableUnfit(f"the frame lacks the key: {', '.join(lacking)}", where={"table": table.shown})
+    definitions = _COMMA.join(
+        sql.SQL("{} {}").format(sql.Identifier(field.name), _literal(sql_type(field.type, table))) for field in schema
+    )
+    statement = _SQL["make_table"].format(table=table.identifier, definitions=definitions, key=_names(table.key))
+    connection.execute(statement)
+
+
+def _literal(text: str) -> sql.SQL:
+    return sql.SQL(cast(LiteralString, text))  # a type's name, by Postgres itself or from the list below
+
+
+_SIMPLE: tuple[tuple[Callable[[pa.DataType], bool], str], ...] = (
+    (kinds.is_boolean, "boolean"),
+    (lambda kind: kind in (pa.int8(), pa.int16(), pa.uint8()), "smallint"),
+    (lambda kind: kind in (pa.int32(), pa.uint16()), "integer"),
+    (lambda kind: kind in (pa.int64(), pa.uint32()), "bigint"),
+    (lambda kind: kind == pa.uint64(), "numeric(20)"),
+    (lambda kind: kind in (pa.float16(), pa.float32()), "real"),
+    (kinds.is_float64, "double precision"),
+    (kinds.is_decimal, "numeric"),  # not of this frame's precision: the next one may have more digits
+    (kinds.is_date, "date"),
+    (kinds.is_time, "time"),
+    (kinds.is_nested, "jsonb"),
+    (lambda kind: kinds.is_string(kind) or kinds.is_large_string(kind) or kind == pa.string_view(), "text"),
+    (lambda kind: kinds.is_binary(kind) or kinds.is_large_binary(kind), "bytea"),
+    (kinds.is_null, "text"),
+)
+
+
+def sql_type(kind: pa.DataType, table: Table) -> str:
+    """The Postgres type for an Arrow type. Raises TableUnfit where there is none."""
+    if kinds.is_dictionary(kind):
+        return sql_type(kind.value_type, table)
+    if kinds.is_timestamp(kind):
+        return "timestamptz" if kind.tz else "timestamp"
+    for is_kind, name in _SIMPLE:
+        if is_kind(kind):
+            return name
+    raise TableUnfit(f"no column type is known for {kind}", where={"table": table.shown})
+
+
+def _names(names: Sequence[str], prefix: str | None = None) -> sql.Composed:
+    return _COMMA.join(sql.Identifier(*([prefix] if prefix else []), name) for name in names)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A table and those of its columns that the frames have: the statements of one upsert."""
+
+    table: Table
+    columns: tuple[TableColumn, ...]
+
+    @classmethod
+    def of(cls, connection: Connection, table: Table, names: Sequence[str]) -> "Target":
+        """The table as it is, for frames of these columns. Raises TableUnfit."""
+        known = {column.name: column for column in known_columns(connection, table)}
+        _refuse_misfit(table, known, names)
+        place = {"table": table.identifier.as_string(connection)}
+        unique = [set(found) for (found,) in connection.execute(_SQL["unique_keys"], place).fetchall()]
+        if set(table.key) not in unique:
+            raise TableUnfit(
+                f"{', '.join(table.key)} is no unique key: two writers could both insert a row",
+                where={"table": table.shown},
+                todo="Add a primary key or unique constraint on exactly these columns, or declare another key.",
+            )
+        return cls(table, tuple(known[name] for name in names))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def _pieces(self) -> Mapping[str, sql.Composable]:
+        key, said = self.table.key, [column for column in self.columns if column.name not in self.table.key]
+        return {
+            "table": self.table.identifier,
+            "key": _names(key),
+            "target_key": _names(key, _LIVE),
+            "stage_key": _names(key, _STAGED),
+            "columns": _names(self.names),
+            "values": _names(self.names, _STAGED),
+            "match": _AND.join(_pair("{live} = {staged}", name) for name in key),
+            "same": _AND.join(_same(column) for column in said) if said else sql.SQL("true"),
+            "older": _pair("coalesce({staged} < {live}, {staged} is null and {live} is not null)", self.table.newer_by)
+            if self.table.newer_by
+            else sql.SQL("false"),
+            "assignments": _COMMA.join(_pair("{0} = {staged}", column.name) for column in said),
+            "definitions": _definitions(self.columns),
+        }
+
+    def statement(self, name: str, **more: sql.Composable) -> sql.Composed:
+        """A statement of frames.sql for this table."""
+        return _SQL[name].format(**self._pieces, **more)
+
+    def history(self, name: str, history: Table) -> sql.Composed:
+        """A statement that keeps old images in another table."""
+        keys = [column for column in self.columns if column.name in self.table.key]
+        pieces = {**self._pieces, "definitions": _definitions(keys), "history": history.identifier}
+        return _SQL[name].format(**pieces)
+
+
+def _pair(template: LiteralString, name: str) -> sql.Composed:
+    live, staged = sql.Identifier(_LIVE, name), sql.Identifier(_STAGED, name)
+    return sql.SQL(template).format(sql.Identifier(name), live=live, staged=staged)
+
+
+def _same(column: TableColumn) -> sql.Composed:
+    if column.comparable:
+        return _pair("{staged} is not distinct from {live}", column.name)
+    return _pair("{staged}::text is not distinct from {live}::text", column.name)
+
+
+def _definitions(columns: Sequence[TableColumn]) -> sql.Composed:
+    return _COMMA.join(sql.SQL("{} {}").format(sql.Identifier(one.name), _literal(one.type)) for one in columns)
+
+
+def _refuse_misfit(table: Table, known: Mapping[str, TableColumn], names: Sequence[str]) -> None:
+    where = {"table": table.shown}
+    strange = [name for name in names if name not in known]
+    if strange:
+        raise TableUnfit(
+            f"the table has no column {', '.join(strange)}; it has {', '.join(known)}",
+            where=where,
+            todo="Add the columns to the table, or leave them out of the frame.",
+        )
+    lacking = [name for name in (*table.key, *filter(None, [table.newer_by])) if name not in names]
+    if lacking:
+        raise TableUnfit(f"the frame lacks {', '.join(lacking)}", where=where)
+    made = [name for name in names if known[name].made_by_postgres]
+    if made:
+        raise TableUnfit(f"Postgres itself fills {', '.join(made)}", where=where, todo="Leave it out of the frame.")
