@@ -132,7 +132,7 @@ def test_what_is_written_is_read_back(everything: Connection) -> None:
     assert first == {**Everything.row, "tags": '["x", null]', "nested": '{"a": [1]}'}
     assert set(second.values()) == {2, None}
     assert read(everything, Everything.table, {"id": 2}).num_rows == 1
-    assert read(everything, Everything.table, {"id": 3}).schema == read(everything, Everything.table).schema
+    assert read(everything, Everything.table, {"id": 3}).column_names == list(Everything.row)
 
 
 def test_numeric_without_a_scale_is_read_exactly(everything: Connection) -> None:
