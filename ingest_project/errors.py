@@ -28,6 +28,12 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 
+def first_line(error: object, otherwise: str = "") -> str:
+    """What an error of a library says, without the page behind it; its kind, or `otherwise`, where it says nothing."""
+    said = str(error).strip().splitlines()
+    return said[0] if said else otherwise or type(error).__name__
+
+
 class IngestError(Exception):
     """Base of all; the class docstring's first line is the default message."""
 

@@ -6,6 +6,7 @@ one template and works in a database of its own, copied from it.
 
     database         url of the worker's database; INGEST_DATABASE_URL points there for the whole session
     connection       a session in it, inside a transaction that is rolled back; `transaction()` is a savepoint
+    own_database     url of a migrated database of the module's own, for what commits and may be seen by its tests
     fresh_database   url of a database of the test's own, dropped after it; for what must really commit
     home             an empty INGEST_HOME
     superuser        skips where the role of the suite is none
@@ -93,6 +94,13 @@ def connection(database: str) -> Iterator[Connection]:
     """Open a session whose work is undone at the end; nested `transaction()` blocks become savepoints."""
     with session(database) as opened, opened.transaction(force_rollback=True):
         yield opened
+
+
+@pytest.fixture(scope="module")
+def own_database(server: str, template: str) -> Iterator[str]:
+    """Url of a migrated database of this module; its tests take sources and branches of their own in it."""
+    with _database(server, "module", template) as url:
+        yield url
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ingest_project.cli.branch import branch
+from ingest_project.cli.completion import completion
 from ingest_project.cli.db import db
 from ingest_project.cli.demo import demo
 from ingest_project.cli.dev import dev
@@ -15,13 +16,15 @@ from ingest_project.cli.history import history
 from ingest_project.cli.rejects import rejects
 from ingest_project.cli.run import plan, run
 from ingest_project.cli.status import status
+from ingest_project.cli.terminal import colours, say_error, usage_error
 from ingest_project.errors import IngestError, Interrupted
 from ingest_project.telemetry import configure_logging
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ingest-project")
-def ingest() -> None:
+@click.pass_context
+def ingest(context: click.Context) -> None:
     """Data from a branch, normalized, upserted into core.items exactly once.
 
     \b
@@ -30,10 +33,11 @@ def ingest() -> None:
               ingest plan places
               ingest run places
     """  # noqa: D301 - click's mark for a paragraph that is not rewrapped is a real backspace
+    context.color = colours()
     configure_logging()
 
 
-for _command in (demo, run, plan, rejects, history, status, branch, db, dev):
+for _command in (demo, run, plan, rejects, history, status, branch, db, dev, completion):
     ingest.add_command(_command)
 
 
@@ -48,10 +52,13 @@ def _exit_code() -> int:
     try:
         result: Any = ingest.main(prog_name="ingest", standalone_mode=False)
     except IngestError as error:
-        click.echo(f"error: {error}", err=True)
+        say_error(error)
+        return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        say_error(usage_error(error))
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("\ninterrupted; nothing is half done: the same command can be given again", err=True)

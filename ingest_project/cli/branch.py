@@ -9,7 +9,9 @@ import yaml
 
 from ingest_project.branches import registry
 from ingest_project.branches.spec import BranchSpec, load_spec
+from ingest_project.cli.completion import branch_names
 from ingest_project.cli.guessed import guessed, guessing_options
+from ingest_project.cli.terminal import json_option, table
 from ingest_project.errors import UsageError
 from ingest_project.postgres.connection import session
 from ingest_project.postgres.migrations import ensure_migrated
@@ -22,13 +24,18 @@ def branch() -> None:
 
 @branch.command("apply")
 @click.argument("file", type=click.Path(path_type=Path))
-def apply_command(file: Path) -> None:
+@json_option
+def apply_command(file: Path, *, as_json: bool) -> None:
     """Register the branch of a YAML FILE, or bring it to what the file says now.
 
     Example: ingest branch apply places.yaml
     """
     spec = load_spec(file)
-    click.echo(f"branch {spec.name!r} {apply_spec(spec)}; next: ingest run {shlex.quote(spec.name)}")
+    change = apply_spec(spec)
+    if as_json:
+        click.echo(json.dumps({"branch": spec.name, "change": change}))
+    else:
+        click.echo(f"branch {spec.name!r} {change}; next: ingest run {shlex.quote(spec.name)}")
 
 
 def apply_spec(spec: BranchSpec) -> registry.Change:
@@ -72,40 +79,52 @@ def init_command(
 
 
 @branch.command("activate")
-@click.argument("name")
-def activate_command(name: str) -> None:
+@click.argument("name", shell_complete=branch_names)
+@json_option
+def activate_command(name: str, *, as_json: bool) -> None:
     """Make what the branch NAME holds now eligible, without running it.
 
-    The same as `select ingest.activate('NAME')` in psql.
+    The same as `select ingest.activate('NAME')` in psql. Example: ingest branch activate places
     """
     ensure_migrated()
     with session() as connection:
         activation = registry.activate(connection, name)
-    click.echo(f"activation {activation} of branch {name!r} is open; next: ingest run {shlex.quote(name)}")
+    if as_json:
+        click.echo(json.dumps({"branch": name, "activation": activation}))
+    else:
+        click.echo(f"activation {activation} of branch {name!r} is open; next: ingest run {shlex.quote(name)}")
 
 
 @branch.command("list")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@json_option
 def list_command(*, as_json: bool) -> None:
-    """All branches."""
+    """All branches: name, state, source, where the data is.
+
+    Example: ingest branch list --json
+    """
     ensure_migrated()
     with session() as connection:
         found = registry.list_branches(connection)
     if as_json:
         click.echo(json.dumps([{"name": one.name, "state": one.state, **one.spec.canonical()} for one in found]))
         return
-    for one in found:
-        click.echo(f"{one.name}\t{one.state}\tsource {one.spec.source}\t{one.spec.location}")
-    if not found:
+    head = ("branch", "state", "source", "location")
+    rows = [(one.name, one.state, one.spec.source, one.spec.location) for one in found]
+    if found:
+        click.echo(table([head, *rows], indent=""))
+    else:
         click.echo("no branch yet; next: ingest branch apply FILE, or ingest demo", err=True)
 
 
 @branch.command("show")
-@click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.argument("name", required=False, shell_complete=branch_names)
+@json_option
 @click.option("--schema", is_flag=True, help="Print the JSON schema of branch files instead.")
 def show_command(name: str | None, *, as_json: bool, schema: bool) -> None:
-    """The spec of the branch NAME, every default spelled out."""
+    """The spec of the branch NAME, every default spelled out: a branch file to edit and apply.
+
+    Example: ingest branch show places > places.yaml
+    """
     if schema:
         click.echo(json.dumps(BranchSpec.model_json_schema(), indent=2))
         return

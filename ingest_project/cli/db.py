@@ -1,14 +1,17 @@
 """`ingest db`: where Postgres is, and its schema."""
 
+import json
 import shutil
 import signal
 import subprocess
 
 import click
 
+from ingest_project.cli.terminal import json_option
 from ingest_project.postgres import embedded
 from ingest_project.postgres.connection import database_url, redacted
 from ingest_project.postgres.migrations import migrate
+from ingest_project.settings import settings
 
 
 @click.group()
@@ -18,16 +21,27 @@ def db() -> None:
 
 @db.command()
 @click.option("--show-password", is_flag=True, help="Print the URL as it is, for psql.")
-def url(*, show_password: bool) -> None:
-    """Print the URL of the database in use. The embedded server runs only while something of ours does."""
+@json_option
+def url(*, show_password: bool, as_json: bool) -> None:
+    """Print the URL of the database in use. The embedded server runs only while something of ours does.
+
+    Example: pg_dump "$(ingest db url --show-password)"
+    """
     found = database_url()
-    click.echo(found if show_password else redacted(found))
+    shown = found if show_password else redacted(found)
+    told = {"url": shown, "embedded": settings().database_url is None}
+    click.echo(json.dumps(told) if as_json else shown)
 
 
 @db.command("migrate")
-def migrate_command() -> None:
-    """Bring the schema to this version; safe to repeat, and at the same time from many places."""
-    click.echo(f"schema is at revision {migrate()}")
+@json_option
+def migrate_command(*, as_json: bool) -> None:
+    """Bring the schema to this version; safe to repeat, and at the same time from many places.
+
+    Example: ingest db migrate
+    """
+    revision = migrate()
+    click.echo(json.dumps({"revision": revision}) if as_json else f"schema is at revision {revision}")
 
 
 @db.command(context_settings={"ignore_unknown_options": True})

@@ -5,6 +5,7 @@ import click
 from ingest_project.branches.spec import load_spec
 from ingest_project.cli.branch import apply_spec
 from ingest_project.cli.run import run_branch, tell
+from ingest_project.cli.terminal import json_option
 from ingest_project.sample import SPEC, write_demo
 from ingest_project.settings import settings
 
@@ -15,7 +16,8 @@ from ingest_project.settings import settings
     type=click.IntRange(1),
     help="Generate so many rows, with the usual dirt [default: the shipped places].",
 )
-def demo(rows: int | None) -> int:
+@json_option
+def demo(rows: int | None, *, as_json: bool) -> int:
     """Ingest a sample of real places, so that there is something to look at. A second time changes nothing.
 
     Example: ingest demo --rows 1000000
@@ -27,5 +29,5 @@ def demo(rows: int | None) -> int:
     apply_spec(spec)
     click.echo(f"branch {spec.name!r}: {spec.location}", err=True)
     outcome = run_branch(spec.name)
-    tell(spec.name, outcome)
+    tell(spec.name, outcome, as_json=as_json)
     return outcome.exit_code

@@ -18,9 +18,12 @@ STOP_SECONDS = 30
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="The UI has no login: think before you open it up."
 )
-@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="Where it listens.")
 def dev(host: str, port: int) -> int:
-    """Open Dagster's UI with the assets, sensors and runs of this home. Ctrl-C ends all of it."""
+    """Open Dagster's UI with the assets, sensors and runs of this home. Ctrl-C ends all of it.
+
+    Example: ingest dev --port 3001
+    """
     # A script's `ingest dev &` starts with SIGINT ignored, Dagster's processes would inherit that and never end.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     database_url()

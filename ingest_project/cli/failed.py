@@ -4,7 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ingest_project.errors import IngestError, Interrupted
+from ingest_project.errors import IngestError, Interrupted, first_line
 from ingest_project.postgres.connection import session
 from ingest_project.telemetry import log
 
@@ -37,7 +37,7 @@ def _unknown(error: "SerializableErrorInfo", step: str, run_id: str) -> IngestEr
         root = root.cause
     if {error.cls_name, root.cls_name} & {"DagsterExecutionInterruptedError", "KeyboardInterrupt"}:
         return Interrupted(where={"step": step})
-    words = (root.message.strip().splitlines() or [str(root.cls_name)])[0]
+    words = first_line(root.message, str(root.cls_name))
     return IngestError(f"the run failed: {words}", where={"step": step, "run": run_id}, todo=_TODO)
 
 
@@ -59,5 +59,4 @@ def outside_errors_explained() -> Generator[None]:
         log.debug("outside of our steps", exc_info=error)
         with session():
             pass
-        words = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise IngestError(f"Dagster failed: {words}", todo=_TODO) from error
+        raise IngestError(f"Dagster failed: {first_line(error)}", todo=_TODO) from error

@@ -6,6 +6,8 @@ from dataclasses import asdict
 import click
 
 from ingest_project.branches import registry
+from ingest_project.cli.completion import branch_names
+from ingest_project.cli.terminal import json_option
 from ingest_project.errors import UsageError
 from ingest_project.postgres.connection import session
 from ingest_project.postgres.migrations import ensure_migrated
@@ -15,9 +17,9 @@ _OPS = {"i": "inserted", "u": "updated", "d": "deleted", "r": "revived"}
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=branch_names)
 @click.argument("key")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@json_option
 def history(name: str, key: str, *, as_json: bool) -> None:
     """Show what happened to the item KEY of the branch NAME, or of another branch of its source, oldest first.
 

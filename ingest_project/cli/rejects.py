@@ -12,7 +12,8 @@ import click
 from ingest_project.branches import activations, registry
 from ingest_project.branches.activations import Activation
 from ingest_project.branches.registry import Branch
-from ingest_project.errors import ActivationUnknown, UsageError
+from ingest_project.cli.completion import branch_names
+from ingest_project.errors import ActivationUnknown
 from ingest_project.normalize.codes import REJECTS
 from ingest_project.normalize.quarantine import listed_rejects, reject_codes
 from ingest_project.normalize.rejects import Reject
@@ -23,8 +24,8 @@ _WIDTH = 160
 
 
 @click.command()
-@click.argument("name")
-@click.option("--code", help="Only rows with this code.")
+@click.argument("name", shell_complete=branch_names)
+@click.option("--by", "--code", "code", type=click.Choice(list(REJECTS)), help="Only rows with this code.")
 @click.option(
     "--activation", type=click.IntRange(1), help="Of this activation [default: the newest that was normalized]."
 )
@@ -36,9 +37,8 @@ def rejects(
 ) -> None:
     """Show the rows of the branch NAME that were set aside: why, what they said, and what to do about it.
 
-    Example: ingest rejects places --code key_missing --export rejects.jsonl
+    Example: ingest rejects places --by key_missing --export rejects.jsonl
     """
-    _refuse_unknown(code)
     ensure_migrated()
     with session() as connection:
         branch = registry.get_branch(connection, name)
@@ -52,11 +52,6 @@ def rejects(
         else:
             counted = reject_codes(connection, found.activation_id)
             click.echo("\n".join(_told(name, found, counted, list(islice(rows, limit)))))
-
-
-def _refuse_unknown(code: str | None) -> None:
-    if code is not None and code not in REJECTS:
-        raise UsageError(f"no row is rejected with {code!r}", todo=f"The codes are: {', '.join(REJECTS)}.")
 
 
 def _activation(connection: Connection, branch: Branch, wanted: int | None) -> Activation:

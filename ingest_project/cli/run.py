@@ -7,27 +7,28 @@ import click
 
 from ingest_project.branches import activations, registry
 from ingest_project.cli import progress
+from ingest_project.cli.completion import names_and_files
 from ingest_project.cli.failed import failure_of, outside_errors_explained
 from ingest_project.cli.guessed import guessing_options
 from ingest_project.cli.summary import Outcome, summary
 from ingest_project.cli.summary import as_json as summary_as_json
 from ingest_project.cli.target import registered
+from ingest_project.cli.terminal import json_option, say_error
 from ingest_project.errors import IngestError
 from ingest_project.extract.snapshot import moved_since
 from ingest_project.normalize.quarantine import reject_codes
 from ingest_project.postgres.connection import session
-from ingest_project.postgres.migrations import ensure_migrated
 
 if TYPE_CHECKING:
     from dagster import ExecuteInProcessResult
 
 
 @click.command()
-@click.argument("target", metavar="NAME|FILE")
+@click.argument("target", metavar="NAME|FILE", shell_complete=names_and_files)
 @click.option("--batch-size", type=click.IntRange(1, 1_000_000), help="Rows per part [default: 50,000].")
 @click.option("--dry-run", is_flag=True, help="Say what would change; write nothing to core.")
 @click.option("--activation", type=click.IntRange(1), help="Work on this activation instead of the open one.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@json_option
 @guessing_options
 def run(
     target: str, *, batch_size: int | None, dry_run: bool, activation: int | None, as_json: bool, **said: Any
@@ -44,8 +45,8 @@ def run(
 
 
 @click.command()
-@click.argument("target", metavar="NAME|FILE")
-@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@click.argument("target", metavar="NAME|FILE", shell_complete=names_and_files)
+@json_option
 @guessing_options
 def plan(target: str, *, as_json: bool, **said: Any) -> int:
     """Say what a run would change in core.items, and write nothing there: the same as run --dry-run.
@@ -83,7 +84,7 @@ def tell(name: str, outcome: Outcome, *, as_json: bool = False) -> None:
     if as_json:
         click.echo(json.dumps(summary_as_json(name, outcome)))
     elif outcome.exit_code:
-        click.echo(f"error: {outcome.error}", err=True)
+        say_error(outcome.error)
     else:
         click.echo(summary(name, outcome))
 
@@ -99,12 +100,11 @@ def is_earlier_state(name: str, outcome: Outcome) -> bool:
 def run_branch(
     name: str, *, batch_size: int | None = None, dry_run: bool = False, activation: int | None = None
 ) -> Outcome:
-    """Run the job for one branch and say what it came to. Raises BranchUnknown."""
+    """Run the job for one registered branch, on a schema that is current. Raises BranchUnknown."""
     from ingest_project.cli.instance import dagster_instance
     from ingest_project.definitions import defs
     from ingest_project.defs.partitions import ensure_partition
 
-    ensure_migrated()
     with session() as connection:
         branch = registry.get_branch(connection, name)
     options = {"batch_size": batch_size, "dry_run": dry_run, "activation": activation}

@@ -10,7 +10,9 @@ import click
 from ingest_project.branches import activations, registry
 from ingest_project.branches.activations import Activation
 from ingest_project.branches.registry import Branch
+from ingest_project.cli.completion import branch_names
 from ingest_project.cli.summary import COUNTS
+from ingest_project.cli.terminal import json_option
 from ingest_project.postgres import leases
 from ingest_project.postgres.connection import Connection, session
 from ingest_project.postgres.leases import Holder
@@ -18,8 +20,8 @@ from ingest_project.postgres.migrations import ensure_migrated
 
 
 @click.command()
-@click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.argument("name", required=False, shell_complete=branch_names)
+@json_option
 def status(name: str | None, *, as_json: bool) -> None:
     """What is going on with all branches, or with NAME: activations, holder, errors, and what to run.
 

@@ -19,6 +19,7 @@ from ingest_project.errors import (
     Refused,
     Unexpected,
     UsageError,
+    first_line,
 )
 from ingest_project.telemetry import log
 
@@ -45,7 +46,7 @@ def explained(context: Context | None, work: Work | None = None) -> Generator[No
     except OSError as error:
         raise _failure(IngestError(f"{error.strerror or error}", where=_file_of(error)), context, work) from error
     except Exception as error:
-        words = (str(error).strip().splitlines() or ["no reason given"])[0]
+        words = first_line(error, "no reason given")
         raise _failure(Unexpected(f"{type(error).__name__}: {words}"), context, work) from error
 
 
@@ -56,14 +57,13 @@ def _file_of(error: OSError) -> dict[str, object]:
 def as_database_error(error: psycopg.Error, work: Work | None = None) -> IngestError:
     """A psycopg error in our words. Its own can hold values of rows, never connection strings."""
     where: dict[str, object] = {**(work.place if work else {}), "sqlstate": error.sqlstate or "none"}
-    words = str(error).strip().splitlines()
     if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
         return DatabaseUnreachable(
-            f"the connection to Postgres was lost: {words[0] if words else 'no answer'}",
+            f"the connection to Postgres was lost: {first_line(error, 'no answer')}",
             where=where,
             todo="Nothing is half done. When Postgres is back, run the same command: it resumes.",
         )
-    return DatabaseError(f"Postgres refused a statement: {words[0] if words else error}", where=where)
+    return DatabaseError(f"Postgres refused a statement: {first_line(error)}", where=where)
 
 
 def _failure(error: IngestError, context: Context | None, work: Work | None) -> dg.Failure:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from ingest_project.branches.spec import BranchSpec
-from ingest_project.errors import ColumnsMissing, SourceEmpty, SourceMoved, SourceUnreadable
+from ingest_project.errors import ColumnsMissing, SourceEmpty, SourceMoved, SourceUnreadable, first_line
 from ingest_project.extract.place import Facts, Place
 from ingest_project.extract.source import MALFORMED, ROW, Cursor, Page, Pin, SourceFile
 
@@ -80,8 +80,8 @@ class Files(ABC):
 
     def unreadable(self, place: Place, error: object) -> SourceUnreadable:
         """Put an error of the reader into our words."""
-        words = (str(error).strip().splitlines() or ["no reason given"])[0]
-        return SourceUnreadable(f"the file cannot be read as {self.format}: {words}", where=self.where(place))
+        words = f"the file cannot be read as {self.format}: {first_line(error)}"
+        return SourceUnreadable(words, where=self.where(place))
 
     @cached_property
     def _by_key(self) -> dict[str, Place]:

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import fsspec
 
-from ingest_project.errors import IngestError, SourceMissing, SourceUnreadable
+from ingest_project.errors import IngestError, SourceMissing, SourceUnreadable, first_line
 from ingest_project.extract.facts import facts_of
 from ingest_project.extract.place import Facts
 from ingest_project.extract.web import WEB, explained, web_options
@@ -204,7 +204,7 @@ def _explained(error: Exception) -> OSError | str:
     if isinstance(error, PermissionError) or type(error).__name__ == "FileExpired":
         why = getattr(error, "strerror", None) or "it is another file by now"
         return OSError(errno.EACCES, why)
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return first_line(error)
 
 
 def _unreachable(key: str, why: str) -> IngestError:

@@ -67,6 +67,13 @@ def ensure_running(home: Path) -> str:
     return known
 
 
+def is_running(home: Path) -> bool:
+    """Whether the server of this home is up; starts nothing."""
+    folder = home.expanduser().resolve() / "postgres"
+    found = _postmaster(folder)
+    return found is not None and _is_alive(found.pid, folder)
+
+
 def bin_path() -> Path:
     """Where the embedded server's programs are (pg_ctl, psql, …)."""
     with warnings.catch_warnings():

@@ -15,7 +15,7 @@ from ingest_project.definitions import defs
 from ingest_project.defs.partitions import ensure_partition
 from ingest_project.postgres.connection import session
 from ingest_project.settings import settings
-from ingest_project_tests.conftest import _database, _pointed_at
+from ingest_project_tests.conftest import _pointed_at
 from ingest_project_tests.journey.conftest import FIRST, spec_of, write_csv
 from ingest_project_tests.journey.states import rows
 
@@ -177,10 +177,10 @@ class Line:
 
 
 @pytest.fixture(scope="module")
-def own_database(server: str, template: str, _only_our_settings: None) -> Iterator[str]:
-    """Url of a migrated database of the module; INGEST_DATABASE_URL points there meanwhile."""
-    with _database(server, "defs", template) as url, _pointed_at(url):
-        yield url
+def own_database(own_database: str, _only_our_settings: None) -> Iterator[str]:
+    """The database of the module; INGEST_DATABASE_URL points there meanwhile: the assets look there."""
+    with _pointed_at(own_database):
+        yield own_database
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,5 @@
 """The database and the sources of the upsert's tests: items come from there."""
 
-from ingest_project_tests.upsert.conftest import any_source, connection, disarmed, own_database, source
+from ingest_project_tests.upsert.conftest import any_source, connection, disarmed, source
 
-__all__ = ["any_source", "connection", "disarmed", "own_database", "source"]
+__all__ = ["any_source", "connection", "disarmed", "source"]

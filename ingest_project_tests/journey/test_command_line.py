@@ -163,7 +163,7 @@ def test_the_schema_of_branch_files_is_json_schema(command: Command) -> None:
 def test_wrong_usage_is_2_and_shows_how(command: Command, words: tuple[str, ...]) -> None:
     ran = command(*words)
     assert ran.code == 2
-    assert "Usage: ingest" in ran.err
+    assert "where: ingest" in ran.err
 
 
 @pytest.mark.parametrize("words", [("run", "nobody"), ("status", "nobody"), ("branch", "show", "nobody"),

@@ -37,7 +37,7 @@ def test_it_says_how_many_why_and_what_to_do(command: Command, ingested: str) ->
 
 
 def test_one_code_alone(command: Command, ingested: str) -> None:
-    out = command("rejects", ingested, "--code", "duplicate_key").out
+    out = command("rejects", ingested, "--by", "duplicate_key").out
     assert "row 10 " in out
     assert "row 5 " not in out
 
@@ -45,7 +45,7 @@ def test_one_code_alone(command: Command, ingested: str) -> None:
 def test_a_code_that_no_row_can_have(command: Command, ingested: str) -> None:
     ran = command("rejects", ingested, "--code", "nonsense")
     assert ran.code == 2
-    assert "The codes are: malformed_row, " in ran.err
+    assert "'nonsense' is not one of 'malformed_row', " in ran.err
 
 
 def test_all_of_them_for_a_script(command: Command, ingested: str, tmp_path: Path) -> None:

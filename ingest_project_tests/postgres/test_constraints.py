@@ -10,7 +10,6 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from ingest_project.postgres.connection import Connection, session
-from ingest_project_tests.conftest import _database
 from ingest_project_tests.postgres.conftest import one
 
 Row = dict[str, Any]
@@ -25,15 +24,9 @@ COUNTS: Row = {"inserted": 1, "updated": 1, "touched": 0, "unchanged": 0, "stale
 COMMITTED = ACCEPTED | COUNTS | {"committed_at": "now"}
 
 
-@pytest.fixture(scope="module")
-def own_database(server: str, template: str) -> Iterator[str]:
-    """Url of a database in which nobody commits: the rows below have ids of their own choice."""
-    with _database(server, "constraints", template) as url:
-        yield url
-
-
 @pytest.fixture
 def connection(own_database: str) -> Iterator[Connection]:
+    """In a database in which nobody commits: the rows below have ids of their own choice."""
     with session(own_database) as opened, opened.transaction(force_rollback=True):
         yield opened
 

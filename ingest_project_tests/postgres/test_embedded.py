@@ -113,7 +113,9 @@ def answer(url: str) -> int:
 
 
 def test_it_starts_with_its_database_and_durable_settings(root: Path, start: Start) -> None:
+    assert not embedded.is_running(root / "home")
     url = said(start(root / "home"))
+    assert embedded.is_running(root / "home")
     with psycopg.connect(url) as connection:
         row = connection.execute(
             """select current_database(), current_setting('fsync'), current_setting('synchronous_commit'),

@@ -6,15 +6,7 @@ import pytest
 
 from ingest_project import failpoints
 from ingest_project.postgres.connection import Connection, session
-from ingest_project_tests.conftest import _database
 from ingest_project_tests.upsert.making import Source
-
-
-@pytest.fixture(scope="module")
-def own_database(server: str, template: str) -> Iterator[str]:
-    """Url of a migrated database of the module; each test takes a source of its own in it."""
-    with _database(server, "upsert", template) as url:
-        yield url
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from ingest_project.errors import MigrationFailed
+from ingest_project.errors import MigrationFailed, first_line
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection, connect, session
 from ingest_project.telemetry import log
@@ -100,7 +100,7 @@ def _explained(connection: Connection) -> Generator[None]:
 
 
 def _failed(error: psycopg.Error, connection: Connection) -> MigrationFailed:
-    words = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    words = first_line(error)
     where = {"database": connection.info.dbname, "sqlstate": error.sqlstate or "none"}
     if error.sqlstate != INSUFFICIENT_PRIVILEGE:
         return MigrationFailed(f"the schema was not changed: {words}", where=where)
