@@ -5,12 +5,14 @@ import dagster as dg
 from ingest_project.defs.assets import branch_snapshot, core_items, embedding_requests, normalized_items
 from ingest_project.defs.io_managers import items_io_manager, ledger_io_manager, parts_io_manager
 from ingest_project.defs.jobs import ingest_branch
+from ingest_project.defs.maintenance import prune_daily, prune_job
 from ingest_project.defs.resources import IngestRun
 from ingest_project.defs.sensors import branch_activation, release_leases
 
 defs = dg.Definitions(
     assets=[branch_snapshot, normalized_items, core_items, embedding_requests],
-    jobs=[ingest_branch],
+    jobs=[ingest_branch, prune_job],
+    schedules=[prune_daily],
     sensors=[branch_activation, release_leases],
     resources={
         "ingest": IngestRun(),

@@ -34,6 +34,15 @@ class Settings(BaseSettings):
         description="Beginnings of URLs that remote sources may have, separated by spaces. Unset: any.",
     )
     batch_size: int = Field(default=50_000, ge=1, le=1_000_000, description="Rows per page, part and batch.")
+    keep_parts_days: int = Field(
+        default=14,
+        ge=0,
+        description="Parts of activations that ended so long ago are pruned, never a branch's newest; 0 keeps them.",
+    )
+    keep_history_days: int = Field(
+        default=365, ge=0, description="So are history, rejects and batches, by the thousand activations."
+    )
+    keep_runs_days: int = Field(default=90, ge=0, description="So are Dagster's records of finished runs.")
     lease_seconds: float = Field(
         default=60, gt=0, description="How long a silent holder keeps its branch; it renews three times as often."
     )

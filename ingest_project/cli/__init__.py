@@ -13,6 +13,7 @@ from ingest_project.cli.db import db
 from ingest_project.cli.demo import demo
 from ingest_project.cli.dev import dev
 from ingest_project.cli.history import history
+from ingest_project.cli.prune import prune_command
 from ingest_project.cli.rejects import rejects
 from ingest_project.cli.run import plan, run
 from ingest_project.cli.status import status
@@ -37,7 +38,7 @@ def ingest(context: click.Context) -> None:
     configure_logging()
 
 
-for _command in (demo, run, plan, rejects, history, status, branch, db, dev, completion):
+for _command in (demo, run, plan, rejects, history, status, branch, db, dev, prune_command, completion):
     ingest.add_command(_command)
 
 

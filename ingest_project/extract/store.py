@@ -76,9 +76,34 @@ class PartStore:
             )
         return str(Path(self._root.path) / path)
 
+    def activations(self) -> dict[int, int]:
+        """Every activation of which something is stored, and its bytes: `<branch_id>/<activation_id>/…`."""
+        try:
+            folders = [
+                folder for branch in self._root.iterdir() if branch.name.isdigit() for folder in branch.iterdir()
+            ]
+        except FileNotFoundError:
+            return {}
+        return {int(folder.name): _size(folder) for folder in folders if folder.name.isdigit()}
+
+    def drop(self, branch_id: int, activation_id: int) -> None:
+        """Delete all parts of an activation; nothing where there are none. Raises IngestError."""
+        folder = self._root / str(branch_id) / str(activation_id)
+        try:
+            folder.fs.rm(folder.path, recursive=True)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            where = {"store": self._root, "activation": activation_id}
+            raise IngestError(f"its parts could not be deleted: {error.strerror or error}", where=where) from error
+
     @property
     def _is_local(self) -> bool:
         return self._root.protocol in ("", "file", "local")
+
+
+def _size(folder: UPath) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _as_parquet(table: pa.Table) -> pa.Buffer:
