@@ -45,6 +45,8 @@ class Activation:
     unchanged: int | None
     stale: int | None
     missing: int | None
+    tombstoned: int | None
+    undoes: int | None
     requests: int | None
     plan: dict[str, Any] | None
     error: dict[str, Any] | None
@@ -188,9 +190,9 @@ def keep_plan(connection: Connection, activation: Activation, plan: Mapping[str,
     return _step(connection, "keep_plan", activation, plan=Jsonb(plan))
 
 
-def commit(connection: Connection, activation: Activation, *, missing: int) -> Activation:
+def commit(connection: Connection, activation: Activation, *, missing: int, tombstoned: int = 0) -> Activation:
     """All batches are in; older activations of the branch are superseded."""
-    committed = _step(connection, "commit_activation", activation, missing=missing)
+    committed = _step(connection, "commit_activation", activation, missing=missing, tombstoned=tombstoned)
     values = {"branch_id": activation.branch_id, "activation_id": activation.activation_id}
     connection.execute(_SQL["supersede_older"], values)
     return committed

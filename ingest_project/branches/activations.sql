@@ -77,8 +77,8 @@ update ingest.activations
 -- name: commit_activation
 -- Every batch is committed; the counts are the batches' own.
 update ingest.activations a
-   set state = 'committed', committed_at = now(), missing = %(missing)s, inserted = b.inserted,
-       updated = b.updated, touched = b.touched, unchanged = b.unchanged, stale = b.stale
+   set state = 'committed', committed_at = now(), missing = %(missing)s, tombstoned = %(tombstoned)s,
+       inserted = b.inserted, updated = b.updated, touched = b.touched, unchanged = b.unchanged, stale = b.stale
   from (select coalesce(sum(inserted), 0) as inserted, coalesce(sum(updated), 0) as updated,
                coalesce(sum(touched), 0) as touched, coalesce(sum(unchanged), 0) as unchanged,
                coalesce(sum(stale), 0) as stale

@@ -87,7 +87,7 @@ def _refuse_misfit(connection: Connection, spec: BranchSpec) -> None:
             "use another name for another source",
             where={"branch": spec.name},
         )
-    for name, priority, updated_at in connection.execute(
+    for name, priority, updated_at, missing in connection.execute(
         _SQL["siblings"], {"source": spec.source, "name": spec.name}
     ).fetchall():
         if priority == spec.priority:
@@ -96,6 +96,12 @@ def _refuse_misfit(connection: Connection, spec: BranchSpec) -> None:
             raise SpecInvalid(
                 f"updated_at: branches of one source either all declare it or none does; {name!r} "
                 f"{'does not' if updated_at is None else 'does'}",
+                where={"branch": spec.name, "source": spec.source},
+            )
+        if "tombstone" in (missing, spec.missing):
+            raise SpecInvalid(
+                f"missing: tombstone is for the sole branch of a source, and {spec.source!r} has {name!r} as well: "
+                "what one branch lacks another may carry",
                 where={"branch": spec.name, "source": spec.source},
             )
 

@@ -28,7 +28,7 @@ returning (xmax = 0) as created;
 
 -- name: siblings
 -- The other branches of a source.
-select b.name, b.priority, b.spec ->> 'updated_at' as updated_at
+select b.name, b.priority, b.spec ->> 'updated_at' as updated_at, b.spec ->> 'missing' as missing
   from ingest.branches b join ingest.sources s using (source_id)
  where s.name = %(source)s and b.name <> %(name)s and b.state = 'active';
 

@@ -126,6 +126,23 @@ class Limits(_Strict):
         strict=True,
         description="Block an activation with a greater share of rejects; 1 lets all pass.",
     )
+    max_shrink_ratio: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        strict=True,
+        description="By how much the branch may shrink at once; left out, 0.5 from 100 rows on.",
+    )
+
+    def of(self, code: str, rows: int) -> float:
+        """The limit of a gate; what is not declared is not judged by a handful of `rows`."""
+        declared: float | None = getattr(self, f"max_{code}")
+        if declared is not None:
+            return declared
+        return _USUAL_SHRINK if rows >= _JUDGED_FROM else 1.0
+
+
+_USUAL_SHRINK, _JUDGED_FROM = 0.5, 100
 
 
 class BranchSpec(_Strict):
@@ -174,7 +191,11 @@ class BranchSpec(_Strict):
         strict=True,
         description="Decides between branches at equal time; unique within a source.",
     )
-    missing: Literal["keep"] = Field(default="keep", description="What happens to items that a new activation lacks.")
+    missing: Literal["keep", "tombstone"] = Field(
+        default="keep",
+        description="What happens to items that a new activation lacks: they are kept, or marked as deleted (only for "
+        "the sole branch of a source, whose every activation is all that there is).",
+    )
     embed: bool = Field(default=True, strict=True, description="Whether items of this branch get embeddings.")
     limits: Limits = Limits()
 
@@ -203,7 +224,10 @@ class BranchSpec(_Strict):
 
     def digest(self) -> str:
         """Changes when anything that the spec says changes (sha256, 32 hex digits)."""
-        text = json.dumps(self.canonical(), sort_keys=True, ensure_ascii=False)
+        said = self.canonical()
+        if said["limits"]["max_shrink_ratio"] is None:
+            del said["limits"]["max_shrink_ratio"]  # younger than digests that are stored
+        text = json.dumps(said, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -211,17 +235,10 @@ def _field_names() -> str:
     return ", ".join(name for name in columns() if name != KEY)
 
 
-# What a later version will enforce: accepted and ignored would be worse than refused.
-_NOT_YET = {("missing", "tombstone"): "missing: tombstone is not enforced by this version; use keep"}
-
-
 def parse_spec(given: object, *, origin: str) -> BranchSpec:
     """Validate what a branch file holds. Raises SpecInvalid with one line per mistake."""
     if not isinstance(given, Mapping):
         raise SpecInvalid("a branch file must be a mapping of settings", where={"file": origin})
-    for (field, value), words in _NOT_YET.items():
-        if given.get(field) == value:
-            raise SpecInvalid(words, where={"file": origin, "field": field})
     try:
         return BranchSpec.model_validate(dict(given))
     except ValidationError as error:

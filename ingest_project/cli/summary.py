@@ -16,6 +16,7 @@ COUNTS = (
     "unchanged",
     "stale",
     "missing",
+    "tombstoned",
     "requests",
 )
 
@@ -62,7 +63,7 @@ def _done(name: str, outcome: Outcome) -> list[str]:
     done = outcome.activation
     assert done is not None
     lines = [f"\nactivation {done.activation_id} of {name!r} is {done.state} (run {outcome.run_id})", *_read(outcome)]
-    changed = (done.inserted or 0) + (done.updated or 0) + (done.touched or 0)
+    changed = (done.inserted or 0) + (done.updated or 0) + (done.touched or 0) + (done.tombstoned or 0)
     if not changed:
         lines.append("  nothing changed in core.items")
     lines.append(
@@ -70,7 +71,8 @@ def _done(name: str, outcome: Outcome) -> list[str]:
         f"{done.unchanged:,} unchanged, {done.stale:,} stale"
     )
     if done.missing:
-        lines.append(f"  {done.missing:,} items of this branch are not in this activation; they are kept")
+        kept = f"{done.tombstoned:,} of them are marked as deleted" if done.tombstoned else "they are kept"
+        lines.append(f"  {done.missing:,} items of this branch are not in this activation; {kept}")
     lines.append(f"  embeddings: {done.requests:,} requested")
     return [*lines, "", *_next_steps(name, outcome)]
 
@@ -81,6 +83,11 @@ def _planned(name: str, outcome: Outcome) -> list[str]:
     plan: dict[str, Any] = activation.plan or {}
     told = ", ".join(f"{plan.get(key, 0):,} {key}" for key in ("inserted", "updated", "touched", "unchanged", "stale"))
     lines = [f"\ndry run of {name!r}: it wrote nothing to core", *_read(outcome), f"  would be: {told}"]
+    if missing := plan.get("missing"):
+        fate = "would be marked as deleted" if plan.get("tombstoned") else "would be kept"
+        lines.append(f"  {missing:,} items of this branch are missing and {fate}")
+    if plan.get("blocked"):
+        lines.append(f"  but the run would be refused: {plan['blocked']}")
     by_column: dict[str, int] = plan.get("by_column", {})
     if by_column:
         lines.append("  updates by column: " + ", ".join(f"{key} {count:,}" for key, count in by_column.items()))

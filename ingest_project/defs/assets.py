@@ -71,7 +71,8 @@ def core_items(
 
     New keys are inserted. Other content with a greater rank (source time, then branch priority) replaces what is
     there, and the old image goes to history. Equal content is never rewritten: a greater rank alone touches the row.
-    A lesser rank is stale and changes nothing. A dry run observes the plan and materializes nothing.
+    A lesser rank is stale and changes nothing. Items that are missing are kept, or marked as deleted where the branch
+    says so. A dry run observes the plan and materializes nothing.
     """
     if ingest.dry_run:
         with explained(context, normalized_items.work):

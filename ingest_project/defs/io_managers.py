@@ -130,6 +130,7 @@ class PostgresItems(dg.IOManager):
                 **_of(work),
                 **metadata.counts(activation, "valid", "inserted", "updated", "touched", "unchanged", "stale"),
                 "missing": missing,
+                "tombstoned": activation.tombstoned or 0,
                 **({"updates": metadata.table_of(updates)} if updates else {}),
                 **({"new_items": metadata.table_of(inserts)} if inserts else {}),
                 "dagster/table_name": "core.items",

@@ -43,10 +43,10 @@ with changed as materialized (
 select count(*) filter (where made), count(*) filter (where not made) from written;
 
 -- name: drop_requests_of_deleted
--- Requests for items that this activation deleted have nothing left to embed.
+-- Requests for items that these activations deleted have nothing left to embed.
 delete from core.embedding_requests r
  using core.item_versions v
- where v.written_by_activation = %(activation_id)s and v.op = 'd' and r.item_id = v.item_id
+ where v.written_by_activation = any(%(activations)s::bigint[]) and v.op = 'd' and r.item_id = v.item_id
    and not exists (select from core.items i where i.item_id = v.item_id and i.deleted_at is null);
 
 -- name: drop_requests_of_unembedded

@@ -19,6 +19,7 @@ from ingest_project.telemetry import Progress, log, report
 from ingest_project.upsert.batch import ACCEPTED, Batch, Counts, is_done, unchanged
 from ingest_project.upsert.probe import NONE, Probe, ValidPart, probe
 from ingest_project.upsert.texts import statement
+from ingest_project.upsert.tombstones import tombstone_missing, too_many
 
 ASSET = "core_items"
 _QUIET_PARTS = 100  # parts without anything to write that are accounted for in one transaction
@@ -32,6 +33,7 @@ class Applied:
     activation: Activation
     counts: Counts
     missing: int
+    tombstoned: int
     batches_done_before: int
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -45,17 +47,19 @@ def apply_activation(work: Work, parts: Sequence[ValidPart], *, repair: bool = F
     began = time.monotonic()
     done = set() if repair else _done(work)
     found = probe(work, parts)
+    _refuse_too_many_tombstones(work, found, repair=repair)
     failpoints.reach("probed")
     probed = time.monotonic()
     todo = [part for part in parts if part.number not in done]
     counts = _apply_parts(work, todo, found, repair=repair, before=sum(p.valid for p in parts if p.number in done))
     failpoints.reach("all_batches")
-    activation = _end(work, found, counts, repair=repair)
+    missing, tombstoned = (found.missing.count, 0) if repair else tombstone_missing(work, found.missing)
+    activation = _end(work, counts, missing=missing, tombstoned=tombstoned, repair=repair)
     failpoints.reach("activation_committed")
     if found.source_is_new and counts.inserted >= _WORTH_A_VACUUM:
         _vacuum(work)
     seconds = {"probe": probed - began, "apply": time.monotonic() - probed}
-    return Applied(activation, counts, found.missing, len(done), seconds)
+    return Applied(activation, counts, missing, tombstoned, len(done), seconds)
 
 
 def _done(work: Work) -> set[int]:
@@ -100,10 +104,16 @@ def _account_for_quiet(work: Work, parts: list[ValidPart], found: Probe, *, repa
         yield counted
 
 
-def _end(work: Work, found: Probe, counts: Counts, *, repair: bool) -> Activation:
+def _refuse_too_many_tombstones(work: Work, found: Probe, *, repair: bool) -> None:
+    blocked = None if repair else too_many(work, found.missing)
+    if blocked:
+        raise blocked
+
+
+def _end(work: Work, counts: Counts, *, missing: int, tombstoned: int, repair: bool) -> Activation:
     with work.transaction() as connection:
         if not repair:
-            return activations.commit(connection, work.activation, missing=found.missing)
+            return activations.commit(connection, work.activation, missing=missing, tombstoned=tombstoned)
         if counts.changed:
             activations.reopen_repaired(connection, work.activation)
         return activations.get(connection, work.branch.branch_id, work.activation.activation_id)

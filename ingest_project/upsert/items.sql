@@ -29,12 +29,6 @@ copy (
       from probe p left join core.items i on i.source_id = {source_id} and i.external_id = p.external_id) c
    where kind <> 'n' order by part, position) to stdout (format csv);
 
--- name: count_missing
--- Live items of the branch that the activation does not carry.
-select count(*) from core.items i
- where i.branch_id = %(branch_id)s and i.deleted_at is null
-   and not exists (select from probe p where p.external_id = i.external_id);
-
 -- name: count_column_changes
 -- In how many of the rows to be updated each column differs from the live row.
 select {counts} from stage s join core.items i on i.source_id = {source_id} and i.external_id = s.external_id

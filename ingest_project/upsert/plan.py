@@ -13,6 +13,7 @@ from ingest_project.upsert.copying import copy_table
 from ingest_project.upsert.probe import Probe, ValidPart, probe
 from ingest_project.upsert.rank import kind_of
 from ingest_project.upsert.texts import counting, judging, statement
+from ingest_project.upsert.tombstones import too_many
 
 SAMPLES = 20
 
@@ -27,6 +28,8 @@ class Plan:
     unchanged: int
     stale: int
     missing: int
+    tombstoned: int = 0
+    blocked: str | None = None
     by_column: dict[str, int] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
 
@@ -48,7 +51,9 @@ def plan_activation(work: Work, parts: Sequence[ValidPart]) -> Plan:
         touched=kinds["t"],
         unchanged=valid - sum(kinds.values()),
         stale=kinds["s"],
-        missing=found.missing,
+        missing=found.missing.count,
+        tombstoned=len(found.missing.ids),
+        blocked=blocked.what if (blocked := too_many(work, found.missing)) else None,
         by_column=by_column,
         samples=samples,
     )

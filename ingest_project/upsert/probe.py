@@ -15,6 +15,7 @@ import pyarrow.csv as pc_csv
 from ingest_project.branches.work import Work
 from ingest_project.postgres.connection import Connection
 from ingest_project.upsert.copying import copy_table
+from ingest_project.upsert.missing import Missing, missing_items
 from ingest_project.upsert.rank import kind_of
 from ingest_project.upsert.texts import judging, statement
 
@@ -58,7 +59,7 @@ class Probe:
     """What an activation would do: four bytes a hit in memory, nothing for rows that stay as they are."""
 
     hits: dict[int, Hits] = field(default_factory=dict)
-    missing: int = 0
+    missing: Missing = field(default_factory=Missing)
     source_is_new: bool = False
 
 
@@ -76,7 +77,7 @@ def probe(work: Work, parts: Sequence[ValidPart]) -> Probe:
         return Probe(source_is_new=True)
     with connection.transaction():
         fill(connection, parts)
-        return Probe(_classified(work), _missing(work))
+        return Probe(_classified(work), missing_items(work))
 
 
 def fill(connection: Connection, parts: Iterable[ValidPart]) -> None:
@@ -149,8 +150,3 @@ def _collect(found: dict[int, _Collected], table: pa.Table) -> None:
         collected.positions.append(rows.filter(pc.not_equal(rows["kind"], "s"))["position"].to_numpy())
         counted = rows["kind"].value_counts().to_pylist()
         collected.kinds.update({one["values"]: one["counts"] for one in counted})
-
-
-def _missing(work: Work) -> int:
-    row = work.connection.execute(statement("count_missing"), {"branch_id": work.branch.branch_id}).fetchone()
-    return row[0] if row else 0

@@ -25,7 +25,7 @@ EVERYTHING: Given = {
     "time_zone": "Europe/Berlin",
     "locale": "de_DE",
     "priority": 7,
-    "missing": "keep",
+    "missing": "tombstone",
     "embed": False,
     "limits": {"max_age": "P1DT12H", "max_reject_ratio": 0.25},
 }
@@ -138,7 +138,6 @@ def test_a_name_that_cannot_be_read_or_is_not_for_dagster_is_refused(field: str,
         (with_name({"constant": 5}), "mapping.category.constant: "),
         (with_name(["c"]), "mapping.category: "),
         (with_name("a\0b"), "NUL"),
-        ({"missing": "tombstone"}, "missing: tombstone is not enforced by this version; use keep"),
         ({"missing": "delete"}, "missing: "),
         ({"format": "xlsx"}, "format: "),
         ({"unmapped": "ignore"}, "unmapped: "),
@@ -238,7 +237,7 @@ def test_the_digest_does_not_see_a_default_that_is_spelled_out() -> None:
     assert spec(locale="de-DE").digest() == spec(locale="de_DE").digest()
 
 
-@pytest.mark.parametrize("field", sorted(set(EVERYTHING) - {"missing"}))  # which has one value in this version
+@pytest.mark.parametrize("field", sorted(EVERYTHING))
 def test_the_digest_sees_every_setting(field: str) -> None:
     changed = {"location": "/y.csv", "key": "k", "name": "c", "source": "t", "mapping": {"name": "other"}}
     value = changed.get(field, EVERYTHING[field])

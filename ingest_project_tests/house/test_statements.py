@@ -10,6 +10,7 @@ from ingest_project.branches import activations
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection
 from ingest_project.upsert import target, texts
+from ingest_project.upsert.missing import missing_text
 from ingest_project.upsert.target import Table, TableColumn, Target
 from ingest_project_tests.house.test_architecture import PACKAGE, modules
 
@@ -37,6 +38,8 @@ def complete(name: str, text: sql.SQL) -> sql.Composable:
     """The statement with its identifiers in place, as the module that runs it has it."""
     if name in activations._SQL:  # pyright: ignore[reportPrivateUsage]
         return activations._SQL[name]  # pyright: ignore[reportPrivateUsage]
+    if name == "missing_items":
+        return missing_text("count(*)")
     if name in ("classify_probe", "classify_stage"):
         return texts.judging(name, _KIND, 1)
     if name == "count_column_changes":

@@ -39,8 +39,11 @@ select m.provider, m.model, i.external_id, r.status::text, r.content_hash
  order by 1, 2, 3"""
 ACTIVATIONS = """
 select b.name, a.kind, a.state, a.rows_read, a.rejected, a.valid, a.inserted, a.updated, a.touched, a.unchanged,
-       a.stale, a.missing
-  from ingest.activations a join ingest.branches b using (branch_id) order by a.activation_id"""
+       a.stale, a.missing, a.tombstoned, t.nth as undoes
+  from ingest.activations a join ingest.branches b using (branch_id)
+  left join (select activation_id, rank() over (partition by branch_id order by activation_id) as nth
+               from ingest.activations) t on t.activation_id = a.undoes
+ order by a.activation_id"""
 
 
 def rows(connection: Connection, query: str) -> list[dict[str, Any]]:

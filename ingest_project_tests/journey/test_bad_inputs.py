@@ -228,12 +228,18 @@ def test_a_name_that_cannot_be(command: Command, name: str, words: str, tmp_path
     assert words in ran.err
 
 
-def test_what_nothing_enforces_yet_is_refused_by_apply(command: Command, name: str, tmp_path: Path) -> None:
-    spec = write_spec(tmp_path / "b.yaml", name=name, location="x.csv", missing="tombstone")
-    ran = command("branch", "apply", spec)
-    assert ran.code == 2
-    assert "missing: tombstone is not enforced by this version" in ran.err
-    assert command("branch", "show", name).code == 2
+@pytest.mark.parametrize("first", ["keep", "tombstone"])
+def test_a_branch_that_deletes_what_it_lacks_has_its_source_to_itself(
+    command: Command, name: str, tmp_path: Path, first: str
+) -> None:
+    other = {"keep": "tombstone", "tombstone": "keep"}[first]
+    for at, missing in enumerate((first, other)):
+        words = {"name": f"{name} {at}", "source": name, "priority": at, "location": "x.csv", "missing": missing}
+        ran = command("branch", "apply", write_spec(tmp_path / f"{at}.yaml", **words))
+        assert ran.code == 2 * at
+    assert "missing: tombstone is for the sole branch of a source" in ran.err
+    assert f"{name} 0" in ran.err
+    assert command("branch", "show", f"{name} 1").code == 2
 
 
 @pytest.mark.parametrize(

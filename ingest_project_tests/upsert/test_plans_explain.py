@@ -9,6 +9,7 @@ from psycopg import sql
 from ingest_project.branches.work import Work
 from ingest_project.postgres.connection import Connection, session
 from ingest_project.upsert.batch import Batch, sorted_rows, stage
+from ingest_project.upsert.missing import missing_text
 from ingest_project.upsert.probe import fill
 from ingest_project.upsert.rank import kind_of
 from ingest_project.upsert.texts import counting, judging, statement
@@ -86,6 +87,7 @@ def inner_of_copy(text: sql.Composed, connection: Connection) -> sql.SQL:
 @pytest.mark.parametrize("carried", [10, 2_000, ROWS])
 def test_the_probe_is_one_join_whatever_the_activation_carries(large: Line, carried: int) -> None:
     connection, work = large.connection, large.work(0)
+    values = {"branch_id": work.branch.branch_id, "activation_id": work.activation.activation_id}
     with connection.transaction(force_rollback=True):
         fill(connection, parts_of(spread(carried) if carried < ROWS else []))
         if carried == ROWS:
@@ -95,7 +97,7 @@ def test_the_probe_is_one_join_whatever_the_activation_carries(large: Line, carr
             connection.execute(statement("analyze_probe"))
         text = judging("classify_probe", kind_of(work), work.branch.source_id)
         plan = nodes(connection, inner_of_copy(text, connection))
-        missing = nodes(connection, statement("count_missing"), {"branch_id": work.branch.branch_id})
+        missing = nodes(connection, missing_text("count(*)"), values)
     assert quadratic(plan) == []
     assert quadratic(missing) == []
     if carried <= 2_000:

@@ -24,7 +24,7 @@ def told(found: Probe) -> dict[int, tuple[list[int], dict[str, int]]]:
 
 
 def test_a_source_without_rows_is_new_and_not_probed(source: Source) -> None:
-    assert probed(source.line(), [item(1)]) == Probe({}, 0, source_is_new=True)
+    assert probed(source.line(), [item(1)]) == Probe(source_is_new=True)
 
 
 def test_a_source_is_not_new_where_another_branch_has_rows(source: Source) -> None:
@@ -95,9 +95,9 @@ def test_missing_counts_live_items_of_this_branch_alone(source: Source) -> None:
         "update core.items set deleted_at = now() where external_id = '1' and source_id = %s",
         (source.items()["0"]["source_id"],),
     )
-    assert probed(ours, [item(2), item(3)]).missing == 6  # of ten one is theirs, one deleted, two carried
-    assert probed(theirs, [item("theirs 1")]).missing == 2
-    assert probed(ours, []).missing == 8
+    assert probed(ours, [item(2), item(3)]).missing.count == 6  # of ten one is theirs, one deleted, two carried
+    assert probed(theirs, [item("theirs 1")]).missing.count == 2
+    assert probed(ours, []).missing.count == 8
 
 
 def test_parts_without_rows_have_no_hits_and_a_batch_row_each(source: Source) -> None:

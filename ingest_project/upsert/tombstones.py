@@ -1,0 +1,78 @@
+"""Items that a branch no longer carries, tombstoned: after all parts, in fenced transactions of bounded size.
+
+Only where its file says `missing: tombstone`, and no greater share of its live items than the file allows. Killed at
+any instant it goes on with those that are still live: what is tombstoned is in the history, and counted there.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from ingest_project import failpoints
+from ingest_project.branches.work import Work
+from ingest_project.errors import GateBlocked
+from ingest_project.postgres import statements
+from ingest_project.postgres.connection import retried
+from ingest_project.telemetry import Progress, report
+from ingest_project.upsert.batch import ACCEPTED, is_done
+from ingest_project.upsert.missing import Missing, are_tombstoned
+
+_SQL = statements.load(__name__, "tombstones.sql")
+_AT_ONCE = 10_000  # items in one transaction
+_NO_PART = -1
+
+
+def too_many(work: Work, missing: Missing) -> GateBlocked | None:
+    """Which limit these tombstones would pass, if any; nothing is written."""
+    if not len(missing.ids):
+        return None
+    row = work.connection.execute(_SQL["live_items"], {"branch_id": work.branch.branch_id}).fetchone()
+    live = row[0] if row else 0
+    share, limit = missing.count / max(live, 1), work.spec.limits.of("shrink_ratio", live)
+    if share <= limit:
+        return None
+    return GateBlocked(
+        f"{missing.count:,} of {live:,} live items are missing and would be tombstoned: {share:.1%} with a limit of "
+        f"{limit:.1%}",
+        where={**work.place, "limit": "max_shrink_ratio"},
+    )
+
+
+def tombstone_missing(work: Work, missing: Missing) -> tuple[int, int]:
+    """Tombstone the missing items of an accepted activation, where its branch does so.
+
+    Returns how many it lacked and how many of them it has tombstoned, earlier attempts included. Raises Fenced,
+    GateBlocked, ActivationClosed.
+    """
+    if not are_tombstoned(work):
+        return missing.count, 0
+    before = _so_far(work)
+    for done, ids in _blocks(missing.ids.tolist()):
+        retried(partial(_tombstone, work, ids))
+        report(Progress("tombstones", done, missing.count))
+    # What an earlier attempt has tombstoned is missing no more.
+    return before + missing.count, _so_far(work)
+
+
+def _so_far(work: Work) -> int:
+    values = {"activation_id": work.activation.activation_id}
+    row = work.connection.execute(_SQL["tombstones_so_far"], values).fetchone()
+    return row[0] if row else 0
+
+
+def _blocks(ids: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:
+    for start in range(0, len(ids), _AT_ONCE):
+        block = ids[start : start + _AT_ONCE]
+        yield start + len(block), block
+
+
+def _tombstone(work: Work, ids: Sequence[int]) -> None:
+    values = {"ids": ids, "branch_id": work.branch.branch_id, "activation_id": work.activation.activation_id}
+    with work.transaction() as connection:
+        is_done(connection, work, _NO_PART, ACCEPTED)
+        failpoints.reach("tombstones_open")
+        connection.execute(_SQL["lock_missing"], values)
+        connection.execute(_SQL["keep_tombstoned"], values)
+        failpoints.reach("tombstones_kept")
+        connection.execute(_SQL["tombstone"], values)
+        failpoints.reach("tombstones_written")
+    failpoints.reach("tombstones_committed")
