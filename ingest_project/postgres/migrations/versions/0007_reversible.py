@@ -8,7 +8,7 @@ from importlib.resources import files
 from alembic import op
 
 revision = "0007"
-down_revision = "0001"
+down_revision = "0002"
 
 
 def upgrade() -> None:
