@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from ingest_project import instruments
 from ingest_project.branches.work import Work
 from ingest_project.defs import metadata
 from ingest_project.defs.failures import explained
@@ -66,6 +67,10 @@ class ParquetParts(dg.IOManager):
             first = ingest.store.get(listed[0].path) if listed else None
         activation = taken.work.activation
         columns = (activation.pin or {}).get("columns", [])
+        lag = taken.lag_seconds
+        instruments.measure_reading(
+            pages.branch.name, pages=taken.metrics.page_seconds, taken=taken.metrics.bytes, lag=lag
+        )
         context.add_output_metadata(
             {
                 **_of(taken.work),
@@ -74,7 +79,9 @@ class ParquetParts(dg.IOManager):
                 "pages": taken.metrics.pages,
                 "bytes": taken.metrics.bytes,
                 "parts": len(listed),
-                "slowest_page_seconds": round(taken.metrics.slowest_page_seconds, 3),
+                "page_p95_seconds": round(taken.metrics.page_p95_seconds, 3),
+                "attempt": context.step_context.previous_attempt_count + 1,
+                **({"lag_seconds": round(lag)} if lag is not None else {}),
                 **metadata.pace(taken.metrics.rows, time.monotonic() - began),
                 "peak_memory_mb": metadata.peak_memory_mb(),
                 "dagster/column_schema": metadata.source_table_schema(columns),
@@ -94,6 +101,8 @@ class ParquetParts(dg.IOManager):
             why = reject_codes(ended.connection, ended.activation.activation_id)
             first = ingest.store.get(listed[0].path) if listed else None
         activation = ended.activation
+        if not work.activation.normalized_at:
+            instruments.count_outcomes(work.branch.name, {"rejected": activation.rejected})
         context.add_output_metadata(
             {
                 **_of(ended),
@@ -122,6 +131,7 @@ class PostgresItems(dg.IOManager):
                 valid = normalized.valid_parts(work, ingest.store)
                 applied = apply_activation(work, valid, repair=obj.items.repair)
                 activation, missing = applied.activation, applied.missing
+                instruments.count_outcomes(work.branch.name, applied.counts.outcomes())
             written = work.on(activation)
             updates = updated_samples(written) if activation.updated else []
             inserts = inserted_samples(written) if activation.inserted else []

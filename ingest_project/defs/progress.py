@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from ingest_project import instruments
 from ingest_project.branches.work import Work
 from ingest_project.defs.checkpoints import Checkpoint, Checkpoints
 from ingest_project.telemetry import Progress, listening
@@ -20,7 +21,10 @@ EVERY_SECONDS = 5.0
 def mirrored(context: dg.OutputContext, asset: str, work: Work) -> Generator[None]:
     """Mirror what the stage reports inside; at its end, set the checkpoint complete."""
     mirror = _Mirror(context, asset, work)
-    with listening(mirror):
+    stage = instruments.stage(
+        asset, branch=work.branch.name, activation=work.activation.activation_id, rows_before=mirror.rows
+    )
+    with listening(mirror), stage:
         yield
     mirror.checkpoint(complete=True)
 
@@ -31,13 +35,13 @@ class _Mirror:
         self._asset = asset
         self._work = work
         self._checkpoints = Checkpoints(context.step_context.instance)
-        self._rows = self._rows_before()
+        self.rows = self._rows_before()
         self._next = time.monotonic() + EVERY_SECONDS
 
     def __call__(self, progress: Progress) -> None:
         if progress.stage != self._asset:
             return
-        self._rows = progress.rows
+        self.rows = progress.rows
         if time.monotonic() >= self._next:
             self.checkpoint(complete=False)
             self._observe(progress)
@@ -51,7 +55,7 @@ class _Mirror:
     def checkpoint(self, *, complete: bool) -> None:
         checkpoint = Checkpoint(
             activation=self._work.activation.activation_id,
-            rows=self._rows,
+            rows=self.rows,
             run_id=self._work.lease.run_id,
             complete=complete,
         )

@@ -4,6 +4,7 @@ Killed at any instant, it goes on after the last part that the manifest lists.
 """
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
 from ingest_project import failpoints
@@ -30,6 +31,14 @@ class Snapshot:
 
     work: Work
     metrics: ReadMetrics = field(default_factory=ReadMetrics)
+
+    @property
+    def lag_seconds(self) -> float | None:
+        """From the writing of the source to its reading, where its store says when it was written."""
+        activation = self.work.activation
+        written = Pin.from_json(activation.pin).written_at if activation.pin else None
+        read = activation.snapshotted_at or datetime.now(UTC)
+        return (read - written).total_seconds() if written else None
 
 
 def begin(connection: Connection, lease: Lease, branch: Branch, *, wanted: int | None, plan_only: bool) -> Work:

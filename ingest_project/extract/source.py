@@ -3,9 +3,11 @@
 # pyright: reportUnknownParameterType=false
 # Arrow ships no types, so a parameter that is a table is Unknown, not wrong.
 
+import statistics
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -43,6 +45,12 @@ class Pin:
     def to_json(self) -> dict[str, Any]:
         """Give what `from_json` takes."""
         return {**asdict(self), "files": [asdict(file) for file in self.files], "columns": list(self.columns)}
+
+    @property
+    def written_at(self) -> datetime | None:
+        """When the newest of the files was written, where their store says that."""
+        times = [file.modified_ns for file in self.files if file.modified_ns is not None]
+        return datetime.fromtimestamp(max(times) / 1e9, UTC) if times else None
 
     @classmethod
     def from_json(cls, given: dict[str, Any]) -> "Pin":
@@ -112,7 +120,14 @@ class ReadMetrics:
     rows: int = 0
     bytes: int = 0
     seconds: float = 0.0
-    slowest_page_seconds: float = 0.0
+    page_seconds: list[float] = field(default_factory=list[float])
+
+    @property
+    def page_p95_seconds(self) -> float:
+        """Of a hundred pages, ninety-five were drawn in so many seconds or fewer."""
+        if len(self.page_seconds) < 2:  # noqa: PLR2004 - quantiles are between two
+            return max(self.page_seconds, default=0.0)
+        return statistics.quantiles(self.page_seconds, n=20, method="inclusive")[-1]
 
 
 def measured(pages: Iterator[Page], metrics: ReadMetrics) -> Iterator[Page]:
@@ -124,6 +139,6 @@ def measured(pages: Iterator[Page], metrics: ReadMetrics) -> Iterator[Page]:
         metrics.rows += page.table.num_rows
         metrics.bytes += page.bytes_read
         metrics.seconds += seconds
-        metrics.slowest_page_seconds = max(metrics.slowest_page_seconds, seconds)
+        metrics.page_seconds.append(seconds)
         yield page
         began = time.monotonic()

@@ -37,6 +37,10 @@ class Counts:
         mine, theirs = asdict(self), asdict(other)
         return Counts(**{name: mine[name] + theirs[name] for name in mine})
 
+    def outcomes(self) -> dict[str, int]:
+        """Rows by what became of them."""
+        return {name: count for name, count in asdict(self).items() if name != "valid"}
+
     @property
     def changed(self) -> int:
         return self.inserted + self.updated + self.touched

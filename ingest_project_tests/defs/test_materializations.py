@@ -45,7 +45,7 @@ def test_the_snapshot_says_how_much_was_read_and_how_fast(first: tuple[Line, Run
     told = run.metadata(SNAPSHOT)
     assert (told["rows_read"], told["dagster/partition_row_count"], told["pages"], told["parts"]) == (11, 11, 3, 3)
     assert told["bytes"] > 0
-    assert 0 <= told["slowest_page_seconds"] <= told["seconds"]
+    assert 0 <= told["page_p95_seconds"] <= told["seconds"]
 
 
 def test_the_normalized_items_say_what_was_valid_and_why_the_rest_was_not(first: tuple[Line, Run]) -> None:

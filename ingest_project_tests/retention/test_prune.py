@@ -14,17 +14,9 @@ from ingest_project.branches.spec import parse_spec
 from ingest_project.extract.store import PartStore
 from ingest_project.postgres.connection import Connection, session
 from ingest_project.retention.prune import Policy, Pruned, prune
-from ingest_project_tests.conftest import _database
 
 WEEK = Policy(parts_days=7, history_days=7)
 ENDED = ("done", "superseded", "failed", "refused", "rolled_back")
-
-
-@pytest.fixture(scope="module")
-def own_database(server: str, template: str) -> Iterator[str]:
-    """Url of a database of the module: blocks of activations are counted over all branches."""
-    with _database(server, "retention", template) as url:
-        yield url
 
 
 @pytest.fixture

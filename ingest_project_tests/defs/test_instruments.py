@@ -1,0 +1,126 @@
+"""What an OpenTelemetry SDK collects of a run: spans per stage and part, counters, histograms."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from ingest_project import instruments
+from ingest_project.telemetry import Progress, report
+from ingest_project_tests.defs.conftest import CHAIN, Line
+from ingest_project_tests.journey.conftest import SECOND
+
+
+class Collected:
+    """What an SDK was given since it was last asked."""
+
+    def __init__(self) -> None:
+        self._spans = InMemorySpanExporter()
+        self._reader = InMemoryMetricReader()
+        traces = TracerProvider()
+        traces.add_span_processor(SimpleSpanProcessor(self._spans))
+        trace.set_tracer_provider(traces)
+        metrics.set_meter_provider(MeterProvider([self._reader]))
+
+    def clear(self) -> None:
+        self._spans.clear()
+
+    def spans(self, name: str) -> list[ReadableSpan]:
+        return [span for span in self._spans.get_finished_spans() if span.name == name]
+
+    def points(self, name: str, **labels: str) -> list[Any]:
+        """Data points of an instrument with these labels."""
+        data = self._reader.get_metrics_data()
+        assert data is not None
+        found = [one for r in data.resource_metrics for s in r.scope_metrics for one in s.metrics if one.name == name]
+        points = [point for one in found for point in one.data.data_points]
+        return [point for point in points if labels.items() <= dict(point.attributes).items()]
+
+    def value(self, name: str, **labels: str) -> float:
+        return sum(point.value for point in self.points(name, **labels))
+
+
+_collected: list[Collected] = []
+
+
+@pytest.fixture
+def collected() -> Iterator[Collected]:
+    """An SDK: the API takes one for the life of a process."""
+    if not _collected:
+        _collected.append(Collected())
+    _collected[0].clear()
+    yield _collected[0]
+
+
+def test_a_run_is_a_span_per_stage_with_one_per_part(collected: Collected, line: Callable[..., Line]) -> None:
+    place = line()
+    place.run()
+    for asset in CHAIN:
+        (stage,) = collected.spans(f"ingest.{asset}")
+        assert dict(stage.attributes or {}) == {"stage": asset, "branch": place.name, "activation": 1} | {
+            "activation": place.activations[0]["activation_id"]
+        }
+        inside = [span for span in collected.spans("ingest.part") if span.parent and span.parent == stage.context]
+        assert len(inside) == (1 if asset == CHAIN[-1] else 3)
+
+
+def test_rows_and_what_became_of_them_are_counted(collected: Collected, line: Callable[..., Line]) -> None:
+    place = line()
+    place.run()
+    place.holds(SECOND)
+    place.run()
+    done = place.activations
+    for outcome in ("inserted", "updated", "touched", "unchanged", "stale", "rejected"):
+        counted = collected.value("ingest.outcomes", branch=place.name, outcome=outcome)
+        assert counted == sum(one[outcome] for one in done), outcome
+    read = sum(one["rows_read"] for one in done)
+    assert collected.value("ingest.rows", branch=place.name, stage=CHAIN[0]) == read
+    assert collected.value("ingest.rows", branch=place.name, stage=CHAIN[2]) == sum(one["valid"] for one in done)
+
+
+def test_reading_is_measured(collected: Collected, line: Callable[..., Line]) -> None:
+    place = line()
+    place.run()
+    assert collected.value("ingest.read.bytes", branch=place.name) == place.file.stat().st_size
+    assert sum(point.count for point in collected.points("ingest.read.page", branch=place.name)) == 3
+    assert collected.value("ingest.source.lag", branch=place.name) >= 0
+
+
+def test_a_stage_that_fails_says_so(collected: Collected) -> None:
+    with pytest.raises(ZeroDivisionError), instruments.stage("core_items", branch="b", activation=1):
+        raise ZeroDivisionError
+    (span,) = collected.spans("ingest.core_items")
+    assert not span.status.is_ok
+    (point,) = collected.points("ingest.stage.duration", branch="b", outcome="ZeroDivisionError")
+    assert point.count == 1
+
+
+def test_what_was_done_before_is_not_counted_again(collected: Collected) -> None:
+    with instruments.stage("core_items", branch="resumed", activation=1, rows_before=8):
+        report(Progress("core_items", 12, 20))
+        report(Progress("branch_snapshot", 99))
+        report(Progress("core_items", 20, 20))
+    assert collected.value("ingest.rows", branch="resumed") == 12
+    assert len(collected.spans("ingest.part")) == 2
+
+
+def test_without_an_sdk_nothing_is_collected_and_nothing_fails() -> None:
+    code = (
+        "from ingest_project import instruments\n"
+        "from ingest_project.telemetry import Progress, report\n"
+        "with instruments.stage('core_items', branch='b', activation=1):\n"
+        "    report(Progress('core_items', 1))\n"
+        "instruments.count_outcomes('b', {'inserted': 1, 'stale': None})\n"
+        "instruments.measure_reading('b', pages=[0.1], taken=1, lag=None)\n"
+        "import sys; print([name for name in sys.modules if name.startswith('opentelemetry.sdk')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
