@@ -4,9 +4,11 @@ IngestError                        exit 1  failed; the state on disk and in Post
 ├── DatabaseError                          Postgres said no
 │   ├── DatabaseUnreachable                  no answer, wrong host, wrong password
 │   ├── DatabaseTooOld                       older than PostgreSQL 15
-│   └── MigrationFailed                      the schema could not be brought to this version
+│   ├── MigrationFailed                      the schema could not be brought to this version
+│   └── VectorsMissing                       no pgvector: all but vectors works
 ├── Interrupted                   exit 130 Ctrl-C, SIGTERM or Terminate
 ├── Fenced                                 the lease went to another run while we were away
+├── ProviderUnusable                       key, quota, model name or dimensions are wrong
 ├── Unexpected                             a fault of this project or of a library under it
 ├── PartDamaged                            a stored part is missing or does not match its manifest
 ├── UsageError                     exit 2  the command or file is wrong; nothing was changed
@@ -77,6 +79,15 @@ class MigrationFailed(DatabaseError):
     default_todo = "Run `ingest db migrate` as the owner of the database."
 
 
+class VectorsMissing(DatabaseError):
+    """This database has no pgvector, so that vectors cannot be stored; all else works."""
+
+    default_todo = (
+        "As the DBA, in this database: create extension vector; and run the same command again. Where the server does "
+        "not have it: install its package first (Debian: postgresql-NN-pgvector)."
+    )
+
+
 class Interrupted(IngestError):
     """The run was interrupted: the batch at hand was undone, what was committed before it stays."""
 
@@ -88,6 +99,10 @@ class Fenced(IngestError):
     """This run no longer holds its branch: another run took it over, so nothing more was written."""
 
     default_todo = "Nothing to do here: the other run goes on. `ingest status` shows it."
+
+
+class ProviderUnusable(IngestError):
+    """The embedding provider cannot be used as it is set up; nothing was charged, no request was given up."""
 
 
 class Unexpected(IngestError):

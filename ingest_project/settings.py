@@ -51,6 +51,15 @@ class Settings(BaseSettings):
     idle_transaction_seconds: int = Field(
         default=300, ge=0, description="Postgres ends a transaction of ours that sits idle for so long."
     )
+    embed_batch_size: int = Field(default=500, ge=1, le=10_000, description="Texts per call of an embedding provider.")
+    embed_batch_tokens: int = Field(default=100_000, ge=1, description="Tokens per call, as estimated.")
+    embed_calls: int = Field(default=4, ge=1, le=64, description="Calls in flight per embedding worker.")
+    embed_attempts: int = Field(
+        default=10, ge=1, le=30, description="Failed attempts after which an embedding request is dead."
+    )
+    fastembed_folder: Path | None = Field(
+        default=None, description="Folder with the files of a fastembed model. Unset: from its hub."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Of our log lines.")
     log_format: Literal["plain", "json"] = Field(default="plain", description="Of our log lines on stderr.")
 

@@ -1,0 +1,129 @@
+"""Any OpenAI-compatible endpoint (OpenAI, vLLM, Ollama, TEI, …) by the `openai` SDK.
+
+OPENAI_BASE_URL and OPENAI_API_KEY come from the environment and from nowhere else. The SDK does not retry: the ledger
+does, so that waits are seen by all workers and attempts are counted once.
+"""
+
+import base64
+import binascii
+import json
+import os
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import numpy as np
+
+from ingest_project.embeddings.providers import (
+    AuthFailed,
+    BadRequest,
+    ProviderError,
+    RateLimited,
+    Transient,
+    Vectors,
+    checked,
+)
+
+TIMEOUT_SECONDS = 60.0
+KEY_VARIABLE, URL_VARIABLE = "OPENAI_API_KEY", "OPENAI_BASE_URL"
+_LONGEST = 500
+# Only these can shorten their vectors, and others refuse to be asked.
+_SHORTENED = "text-embedding-3"
+_REFUSALS = frozenset({400, 413, 422})
+_CONFIGURATION = frozenset({401, 403, 404})
+_TOO_FAST, _UNAVAILABLE, _QUOTA = 429, 503, "insufficient_quota"
+
+
+class OpenAIApi:
+    """Provider `openai`. Raises AuthFailed where the package or the key is missing."""
+
+    name = "openai"
+
+    def __init__(self, model: str, dims: int) -> None:
+        try:
+            import openai  # pyright: ignore[reportMissingImports]  # noqa: PLC0415 - half a second, for those who use it
+        except ModuleNotFoundError:
+            raise AuthFailed("the package `openai` is not installed", 'pip install "ingest-project[openai]"') from None
+        self.model = model
+        self.dims = dims
+        self.tokens = 0
+        self._counting = threading.Lock()
+        self._sdk = openai
+        self._key = os.environ.get(KEY_VARIABLE, "")
+        if not self._key and not os.environ.get(URL_VARIABLE):
+            raise AuthFailed(
+                f"neither {KEY_VARIABLE} nor {URL_VARIABLE} is set",
+                f"Set {KEY_VARIABLE}; for an endpoint of your own, {URL_VARIABLE} (such as http://localhost:11434/v1).",
+            )
+        # A server of one's own often wants no key, but the SDK wants one.
+        self._client = openai.OpenAI(api_key=self._key or "none", max_retries=0, timeout=TIMEOUT_SECONDS)
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of shape (len(texts), dims), in the order of the texts, whatever order they came in."""
+        wanted: dict[str, Any] = {"dimensions": self.dims} if self.model.startswith(_SHORTENED) else {}
+        try:
+            answer = self._client.embeddings.with_raw_response.create(
+                model=self.model, input=list(texts), encoding_format="base64", **wanted
+            )
+            body = answer.http_response.content
+        except self._sdk.APIStatusError as error:
+            raise self._translated(error) from None
+        except self._sdk.APIConnectionError as error:  # a timeout is one of these
+            told = error.__cause__ or error
+            raise Transient(self._safe(f"{type(told).__name__}: {told}"), error_class="unreachable") from None
+        return checked(self._vectors(body, len(texts)), texts, self.dims)
+
+    def _vectors(self, body: bytes, count: int) -> list[Any]:
+        """The vectors by their index. Raises Transient for anything that is no such answer."""
+        try:
+            answer = json.loads(body)
+            by_index = {int(one["index"]): _decoded(one["embedding"]) for one in answer["data"]}
+        except (ValueError, KeyError, TypeError, binascii.Error):
+            said = body[:200].decode("utf-8", "replace")
+            raise Transient(self._safe(f"the answer is none: {said}"), error_class="answer") from None
+        if sorted(by_index) != list(range(count)) or len(answer["data"]) != count:
+            raise Transient(f"{count} texts were sent, {len(answer['data'])} vectors came back", error_class="answer")
+        self._count((answer.get("usage") or {}).get("total_tokens"))
+        return [by_index[at] for at in range(count)]
+
+    def _count(self, tokens: object) -> None:
+        if isinstance(tokens, int):
+            with self._counting:
+                self.tokens += tokens
+
+    def _translated(self, error: Any) -> ProviderError:
+        status, told = error.status_code, self._safe(f"{error.status_code}: {error.message}")
+        wait = _retry_after(error.response.headers)
+        if status == _TOO_FAST and error.code == _QUOTA:
+            return AuthFailed(told, "Raise the quota of this key with its provider, then run again.")
+        if status == _TOO_FAST or (status == _UNAVAILABLE and wait is not None):
+            return RateLimited(told, wait)
+        if status in _CONFIGURATION:
+            return AuthFailed(told, f"Mend {KEY_VARIABLE}, {URL_VARIABLE} or the name of the model, then run again.")
+        if status in _REFUSALS:
+            return BadRequest(told)
+        return Transient(told, error_class=f"http_{status}")
+
+    def _safe(self, words: str) -> str:
+        words = words.replace(self._key, "***") if self._key else words
+        return words[:_LONGEST]
+
+
+def _decoded(embedding: Any) -> Any:
+    """As base64, which was asked for and is a fifth of the size, or as the list that some servers send instead."""
+    if isinstance(embedding, str):
+        return np.frombuffer(base64.b64decode(embedding, validate=True), "<f4")
+    return embedding
+
+
+def _retry_after(headers: Any) -> float | None:
+    """Seconds, from either form of the header."""
+    for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
+        with suppress(TypeError, ValueError):
+            return max(float(headers.get(name)) / unit, 0.0)
+    with suppress(TypeError, ValueError):
+        return max(parsedate_to_datetime(str(headers.get("retry-after"))).timestamp() - time.time(), 0.0)
+    return None

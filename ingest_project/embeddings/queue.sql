@@ -1,0 +1,181 @@
+-- name: claim
+-- The next requests that are due, by count and token budget, with the text that their items have now. The keyset
+-- (next_attempt_at, item_id) steps over what earlier claims left behind in the index, though vacuum be held back.
+-- A request for an older text is brought to what the item says; one whose item is gone is dropped.
+with due as materialized (
+  select r.ctid as place, r.item_id, r.next_attempt_at
+    from core.embedding_requests r
+   where r.model_id = %(model_id)s and r.branch_id = %(branch_id)s and r.status = 'p'
+     and r.next_attempt_at <= now() and (r.next_attempt_at, r.item_id) > (%(after)s, %(after_item)s)
+     and not exists (select from core.embedding_providers p where p.provider = %(provider)s and p.paused_until > now())
+   order by r.next_attempt_at, r.item_id
+   limit %(count)s
+     for update of r skip locked
+), weighed as (
+  select d.place, d.item_id, t.embed_hash, t.text,
+         sum(octet_length(t.text) / %(bytes_per_token)s + 1) over in_order as tokens,
+         row_number() over in_order as position
+    from due d
+    left join lateral (select i.embed_hash, {text} as text from core.items i
+                        where i.item_id = d.item_id and i.deleted_at is null) t on true
+  window in_order as (order by d.next_attempt_at, d.item_id)
+), gone as (
+  delete from core.embedding_requests r using weighed w where r.ctid = w.place and w.embed_hash is null
+), claimed as (
+  update core.embedding_requests r
+     set status = 'l', lease_id = %(lease_id)s, leased_until = now() + make_interval(secs => %(lease_seconds)s),
+         run_id = %(run_id)s, content_hash = w.embed_hash, updated_at = now()
+    from weighed w
+   where r.ctid = w.place and w.embed_hash is not null and (w.tokens <= %(tokens)s or w.position = 1)
+  returning r.item_id, r.content_hash, w.text, r.attempts, r.next_attempt_at
+)
+select item_id, content_hash, text, attempts, next_attempt_at from claimed order by next_attempt_at, item_id;
+
+-- name: make_batch
+-- Where the vectors of one batch are copied to.
+create temp table if not exists embedded_batch (item_id bigint, content_hash uuid, embedding vector) on commit delete rows;
+
+-- name: copy_batch
+-- In.
+copy embedded_batch (item_id, content_hash, embedding) from stdin (format binary);
+
+-- name: complete
+-- Acknowledge and store in one statement: only what is still leased by us, and still wanted with the text that was
+-- embedded. A late worker, or an item changed meanwhile, stores nothing.
+with acknowledged as (
+  update core.embedding_requests r
+     set status = 'd', completed_at = now(), updated_at = now(), lease_id = null, leased_until = null,
+         error_class = null, error = null
+    from embedded_batch b
+   where r.model_id = %(model_id)s and r.item_id = b.item_id and r.lease_id = %(lease_id)s
+     and r.content_hash = b.content_hash
+  returning b.item_id, b.content_hash, b.embedding
+), stored as (
+  insert into core.item_embeddings as e (model_id, item_id, content_hash, embedding)
+  select %(model_id)s, item_id, content_hash, embedding from acknowledged
+  on conflict (model_id, item_id) do update
+     set content_hash = excluded.content_hash, embedding = excluded.embedding, embedded_at = now()
+  returning item_id
+)
+select count(*) from stored;
+
+-- name: fail
+-- One attempt is used up; the next is later by a doubling wait, or there is none. One jitter per batch: it stays whole.
+update core.embedding_requests
+   set attempts = attempts + 1, status = case when attempts + 1 >= %(attempts)s then 'x' else 'p' end,
+       next_attempt_at = now() + make_interval(secs => least(%(longest)s, %(first)s * 2.0 ^ attempts) * %(jitter)s),
+       error_class = %(error_class)s, error = %(error)s, lease_id = null, leased_until = null, updated_at = now()
+ where model_id = %(model_id)s and item_id = any(%(item_ids)s) and lease_id = %(lease_id)s
+returning status = 'x';
+
+-- name: bury
+-- Refused for what they say: no further attempt.
+update core.embedding_requests
+   set attempts = attempts + 1, status = 'x', error_class = %(error_class)s, error = %(error)s, lease_id = null,
+       leased_until = null, updated_at = now()
+ where model_id = %(model_id)s and item_id = any(%(item_ids)s) and lease_id = %(lease_id)s
+returning true;
+
+-- name: defer
+-- Too fast is not a failure: no attempt is used up, and the batch is due as a whole when the provider's pause ends.
+update core.embedding_requests
+   set status = 'p', rate_deferrals = least(rate_deferrals + 1, 32767),
+       next_attempt_at = now() + make_interval(secs => %(seconds)s),
+       error_class = %(error_class)s, error = %(error)s, lease_id = null, leased_until = null, updated_at = now()
+ where model_id = %(model_id)s and item_id = any(%(item_ids)s) and lease_id = %(lease_id)s
+returning false;
+
+-- name: release
+-- Leases handed back as they were taken.
+update core.embedding_requests
+   set status = 'p', lease_id = null, leased_until = null, updated_at = now()
+ where model_id = %(model_id)s and item_id = any(%(item_ids)s) and lease_id = %(lease_id)s;
+
+-- name: renew
+-- A call that takes long keeps its lease.
+update core.embedding_requests
+   set leased_until = now() + make_interval(secs => %(lease_seconds)s)
+ where model_id = %(model_id)s and item_id = any(%(item_ids)s) and lease_id = %(lease_id)s;
+
+-- name: rescue
+-- Leases that ran out: their worker was killed or cut off. An attempt is used up, or a text that kills its worker
+-- would do so for ever.
+update core.embedding_requests
+   set attempts = attempts + 1, status = case when attempts + 1 >= %(attempts)s then 'x' else 'p' end,
+       next_attempt_at = now(), error_class = 'lease_expired', error = 'the worker that held it was not heard of again',
+       lease_id = null, leased_until = null, updated_at = now()
+ where status = 'l' and leased_until < now();
+
+-- name: pause
+-- All workers of a provider wait: as long as it asks for, else twice as long with each failure in a row. Those that
+-- were already under way when the pause began do not make it longer.
+insert into core.embedding_providers as p (provider, failures, paused_until, reason)
+values (%(provider)s, 1, now() + make_interval(secs => coalesce(%(seconds)s::float8, %(first)s)), %(reason)s)
+on conflict (provider) do update
+   set failures = p.failures + (p.paused_until <= now())::int,
+       paused_until = case when %(seconds)s::float8 is not null then
+                             greatest(p.paused_until, now() + make_interval(secs => %(seconds)s))
+                           when p.paused_until <= now() then
+                             now() + make_interval(secs => least(%(longest)s, %(first)s * 2.0 ^ p.failures))
+                           else p.paused_until end,
+       reason = excluded.reason, updated_at = now()
+returning greatest(extract(epoch from paused_until - now()), 0)::float8;
+
+-- name: unpause
+-- It answers again: the next failure is a first one.
+update core.embedding_providers set failures = 0, updated_at = now()
+ where provider = %(provider)s and failures > 0 and paused_until <= now();
+
+-- name: pending_branches
+-- Branches with pending requests of a model, one index probe each.
+with recursive found as (
+  (select min(branch_id) as branch_id from core.embedding_requests where model_id = %(model_id)s and status = 'p')
+  union all
+  select (select min(r.branch_id) from core.embedding_requests r
+           where r.model_id = %(model_id)s and r.status = 'p' and r.branch_id > f.branch_id)
+    from found f where f.branch_id is not null
+)
+select branch_id from found where branch_id is not null;
+
+-- name: next_due
+-- Seconds until a request of a branch can be claimed or rescued; null where there is none.
+select extract(epoch from least(
+         (select greatest(due.at, (select p.paused_until from core.embedding_providers p
+                                    where p.provider = %(provider)s), now())
+            from (select min(r.next_attempt_at) as at from core.embedding_requests r
+                   where r.model_id = %(model_id)s and r.branch_id = any(%(branches)s) and r.status = 'p') due
+           where due.at is not null),
+         (select min(r.leased_until) from core.embedding_requests r
+           where r.status = 'l' and r.model_id = %(model_id)s
+             and (%(branch_id)s::int is null or r.branch_id = %(branch_id)s))) - now())::float8;
+
+-- name: count_pending
+-- How many requests wait, and when the next of them is due.
+select count(*), min(next_attempt_at) from core.embedding_requests
+ where model_id = %(model_id)s and status = 'p' and (%(branch_id)s::int is null or branch_id = %(branch_id)s);
+
+-- name: sample_bytes
+-- Mean length of the texts of some that wait.
+select coalesce(avg(octet_length({text})), 0)::float8
+  from (select item_id from core.embedding_requests
+         where model_id = %(model_id)s and status = 'p' and (%(branch_id)s::int is null or branch_id = %(branch_id)s)
+         limit 1000) r
+  join core.items i on i.item_id = r.item_id and i.deleted_at is null;
+
+-- name: retry_dead
+-- A person has mended what was wrong.
+update core.embedding_requests
+   set status = 'p', attempts = 0, rate_deferrals = 0, next_attempt_at = now(), updated_at = now()
+ where status = 'x' and (%(branch_id)s::int is null or branch_id = %(branch_id)s)
+   and (%(error_class)s::text is null or error_class = %(error_class)s);
+
+-- name: drop_unwanted_requests
+-- Requests for models that are retired or gone, and for items that are deleted or gone.
+delete from core.embedding_requests r
+ where not exists (select from core.embedding_models m where m.model_id = r.model_id and m.state <> 'retired')
+    or not exists (select from core.items i where i.item_id = r.item_id and i.deleted_at is null);
+
+-- name: drop_unwanted_vectors
+-- Vectors of items that are deleted or gone.
+delete from core.item_embeddings e
+ where not exists (select from core.items i where i.item_id = e.item_id and i.deleted_at is null);
