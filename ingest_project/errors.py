@@ -15,7 +15,8 @@ IngestError                        exit 1  failed; the state on disk and in Post
 │   ├── SpecInvalid                          a branch file that cannot be applied
 │   ├── BranchUnknown                        no such branch
 │   ├── ActivationUnknown                    no such activation, or none that is ready
-│   └── TableUnfit                           a frame and the table it is for do not go together
+│   ├── TableUnfit                           a frame and the table it is for do not go together
+│   └── ModelUnknown                         no such embedding model
 ├── Locked                         exit 3  another run holds the branch
 └── Refused                        exit 4  we looked, and will not ingest this
     ├── SourceMissing, SourceEmpty, SourceUnreadable, SourceStale
@@ -23,6 +24,7 @@ IngestError                        exit 1  failed; the state on disk and in Post
     ├── SourceMoved                          it changed after it was pinned
     ├── GateBlocked                          a quality limit was passed
     ├── RowsUnfit                            rows of a frame that have no key, or one key twice
+    ├── ModelIncomplete                      items lack the vectors of a model that is to be activated
     └── ActivationClosed                     superseded, failed or already ingested
 """
 
@@ -146,6 +148,12 @@ class TableUnfit(UsageError):
     default_todo = "Mend the frame, or the key and columns that the asset declares for its table."
 
 
+class ModelUnknown(UsageError):
+    """There is no such embedding model."""
+
+    default_todo = "`ingest model list` shows those that are; `ingest model add` adds one."
+
+
 class Locked(IngestError):
     """Another run holds this branch."""
 
@@ -196,6 +204,12 @@ class RowsUnfit(Refused):
     """Rows of a frame cannot be upserted: they have no key, or one key twice."""
 
     default_todo = "Make the key whole and unique in the frame, for example by drop_duplicates; nothing was written."
+
+
+class ModelIncomplete(Refused):
+    """Items lack the vectors of this model; searches stay with the other one."""
+
+    default_todo = "`ingest model list` shows how far it is; fill it, or activate it as it is with --force."
 
 
 class ActivationClosed(Refused):

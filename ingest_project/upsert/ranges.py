@@ -1,0 +1,21 @@
+"""All of core.items in ranges of ids, for work that must neither hold a long transaction nor miss a row."""
+
+from collections.abc import Iterator
+
+from ingest_project.postgres import statements
+from ingest_project.postgres.connection import Connection
+
+_SQL = statements.load(__name__, "ranges.sql")
+RANGE = 50_000
+_LAST = 2**63 - 1
+
+
+def ranges(connection: Connection, size: int = RANGE) -> Iterator[tuple[int, int]]:
+    """(after, upto] in which there are `size` live items each; the last one has no end, so that every id is in one."""
+    after = -1
+    while True:
+        row = connection.execute(_SQL["range_end"], {"after": after, "further": size - 1}).fetchone()
+        yield after, row[0] if row else _LAST
+        if row is None:
+            return
+        after = row[0]
