@@ -28,6 +28,8 @@ class _Session(psycopg.Connection[tuple[Any, ...]]):
     locks, and the rollback behind it would find the connection busy.
     """
 
+    url = ""
+
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         try:
             return super().wait(gen, interval, timeout)
@@ -103,9 +105,14 @@ def connect(url: str | None = None) -> Connection:
     return connection
 
 
+def another(connection: Connection) -> Connection:
+    """Open a further session where this one is. Raises DatabaseUnreachable, as where Postgres has no place left."""
+    return connect(connection.url if isinstance(connection, _Session) else None)
+
+
 def _open(url: str) -> Connection:
     try:
-        return _Session.connect(
+        opened = _Session.connect(
             url,
             autocommit=True,
             prepare_threshold=None,
@@ -122,6 +129,8 @@ def _open(url: str) -> Connection:
         words = [line for line in lines if not line.startswith("\t")] or ["no answer"]
         kind = _NotYet if _is_starting_or_stopping(url) else DatabaseUnreachable
         raise kind(f"Postgres cannot be reached: {words[-1]}", where={"database": redacted(url)}) from None
+    opened.url = url
+    return opened
 
 
 def _is_starting_or_stopping(url: str) -> bool:

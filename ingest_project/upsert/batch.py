@@ -13,13 +13,14 @@ from ingest_project.branches.work import Work
 from ingest_project.errors import ActivationClosed, GateBlocked
 from ingest_project.item import KEY
 from ingest_project.postgres.connection import Connection, retried
-from ingest_project.upsert.copying import copy_table, with_constants
+from ingest_project.upsert.binary import copy_binary, with_constants
 from ingest_project.upsert.probe import Hits, ValidPart
 from ingest_project.upsert.rank import kind_of
-from ingest_project.upsert.texts import CONTENT, STAGED, judging, reserving, statement
+from ingest_project.upsert.texts import STAGED, judging, statement
 
 ACCEPTED = frozenset({"accepted"})
 REPAIRABLE = frozenset({"committed", "done"})
+_INTEGERS = {"activation_id": pa.int64(), **dict.fromkeys(("source_id", "branch_id", "priority", "part"), pa.int32())}
 
 
 @dataclass(frozen=True)
@@ -121,18 +122,17 @@ class Batch:
             failpoints.reach("batch_open")
             ids = _reserved_ids(connection, rows.num_rows)
             with connection.cursor() as cursor:
-                copy_table(cursor, statement("copy_items"), self._as_items(rows, ids))
+                copy_binary(cursor, statement("copy_items"), self._as_items(rows, ids))
                 failpoints.reach("batch_inserted")
-                copy_table(cursor, statement("copy_history"), self._as_inserted(ids))
+                copy_binary(cursor, statement("copy_history"), self._as_inserted(ids))
             self.account(connection, counts)
         failpoints.reach("batch_committed")
         return counts
 
     def _as_items(self, rows: pa.Table, ids: pa.Array) -> pa.Table:
-        values = self._values()
-        source = pa.repeat(pa.scalar(values["source_id"]), rows.num_rows)
-        head = pa.table({"item_id": ids, "source_id": source, KEY: rows[KEY]})
-        for name in (*CONTENT, "source_updated_at"):
+        values = {name: pa.scalar(value, _INTEGERS[name]) for name, value in self._values().items()}
+        head = with_constants(pa.table({"item_id": ids}), {"source_id": values["source_id"]})
+        for name in STAGED:
             head = head.append_column(name, rows[name])
         tail = {name: values[name] for name in ("priority", "branch_id", "activation_id")}
         return with_constants(head, {**tail, "created": values["activation_id"], "part": values["part"]})
@@ -140,7 +140,7 @@ class Batch:
     def _as_inserted(self, ids: pa.Array) -> pa.Table:
         activation = pa.repeat(pa.scalar(self.work.activation.activation_id), len(ids))
         table = pa.table({"activation": activation, "item_id": ids})
-        return with_constants(table, {"version": 1, "op": "i"})
+        return with_constants(table, {"version": pa.scalar(1, pa.int32()), "op": "i"})
 
     # ── both ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -185,21 +185,24 @@ def is_done(connection: Connection, work: Work, part: int, allowed: frozenset[st
 
 def sorted_rows(rows: pa.Table) -> pa.Table:
     """By key, as bytes: index inserts stay local, and writers meet in one order."""
-    return rows.select(list(STAGED)).sort_by(KEY)
+    rows = rows.select(list(STAGED))
+    keys = rows[KEY].combine_chunks()
+    in_order = pc.all(pc.less_equal(keys[:-1], keys[1:])).as_py()  # as most files are: sorting copies every column
+    return rows if in_order else rows.sort_by(KEY)
 
 
 def stage(connection: Connection, rows: pa.Table) -> None:
     """Make the stage table of the open transaction."""
     connection.execute(statement("make_stage"))
     with connection.cursor() as cursor:
-        copy_table(cursor, statement("copy_stage"), rows)
+        copy_binary(cursor, statement("copy_stage"), rows)
     connection.execute(statement("analyze_stage"))
 
 
 def _reserved_ids(connection: Connection, count: int) -> pa.Array:
-    with connection.cursor() as cursor, cursor.copy(reserving(count)) as copy:
-        lines = b"".join(bytes(block) for block in copy)
-    return pc.cast(pa.array(lines.decode().split(), pa.string()), pa.int64())
+    with connection.cursor(binary=True) as cursor:
+        row = cursor.execute(statement("reserve_ids"), {"count": count}).fetchone()
+    return pa.array(np.frombuffer(row[0] if row else b"", ">i8").astype(np.int64))
 
 
 def unchanged(part: ValidPart, hits: Hits) -> Counts:

@@ -1,7 +1,9 @@
-"""Arrow tables into COPY: CSV made by Arrow, in which a null is nothing and an empty text is quoted."""
+"""Arrow tables into COPY where nothing is known of the columns' types: CSV made by Arrow, which Postgres parses.
+
+A null is nothing and an empty text is quoted. What goes into core.items, of which all is known, goes as `binary`.
+"""
 
 import io
-from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -25,10 +27,3 @@ def encoded(table: pa.Table) -> memoryview:
     out = io.BytesIO()
     pc_csv.write_csv(table, out, _OPTIONS)
     return out.getbuffer()
-
-
-def with_constants(table: pa.Table, constants: Mapping[str, object]) -> pa.Table:
-    """The table with the same value in every row of further columns."""
-    for name, value in constants.items():
-        table = table.append_column(name, pa.repeat(pa.scalar(value), table.num_rows))
-    return table

@@ -5,7 +5,8 @@ rows, and write rows, history and accounting in one fenced transaction. A part w
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import psycopg
@@ -15,11 +16,13 @@ from ingest_project import failpoints
 from ingest_project.branches import activations
 from ingest_project.branches.activations import Activation
 from ingest_project.branches.work import Work
+from ingest_project.settings import settings
 from ingest_project.telemetry import Progress, log, report
 from ingest_project.upsert.batch import ACCEPTED, Batch, Counts, is_done, unchanged
-from ingest_project.upsert.probe import NONE, Probe, ValidPart, probe
+from ingest_project.upsert.probe import Probe, ValidPart, probe
 from ingest_project.upsert.texts import statement
 from ingest_project.upsert.tombstones import tombstone_missing, too_many
+from ingest_project.upsert.writers import side_by_side
 
 ASSET = "core_items"
 _QUIET_PARTS = 100  # parts without anything to write that are accounted for in one transaction
@@ -70,31 +73,31 @@ def _done(work: Work) -> set[int]:
 def _apply_parts(work: Work, parts: Sequence[ValidPart], found: Probe, *, repair: bool, before: int) -> Counts:
     counts = Counts()
     total = before + sum(part.valid for part in parts)
-    for done in _each(work, parts, found, repair=repair):
-        counts += done
-        report(Progress(ASSET, before + counts.valid, total))
+    # Closed here, whatever happens: no writer may outlive this call.
+    with closing(_each(work, parts, found, repair=repair)) as each:
+        for done in each:
+            counts += done
+            report(Progress(ASSET, before + counts.valid, total))
     return counts
 
 
-def _each(work: Work, parts: Sequence[ValidPart], found: Probe, *, repair: bool) -> Iterator[Counts]:
-    quiet: list[ValidPart] = []
-    for part in parts:
-        hits = found.hits.get(part.number, NONE)
-        if found.source_is_new and part.valid:
-            yield Batch(work, part, repair).apply_new()
-        elif len(hits.positions):
-            yield Batch(work, part, repair).apply(hits)
-        else:
-            quiet.append(part)
-        if len(quiet) == _QUIET_PARTS:
-            yield from _account_for_quiet(work, quiet, found, repair=repair)
-            quiet = []
-    yield from _account_for_quiet(work, quiet, found, repair=repair)
+def _each(work: Work, parts: Sequence[ValidPart], found: Probe, *, repair: bool) -> Generator[Counts]:
+    def write(work: Work, part: ValidPart) -> Counts:
+        batch = Batch(work, part, repair)
+        return batch.apply_new() if found.source_is_new else batch.apply(found.hits[part.number])
+
+    def is_busy(part: ValidPart) -> bool:
+        return part.valid > 0 and (found.source_is_new or len(found.of(part).positions) > 0)
+
+    yield from side_by_side(work, [part for part in parts if is_busy(part)], write, settings().writers)
+    quiet = [part for part in parts if not is_busy(part)]
+    for start in range(0, len(quiet), _QUIET_PARTS):
+        yield from _account_for_quiet(work, quiet[start : start + _QUIET_PARTS], found, repair=repair)
 
 
 def _account_for_quiet(work: Work, parts: list[ValidPart], found: Probe, *, repair: bool) -> Iterator[Counts]:
-    counts = [(part, unchanged(part, found.hits.get(part.number, NONE))) for part in parts]
-    if not repair and counts:
+    counts = [(part, unchanged(part, found.of(part))) for part in parts]
+    if not repair:
         with work.transaction() as connection:
             for part, counted in counts:
                 if not is_done(connection, work, part.number, ACCEPTED):

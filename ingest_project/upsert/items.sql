@@ -15,7 +15,7 @@ create temp table probe (
 
 -- name: copy_probe
 -- Keys of one part, in the order in which it holds them.
-copy probe (part, position, external_id, content_hash, source_updated_at) from stdin (format csv);
+copy probe (part, position, external_id, content_hash, source_updated_at) from stdin (format binary);
 
 -- name: analyze_probe
 -- The planner must know how many there are: on a guess it once ran a thousand times longer.
@@ -51,7 +51,7 @@ create temp table stage ({definitions}, kind "char", item_id bigint) on commit d
 
 -- name: copy_stage
 -- Rows of one part, sorted by key.
-copy stage ({columns}) from stdin (format csv);
+copy stage ({columns}) from stdin (format binary);
 
 -- name: analyze_stage
 -- As for the probe.
@@ -123,18 +123,18 @@ update stage set kind = upper(kind::text)::"char" where kind <> 'i' or item_id i
 select lower(kind::text), count(*)::int from stage group by 1;
 
 -- name: reserve_ids
--- Ids for rows that are copied straight in, so that their history can name them.
-copy (select nextval((select pg_get_serial_sequence('core.items', 'item_id')::regclass)) from generate_series(1, {count}))
-  to stdout;
+-- Ids for rows that are copied straight in, so that their history can name them: eight bytes each, in one value.
+select string_agg(int8send(nextval((select pg_get_serial_sequence('core.items', 'item_id')::regclass))), ''::bytea)
+  from generate_series(1, %(count)s);
 
 -- name: copy_items
 -- Rows of a source that has none yet.
 copy core.items (item_id, source_id, external_id, {columns}, source_updated_at, priority, branch_id, activation_id,
-                 created_activation_id, part) from stdin (format csv);
+                 created_activation_id, part) from stdin (format binary);
 
 -- name: copy_history
 -- That they were inserted.
-copy core.item_versions (written_by_activation, item_id, version, op) from stdin (format csv);
+copy core.item_versions (written_by_activation, item_id, version, op) from stdin (format binary);
 
 -- name: keep_batch
 -- The accounting of a part, in the transaction of its rows.
@@ -143,8 +143,9 @@ values (%(activation_id)s, %(part)s, %(valid)s, %(inserted)s, %(updated)s, %(tou
         %(epoch)s, %(run_id)s);
 
 -- name: vacuum_items
--- After a first load, or the first unchanged run writes hint bits for every row.
-vacuum (analyze) core.items;
+-- After a first load, or the first unchanged run writes hint bits for every row. Statistics of the columns by which
+-- rows are looked up; those of the others are left to autovacuum, as Postgres counts on where columns are named.
+vacuum (analyze) core.items (source_id, external_id, branch_id);
 
 -- name: sample_updated
 -- Some rows that an activation updated, as they were and as they are.

@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from ingest_project.branches.work import Work
 from ingest_project.upsert.batch import sorted_rows
+from ingest_project.upsert.binary import copy_binary
 from ingest_project.upsert.changes import differences
-from ingest_project.upsert.copying import copy_table
 from ingest_project.upsert.probe import Probe, ValidPart, probe
 from ingest_project.upsert.rank import kind_of
 from ingest_project.upsert.texts import counting, judging, statement
@@ -67,7 +67,7 @@ def _changes(work: Work, parts: Sequence[ValidPart], found: Probe) -> tuple[dict
             hits = found.hits.get(part.number)
             if hits and hits.kinds.keys() & {"u", "r"}:
                 rows = part.load().take(pa.array(hits.positions))
-                copy_table(cursor, statement("copy_stage"), sorted_rows(rows))
+                copy_binary(cursor, statement("copy_stage"), sorted_rows(rows))
         cursor.execute(statement("analyze_stage"))
         cursor.execute(judging("classify_stage", kind_of(work), work.branch.source_id))
         row = cursor.execute(counting(work.branch.source_id)).fetchone()

@@ -14,7 +14,7 @@ import pyarrow.csv as pc_csv
 
 from ingest_project.branches.work import Work
 from ingest_project.postgres.connection import Connection
-from ingest_project.upsert.copying import copy_table
+from ingest_project.upsert.binary import copy_binary
 from ingest_project.upsert.missing import Missing, missing_items
 from ingest_project.upsert.rank import kind_of
 from ingest_project.upsert.texts import judging, statement
@@ -62,8 +62,11 @@ class Probe:
     missing: Missing = field(default_factory=Missing)
     source_is_new: bool = False
 
+    def of(self, part: ValidPart) -> Hits:
+        return self.hits.get(part.number, _NONE)
 
-NONE = Hits(np.empty(0, np.int32), {})
+
+_NONE = Hits(np.empty(0, np.int32), {})
 _COLUMNS = {"part": pa.int32(), "position": pa.int32(), "kind": pa.string()}
 _BLOCK = 4 << 20
 
@@ -85,18 +88,14 @@ def fill(connection: Connection, parts: Iterable[ValidPart]) -> None:
     connection.execute(statement("make_probe"))
     with connection.cursor() as cursor:
         for part in parts:
-            copy_table(cursor, statement("copy_probe"), _placed(part))
+            copy_binary(cursor, statement("copy_probe"), _placed(part))
     connection.execute(statement("analyze_probe"))
 
 
 def _placed(part: ValidPart) -> pa.Table:
     keys = part.keys()
-    table = pa.table(
-        {
-            "part": pa.repeat(pa.scalar(part.number), keys.num_rows),
-            "position": pa.array(np.arange(keys.num_rows)),
-        }
-    )
+    rows = keys.num_rows
+    table = pa.table({"part": np.full(rows, part.number, np.int32), "position": np.arange(rows, dtype=np.int32)})
     for name in ("external_id", "content_hash", "source_updated_at"):
         table = table.append_column(name, keys[name])
     return table

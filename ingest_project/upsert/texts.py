@@ -11,7 +11,8 @@ _RAW = statements.load(__name__, "items.sql")
 # What an item says, as it is written: all columns but the key, and what goes with them.
 CONTENT = (*(name for name in columns() if name != KEY), "attributes", "issues", "content_hash", "embed_hash")
 STAGED = (KEY, *CONTENT, "source_updated_at")
-_TYPES = {
+# What a part holds as text and Postgres does not.
+TYPES = {
     "attributes": "jsonb",
     "issues": "jsonb",
     "content_hash": "uuid",
@@ -26,7 +27,7 @@ def _names(names: tuple[str, ...], prefix: str = "") -> sql.Composed:
 
 
 def _definitions() -> sql.Composed:
-    kinds = {name: column.sql for name, column in columns().items()} | _TYPES
+    kinds = {name: column.sql for name, column in columns().items()} | TYPES
     return sql.SQL(", ").join(
         sql.SQL("{} {}{}").format(
             sql.Identifier(name),
@@ -68,8 +69,3 @@ def judging(name: str, kind: sql.Composable, source_id: int) -> sql.Composed:
 def counting(source_id: int) -> sql.Composed:
     """Which columns differ, and in how many rows."""
     return _RAW["count_column_changes"].format(counts=_counts(), source_id=sql.Literal(source_id))
-
-
-def reserving(count: int) -> sql.Composed:
-    """So many ids of new items."""
-    return _RAW["reserve_ids"].format(count=sql.Literal(count))

@@ -6,7 +6,18 @@ import pytest
 
 from ingest_project import failpoints
 from ingest_project.postgres.connection import Connection, session
+from ingest_project.settings import settings
 from ingest_project_tests.upsert.making import Source
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _one_writer() -> Iterator[None]:
+    """Parts one after the other, in the test's own thread, so that a test can stand between two of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INGEST_WRITERS", "1")
+        settings.cache_clear()
+        yield
+    settings.cache_clear()
 
 
 @pytest.fixture

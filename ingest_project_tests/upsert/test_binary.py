@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 from ingest_project.item import columns, item_schema
 from ingest_project.postgres.connection import Connection
 from ingest_project.upsert.batch import sorted_rows, stage
-from ingest_project.upsert.copying import copy_table, encoded, with_constants
+from ingest_project.upsert.binary import blocks, copy_binary, with_constants
 from ingest_project.upsert.texts import STAGED
 from ingest_project_tests.upsert.making import Row, Source, item, table_of
 
@@ -135,20 +135,20 @@ def test_a_table_of_several_megabytes_and_many_chunks_is_sent_whole(source: Sour
     rows = [item(f"{at:05}", description=('é,\n"' * 50)[: at % 200]) for at in range(8_000)]
     whole = sorted_rows(table_of(rows))
     chunked = pa.concat_tables([whole.slice(at, 777) for at in range(0, 8_000, 777)])
-    assert len(encoded(chunked)) > 1 << 20
+    assert sum(len(block) for block in blocks(chunked)) > 1 << 20
     assert read_back(source.connection, chunked) == expected(whole)
 
 
 def test_a_table_without_rows_is_sent_as_nothing(source: Source) -> None:
-    assert len(encoded(item_schema().empty_table())) == 0
+    assert sum(len(block) for block in blocks(item_schema().empty_table())) == 21, "head and end of the format"
     assert read_back(source.connection, sorted_rows(item_schema().empty_table())) == []
 
 
 def test_constants_are_the_same_in_every_row(source: Source) -> None:
-    table = with_constants(pa.table({"a": [1, 2, 3]}), {"b": 'x,"y', "c": 7})
+    table = with_constants(pa.table({"a": [1, 2, 3]}), {"b": 'x,"y', "c": pa.scalar(7, pa.int32())})
     with source.connection.transaction(force_rollback=True), source.connection.cursor() as cursor:
-        cursor.execute("create temp table t (a int, b text, c int) on commit drop")
-        copy_table(cursor, sql.SQL("copy t from stdin (format csv)"), table)
+        cursor.execute("create temp table t (a bigint, b text, c int) on commit drop")
+        copy_binary(cursor, sql.SQL("copy t from stdin (format binary)"), table)
         assert cursor.execute("select * from t order by a").fetchall() == [(at, 'x,"y', 7) for at in (1, 2, 3)]
 
 
