@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest_project.errors import UsageError
@@ -32,6 +32,10 @@ class Settings(BaseSettings):
     remote: str | None = Field(
         default=None,
         description="Beginnings of URLs that remote sources may have, separated by spaces. Unset: any.",
+    )
+    webhook_url: SecretStr | None = Field(
+        default=None,
+        description="Where alerts are posted as JSON: a branch failed, was refused, or has recovered. Unset: nowhere.",
     )
     batch_size: int = Field(default=50_000, ge=1, le=1_000_000, description="Rows per page, part and batch.")
     writers: int = Field(default=2, ge=1, le=64, description="Sessions that write parts of one branch side by side.")
@@ -63,6 +67,13 @@ class Settings(BaseSettings):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Of our log lines.")
     log_format: Literal["plain", "json"] = Field(default="plain", description="Of our log lines on stderr.")
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _over_http(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return url
 
     @property
     def store_location(self) -> str:

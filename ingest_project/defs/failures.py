@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import dagster as dg
 import psycopg
 
-from ingest_project.branches import activations
+from ingest_project.branches import activations, alerts
 from ingest_project.branches.work import Work
 from ingest_project.errors import (
     DatabaseError,
@@ -21,6 +21,7 @@ from ingest_project.errors import (
     UsageError,
     first_line,
 )
+from ingest_project.postgres.connection import session
 from ingest_project.telemetry import log
 
 AssetContext = dg.AssetExecutionContext
@@ -70,6 +71,9 @@ def _failure(error: IngestError, context: Context | None, work: Work | None) -> 
     if work is not None:
         error.where = {**work.place, **error.where}
         _keep_with_activation(error, work)
+    is_final = isinstance(error, FINAL) or _is_last_attempt(context)
+    if is_final and work is not None:
+        _tell_of(error, work)
     return dg.Failure(
         description=str(error),
         metadata={
@@ -79,7 +83,7 @@ def _failure(error: IngestError, context: Context | None, work: Work | None) -> 
             "do": error.todo,
             **{f"where/{key}": str(value) for key, value in error.where.items()},
         },
-        allow_retries=not isinstance(error, FINAL) and not _is_last_attempt(context),
+        allow_retries=not is_final,
     )
 
 
@@ -90,6 +94,18 @@ def _is_last_attempt(context: Context | None) -> bool:
     step = context.get_step_execution_context() if isinstance(context, AssetContext) else context.step_context
     policy = step.op_retry_policy
     return policy is not None and step.previous_attempt_count >= policy.max_retries
+
+
+def _tell_of(error: IngestError, work: Work) -> None:
+    if not alerts.is_wanted() or isinstance(error, Interrupted | Fenced):
+        return  # somebody stopped it, or another run goes on
+    try:
+        # In a session of its own: that of the run may be what failed.
+        with session() as connection:
+            alerts.trouble(connection, work.branch.branch_id, work.activation.activation_id, work.lease.run_id, error)
+            alerts.tell(connection)
+    except (IngestError, psycopg.Error) as second:
+        log.warning("the alert could not be kept: %s", second)
 
 
 def _keep_with_activation(error: IngestError, work: Work) -> None:

@@ -12,6 +12,7 @@ import dagster as dg
 import pyarrow as pa
 
 from ingest_project import instruments
+from ingest_project.branches import alerts
 from ingest_project.branches.work import Work
 from ingest_project.defs import metadata
 from ingest_project.defs.failures import explained
@@ -165,6 +166,9 @@ class PostgresLedger(dg.IOManager):
         began, work = time.monotonic(), obj.changes.work
         with explained(context, work), mirrored(context, "embedding_requests", work):
             derived = derive_requests(work)
+            if alerts.is_wanted():
+                alerts.over(work.connection, work.branch.branch_id, work.activation.activation_id, work.lease.run_id)
+                alerts.tell(work.connection)
         context.add_output_metadata(
             {
                 **_of(derived.work),

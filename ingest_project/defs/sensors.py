@@ -5,12 +5,13 @@ from datetime import timedelta
 
 import dagster as dg
 
-from ingest_project.branches import activations
+from ingest_project.branches import activations, alerts
 from ingest_project.defs.jobs import ingest_branch
 from ingest_project.defs.partitions import branch_partitions
 from ingest_project.defs.resources import report_gone, run_is_finished
+from ingest_project.errors import IngestError
 from ingest_project.postgres import leases
-from ingest_project.postgres.connection import session
+from ingest_project.postgres.connection import Connection, session
 from ingest_project.postgres.leases import Holder, Lease
 from ingest_project.postgres.migrations import ensure_migrated
 
@@ -77,8 +78,16 @@ def release_leases(context: dg.SensorEvaluationContext) -> dg.SkipReason:
             if run_is_finished(context.instance, found.run_id) or leases.process_is_gone(found):
                 report_gone(context.instance, found.run_id)
                 leases.release(connection, _as_lease(found))
+                _tell_of_gone(connection, found)
                 freed.append(str(found.run_id))
+        alerts.tell(connection)  # what a receiver that was away has not been told
     return dg.SkipReason(f"freed the branches of {', '.join(freed)}" if freed else "every lease has a live run")
+
+
+def _tell_of_gone(connection: Connection, found: Holder) -> None:
+    if alerts.is_wanted() and found.branch_id is not None:
+        gone = IngestError(f"the process of run {found.run_id} on {found.host} is gone", todo="See `ingest status`.")
+        alerts.trouble(connection, found.branch_id, None, str(found.run_id), gone)
 
 
 def _as_lease(found: Holder) -> Lease:

@@ -29,7 +29,7 @@ ERRORS = sorted({one for one in all_of(IngestError) if one.__module__ == errors.
 FINAL_BY_NAME = {"Locked", "Fenced", "Interrupted", "UsageError", "PartDamaged", "Unexpected"}
 ONCE = (
     FINAL_BY_NAME
-    | {"SpecInvalid", "BranchUnknown", "ActivationUnknown"}
+    | {"SpecInvalid", "BranchUnknown", "ActivationUnknown", "TableUnfit"}
     | {one.__name__ for one in all_of(errors.Refused)}
 )
 

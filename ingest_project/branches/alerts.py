@@ -1,0 +1,119 @@
+"""Trouble with a branch, told to a webhook: once when it begins or changes, once when it is over.
+
+What is to be told is kept in Postgres until the receiver has it, so a message outlives the process that failed and
+a receiver that is away: the next run, or the sensor, tells it. Nothing happens where no webhook is set.
+"""
+
+import json
+import urllib.request
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Literal
+
+import psycopg
+
+from ingest_project.errors import IngestError, Refused
+from ingest_project.postgres import statements
+from ingest_project.postgres.connection import Connection
+from ingest_project.settings import settings
+from ingest_project.telemetry import log
+
+_SQL = statements.load(__name__, "alerts.sql")
+_PATIENCE_SECONDS = 5
+Event = Literal["failed", "refused", "recovered"]
+
+
+@dataclass(frozen=True)
+class Alert:
+    """What a receiver gets, as JSON; `text` is what chat services show."""
+
+    branch_id: int
+    branch: str
+    event: Event
+    activation: int | None
+    run: str | None
+    code: str
+    what: str
+    todo: str
+    since: datetime
+    times: int
+
+    @property
+    def text(self) -> str:
+        if self.event == "recovered":
+            return f"{self.branch} went through again (activation {self.activation}); it had said: {self.what}"
+        return f"{self.branch} {self.event}: {self.what}\ndo: {self.todo}"
+
+    def to_json(self) -> dict[str, object]:
+        """Give what is posted."""
+        told = {name: value for name, value in asdict(self).items() if name != "branch_id"}
+        return {**told, "since": self.since.isoformat(), "text": self.text}
+
+
+def is_wanted() -> bool:
+    """Whether this deployment has a webhook."""
+    return settings().webhook_url is not None
+
+
+def trouble(connection: Connection, branch_id: int, activation: int | None, run_id: str, error: IngestError) -> None:
+    """Keep that a run of a branch came to nothing."""
+    values = {
+        "branch_id": branch_id,
+        "event": "refused" if isinstance(error, Refused) else "failed",
+        "activation_id": activation,
+        "run_id": run_id,
+        "code": type(error).__name__,
+        "what": error.what,
+        "todo": error.todo,
+    }
+    connection.execute(_SQL["raise_alert"], values)
+
+
+def over(connection: Connection, branch_id: int, activation: int, run_id: str) -> None:
+    """Keep that a branch went through, where it was in trouble."""
+    values = {"branch_id": branch_id, "activation_id": activation, "run_id": run_id}
+    connection.execute(_SQL["clear_alert"], values)
+
+
+def tell(connection: Connection) -> int:
+    """Post what nobody has been told of yet; how many arrived.
+
+    Never raises: an alert must not fail what it is about.
+    """
+    if not is_wanted():
+        return 0
+    try:
+        with connection.transaction():
+            return sum(_told(connection, alert) for alert in _untold(connection))
+    except psycopg.Error as error:
+        log.warning("alerts could not be read: %s", error)
+        return 0
+
+
+def _untold(connection: Connection) -> list[Alert]:
+    return [Alert(*row) for row in connection.execute(_SQL["untold"]).fetchall()]
+
+
+def _told(connection: Connection, alert: Alert) -> bool:
+    arrived = post(alert)
+    if arrived:
+        connection.execute(_SQL["told"], {"branch_id": alert.branch_id})
+    return arrived
+
+
+def post(alert: Alert) -> bool:
+    """Send one alert; whether the receiver took it."""
+    url = settings().webhook_url
+    assert url is not None, "asked before"
+    request = urllib.request.Request(  # noqa: S310 - settings let http and https through only
+        url.get_secret_value(),
+        data=json.dumps(alert.to_json(), ensure_ascii=False).encode(),
+        headers={"Content-Type": "application/json", "User-Agent": "ingest_project"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=_PATIENCE_SECONDS):  # noqa: S310 - the same
+            return True
+    except (OSError, ValueError) as error:
+        # Without its words: they can hold the URL, which is a secret of chat services.
+        log.warning("the webhook did not take an alert of %r: %s", alert.branch, type(error).__name__)
+        return False
