@@ -3,6 +3,7 @@
 requested → pinned → snapshotted → (blocked | accepted) → committed → done
                                           └ planned (a dry run's; let through by a run or by activate)
 refused, failed, superseded: closed without being ingested
+rolled_back: undone by an activation of kind `rollback`, which goes accepted → committed → done
 """
 
 from collections.abc import Mapping
@@ -149,6 +150,31 @@ def claim(connection: Connection, activation: Activation, *, holder: str, plan_o
     return _step(connection, "claim_activation", activation, holder=holder, plan_only=plan_only)
 
 
+def rollback_of(connection: Connection, activation_id: int) -> Activation | None:
+    """The rollback that undoes an activation, however far it is."""
+    return _one(connection, "rollback_of", {"activation_id": activation_id})
+
+
+def open_rollback(connection: Connection, branch_id: int) -> Activation | None:
+    """A rollback of the branch that has begun and has not ended."""
+    return _one(connection, "open_rollback", {"branch_id": branch_id})
+
+
+def begin_rollback(
+    connection: Connection, target: Activation, *, spec: BranchSpec, holder: str, items: int, plan: Mapping[str, Any]
+) -> Activation:
+    """Make the rollback of an activation, beside the line of its branch. Raises Fenced where another has made it."""
+    return _step(
+        connection,
+        "begin_rollback",
+        target,
+        spec=Jsonb(spec.canonical()),
+        holder=holder,
+        items=items,
+        plan=Jsonb(plan),
+    )
+
+
 def pin(connection: Connection, activation: Activation, spec: BranchSpec, pinned: Mapping[str, Any]) -> Activation:
     """Write down what is going to be read, and under which spec."""
     return _step(connection, "pin_activation", activation, pin=Jsonb(pinned), spec=Jsonb(spec.canonical()))
@@ -193,8 +219,9 @@ def keep_plan(connection: Connection, activation: Activation, plan: Mapping[str,
 def commit(connection: Connection, activation: Activation, *, missing: int, tombstoned: int = 0) -> Activation:
     """All batches are in; older activations of the branch are superseded."""
     committed = _step(connection, "commit_activation", activation, missing=missing, tombstoned=tombstoned)
-    values = {"branch_id": activation.branch_id, "activation_id": activation.activation_id}
-    connection.execute(_SQL["supersede_older"], values)
+    if activation.kind == "ingest":
+        values = {"branch_id": activation.branch_id, "activation_id": activation.activation_id}
+        connection.execute(_SQL["supersede_older"], values)
     return committed
 
 

@@ -6,13 +6,13 @@ select {columns} from ingest.activations
 -- name: open_activation
 -- The one that is not ended, if any.
 select {columns} from ingest.activations
- where branch_id = %(branch_id)s
+ where branch_id = %(branch_id)s and kind <> 'rollback'
    and state in ('requested', 'pinned', 'snapshotted', 'normalized', 'accepted', 'planned', 'committed');
 
 -- name: newest_in_state
--- The newest activation of a branch that has got as far as a step needs.
+-- The newest activation of a branch that has got as far as a step needs; what it says is all of the branch.
 select {columns} from ingest.activations
- where branch_id = %(branch_id)s and state = any(%(states)s) order by activation_id desc limit 1;
+ where branch_id = %(branch_id)s and kind = 'ingest' and state = any(%(states)s) order by activation_id desc limit 1;
 
 -- name: claimed_by_run
 -- The activation that this root run works on.
@@ -24,7 +24,7 @@ select {columns} from ingest.activations
 select b.name, a.activation_id from ingest.activations a
   join ingest.branches b using (branch_id) left join ingest.leases l using (branch_id)
  where a.state in ('requested', 'pinned', 'snapshotted', 'normalized', 'accepted', 'committed') and not a.plan_only
-   and b.state = 'active' and (l.holder is null or l.expires_at < now())
+   and a.kind <> 'rollback' and b.state = 'active' and (l.holder is null or l.expires_at < now())
  order by a.activation_id;
 
 -- name: newest_activations
@@ -46,6 +46,28 @@ update ingest.activations
        error = null
  where activation_id = %(activation_id)s
    and state in ('requested', 'pinned', 'snapshotted', 'normalized', 'accepted', 'planned', 'committed')
+returning {columns};
+
+-- name: rollback_of
+-- The rollback that undoes an activation.
+select {columns} from ingest.activations where undoes = %(activation_id)s;
+
+-- name: open_rollback
+-- A rollback of the branch that was killed before its end.
+select {columns} from ingest.activations
+ where branch_id = %(branch_id)s and kind = 'rollback' and state in ('accepted', 'committed')
+ order by activation_id limit 1;
+
+-- name: begin_rollback
+-- What is undone is in the past from here on, whatever becomes of the rollback.
+with undone as (
+  update ingest.activations set state = 'rolled_back', closed_at = now()
+   where activation_id = %(activation_id)s and state <> 'rolled_back' returning activation_id, branch_id
+)
+insert into ingest.activations (branch_id, kind, state, claimed_by, undoes, spec, pin, plan, rows_read, rejected, valid,
+                                pinned_at, snapshotted_at, normalized_at, accepted_at)
+select branch_id, 'rollback', 'accepted', %(holder)s, activation_id, %(spec)s, '{{}}', %(plan)s, %(items)s, 0,
+       %(items)s, now(), now(), now(), now() from undone
 returning {columns};
 
 -- name: pin_activation
@@ -90,6 +112,7 @@ update ingest.activations a
 update ingest.activations
    set state = 'superseded', closed_at = now()
  where branch_id = %(branch_id)s and activation_id < %(activation_id)s
+   and kind <> 'rollback'
    and state in ('requested', 'pinned', 'snapshotted', 'normalized', 'blocked', 'accepted', 'planned');
 
 -- name: reopen_repaired

@@ -15,6 +15,7 @@ from ingest_project.cli.dev import dev
 from ingest_project.cli.history import history
 from ingest_project.cli.prune import prune_command
 from ingest_project.cli.rejects import rejects
+from ingest_project.cli.rollback import rollback
 from ingest_project.cli.run import plan, run
 from ingest_project.cli.status import status
 from ingest_project.cli.terminal import colours, say_error, usage_error
@@ -38,7 +39,7 @@ def ingest(context: click.Context) -> None:
     configure_logging()
 
 
-for _command in (demo, run, plan, rejects, history, status, branch, db, dev, prune_command, completion):
+for _command in (demo, run, plan, rollback, rejects, history, status, branch, db, dev, prune_command, completion):
     ingest.add_command(_command)
 
 

@@ -44,6 +44,7 @@ def _lines(change: Change) -> list[str]:
     head = (
         f"version {change.version}  {_OPS[change.op]}  {change.written_at:%Y-%m-%d %H:%M:%S} UTC  "
         f"by activation {change.activation} of {change.branch!r}"
+        f"{f' (rollback of {change.undoes})' if change.undoes else ''}"
     )
     if change.op == "i":
         return [head, *(f"    {one['field']}: {one['new']!r}" for one in change.differences)]

@@ -67,6 +67,8 @@ def _held(holder: Holder) -> dict[str, Any]:
 def _told(activation: Activation) -> dict[str, Any]:
     return {
         "activation": activation.activation_id,
+        "kind": activation.kind,
+        "undoes": activation.undoes,
         "state": activation.state,
         "requested_at": activation.requested_at,
         "done_at": activation.done_at,
@@ -81,6 +83,8 @@ def _next(branch: Branch, newest: Activation | None, holder: Holder | None) -> s
         return "wait: a run is at work"
     if newest is None:
         return run
+    if newest.is_open and newest.kind == "rollback":
+        return f"ingest rollback {newest.undoes}   (goes on with it)"
     if newest.is_open:
         return f"{run}   (goes on with activation {newest.activation_id})"
     if newest.state in ("blocked", "refused", "failed") and newest.error:
@@ -97,8 +101,9 @@ def _lines(state: dict[str, Any]) -> list[str]:
         )
     for one in state["activations"]:
         known = ", ".join(f"{count} {one[count]:,}" for count in COUNTS if one[count] is not None)
+        kind = f"rollback of {one['undoes']}, " if one["undoes"] else ""
         lines.append(
-            f"  activation {one['activation']}  {one['state']:<11} {one['requested_at']:%Y-%m-%d %H:%M}  {known}"
+            f"  activation {one['activation']}  {one['state']:<11} {one['requested_at']:%Y-%m-%d %H:%M}  {kind}{known}"
         )
         if one["error"]:
             lines.append(f"    {one['error']['code']}: {one['error']['what']}")

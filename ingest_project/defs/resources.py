@@ -15,6 +15,7 @@ from ingest_project.branches import activations
 from ingest_project.branches.activations import Activation
 from ingest_project.branches.registry import Branch, get_branch
 from ingest_project.branches.work import Work
+from ingest_project.embeddings.ledger import derive_requests
 from ingest_project.errors import ActivationClosed
 from ingest_project.extract import snapshot
 from ingest_project.extract.store import PartStore
@@ -24,6 +25,7 @@ from ingest_project.postgres.leases import Holder, Lease
 from ingest_project.postgres.migrations import ensure_migrated
 from ingest_project.settings import settings
 from ingest_project.telemetry import correlated, log
+from ingest_project.upsert.rollback import undo_all
 
 # Of activations: what the steps after the snapshot, the normalized items and the upsert take.
 SNAPSHOTTED = frozenset({"snapshotted", "accepted", "planned", "committed", "done"})
@@ -95,6 +97,7 @@ class IngestRun(dg.ConfigurableResource[Any]):
         """Lease the branch and open the activation that this run ingests. Raises Locked, ActivationClosed."""
         branch = self.branch(name)
         lease = self._leased(branch)
+        self._end_rollback(branch, lease)
         work = snapshot.begin(self._session(), lease, branch, wanted=self.activation, plan_only=self.dry_run)
         self._tag(work)
         return work
@@ -121,6 +124,12 @@ class IngestRun(dg.ConfigurableResource[Any]):
         work = Work(connection, lease, branch, found)
         self._tag(work)
         return work, repair
+
+    def _end_rollback(self, branch: Branch, lease: Lease) -> None:
+        # One that was killed half way: what is ingested next must find the items as they were before.
+        found = activations.open_rollback(self._session(), branch.branch_id)
+        if found is not None:
+            derive_requests(undo_all(Work(self._session(), lease, branch, found)))
 
     @staticmethod
     def _refuse_older(connection: Connection, found: Activation) -> None:

@@ -54,6 +54,7 @@ class Change:
     written_at: datetime
     activation: int
     branch: str
+    undoes: int | None
     differences: list[dict[str, Any]]
 
 
@@ -67,8 +68,8 @@ def history_of(connection: Connection, source_id: int, external_id: str) -> list
     # The image after a change is the old image of the change behind it, or the item as it is.
     images: list[Row] = [*(old or {} for *_, old in rows), found[1]]
     return [
-        Change(version, op, written_at, activation, branch, differences([(external_id, before, after)]))
-        for (version, op, written_at, activation, branch, _), (before, after) in zip(
+        Change(version, op, written_at, activation, branch, undoes, differences([(external_id, before, after)]))
+        for (version, op, written_at, activation, branch, undoes, _), (before, after) in zip(
             rows, pairwise(images), strict=True
         )
     ]

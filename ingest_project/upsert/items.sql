@@ -164,7 +164,7 @@ select i.item_id, to_jsonb(i) from core.items i
 
 -- name: item_history
 -- What every activation of the source did to one item, oldest first: an index probe for each of them.
-select v.version, v.op::text, v.written_at, a.activation_id, b.name, v.old
+select v.version, v.op::text, v.written_at, a.activation_id, b.name, a.undoes, v.old
   from ingest.activations a
   join ingest.branches b using (branch_id)
   join core.item_versions v on v.written_by_activation = a.activation_id and v.item_id = %(item_id)s

@@ -11,11 +11,13 @@ from ingest_project.embeddings import queue
 from ingest_project.embeddings.text import text_of
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection
-from ingest_project.upsert import target, texts
+from ingest_project.upsert import rollback, target, texts
 from ingest_project.upsert.missing import missing_text
 from ingest_project.upsert.target import Table, TableColumn, Target
 from ingest_project_tests.house.test_architecture import PACKAGE, modules
 
+_UNDO = """create temp table undo (item_id bigint, op text, old jsonb, external_id text collate "C", version int,
+                                  now jsonb, done bool)"""
 # PREPARE takes no COPY, DDL or maintenance; those run in the tests of their stages.
 _PREPARED = re.compile(r"^\s*(select|insert|update|delete|with)\b")
 _KIND = sql.SQL("case when i.item_id is null then 'i' when i.content_hash = p.content_hash then 'n' else 'u' end")
@@ -40,14 +42,20 @@ def complete(name: str, text: sql.SQL) -> sql.Composable:
     """The statement with its identifiers in place, as the module that runs it has it."""
     if name in activations._SQL:  # pyright: ignore[reportPrivateUsage]
         return activations._SQL[name]  # pyright: ignore[reportPrivateUsage]
+    if name in rollback._RAW:  # pyright: ignore[reportPrivateUsage]
+        return rollback.statement(name)
+    if name in target._SQL and "{" in text.as_string():  # pyright: ignore[reportPrivateUsage]
+        return _ANY.history(name, Table("kept", ())) if "{history}" in text.as_string() else _ANY.statement(name)
+    return _of_items(name, text)
+
+
+def _of_items(name: str, text: sql.SQL) -> sql.Composable:
     if name == "missing_items":
         return missing_text("count(*)")
     if name in ("classify_probe", "classify_stage"):
         return texts.judging(name, _KIND, 1)
     if name == "count_column_changes":
         return texts.counting(1)
-    if name in target._SQL and "{" in text.as_string():  # pyright: ignore[reportPrivateUsage]
-        return _ANY.history(name, Table("kept", ())) if "{history}" in text.as_string() else _ANY.statement(name)
     return texts.statement(name) if name in texts._RAW else text  # pyright: ignore[reportPrivateUsage]
 
 
@@ -70,6 +78,7 @@ PREPARED = {f"{package}.{name}": text for package, name, text in all_statements(
 def test_postgres_understands_it(connection: Connection, place: str) -> None:
     connection.execute(texts.statement("make_stage"))
     connection.execute(texts.statement("make_probe"))
+    connection.execute(_UNDO)
     connection.execute("create table public.any (id int primary key, at date)")
     connection.execute("create table public.kept (id int, changed_at timestamptz, old jsonb)")
     connection.execute(_ANY.statement("make_frame_stage"))

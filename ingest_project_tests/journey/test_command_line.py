@@ -189,6 +189,7 @@ def test_help_has_an_example_for_each_command(command: Command) -> None:
         ("plan",),
         ("rejects",),
         ("history",),
+        ("rollback",),
         ("status",),
         ("branch", "apply"),
         ("demo",),

@@ -1,0 +1,249 @@
+"""An activation undone: what it inserted withdrawn, what it changed, deleted or revived as it was before.
+
+A rollback is an activation of its own, beside the line of the branch: it is written down before its first item, works
+in fenced transactions of bounded size, each with its history and its accounting, and goes on where it was killed.
+Touches stand: they changed no content.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from psycopg import sql
+
+from ingest_project import failpoints
+from ingest_project.branches import activations
+from ingest_project.branches.activations import Activation
+from ingest_project.branches.registry import Branch
+from ingest_project.branches.work import Work
+from ingest_project.errors import ActivationClosed, ActivationUnknown, RollbackRefused, UsageError
+from ingest_project.postgres import statements
+from ingest_project.postgres.connection import Connection, retried
+from ingest_project.postgres.leases import Lease, fenced
+from ingest_project.telemetry import Progress, log, report
+from ingest_project.upsert import texts
+from ingest_project.upsert.batch import ACCEPTED, Counts, is_done
+from ingest_project.upsert.rank import NO_RANK
+from ingest_project.upsert.texts import CONTENT
+
+_RAW = statements.load(__name__, "rollback.sql")
+_RESTORED = (
+    *(*CONTENT, "source_updated_at", "priority", "branch_id", "activation_id"),
+    *("created_activation_id", "part", "deleted_at"),
+)
+_AT_ONCE = 10_000  # items in one transaction
+_NAMED = 10  # items that a refusal names
+_STAGE = "rollback"
+
+
+@dataclass(frozen=True)
+class Undo:
+    """What rolling an activation back would undo, by what it did; touches stand.
+
+    `changed_later` are the first (key, activation) of the `conflicts` items that others have changed since.
+    """
+
+    inserts: int = 0
+    updates: int = 0
+    tombstones: int = 0
+    revives: int = 0
+    touches: int = 0
+    conflicts: int = 0
+    changed_later: list[tuple[str, int]] = field(default_factory=list)
+
+    @property
+    def items(self) -> int:
+        return self.inserts + self.updates + self.tombstones + self.revives
+
+
+def statement(name: str) -> sql.SQL | sql.Composed:
+    """A statement of rollback.sql, complete."""
+    raw = _RAW[name]
+    match name:
+        case "changed_later" | "judge_undo":
+            return raw.format(changed_by=_RAW["changed_by"])
+        case "restore":
+            return raw.format(columns=_names(), values=_names("r"))
+        case _:
+            return raw
+
+
+def _names(*prefix: str) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(*prefix, name) for name in _RESTORED)
+
+
+# ── looking ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def branch_of(connection: Connection, activation_id: int) -> str:
+    """The name of the branch of an activation. Raises ActivationUnknown."""
+    row = connection.execute(statement("branch_of"), {"activation_id": activation_id}).fetchone()
+    if row is None:
+        raise ActivationUnknown(f"there is no activation {activation_id}")
+    return row[0]
+
+
+def look(connection: Connection, branch: Branch, target: Activation) -> Undo:
+    """What rolling `target` back would undo, and what stands against it; nothing is written.
+
+    Raises UsageError, ActivationClosed where there is nothing to undo, RollbackRefused where its history is gone.
+    """
+    _refuse_unfit(connection, branch, target)
+    values = {"undoes": target.activation_id, "source_id": branch.source_id, "count": _NAMED}
+    ops: dict[str, int] = dict(connection.execute(statement("changes_by_op"), values).fetchall())
+    later = connection.execute(statement("changed_later"), values).fetchall()
+    return Undo(
+        inserts=ops.get("i", 0),
+        updates=ops.get("u", 0),
+        tombstones=ops.get("d", 0),
+        revives=ops.get("r", 0),
+        touches=target.touched or 0,
+        conflicts=later[0][0] if later else 0,
+        changed_later=[(key, changed_by) for _, key, changed_by in later],
+    )
+
+
+def _refuse_unfit(connection: Connection, branch: Branch, target: Activation) -> None:
+    where: dict[str, object] = {"branch": branch.name, "activation": target.activation_id}
+    if target.kind == "rollback":
+        raise UsageError(
+            f"activation {target.activation_id} is itself the rollback of {target.undoes}",
+            where=where,
+            todo=f"`ingest run {branch.name}` ingests the branch as it is now, and so brings back what it still holds.",
+        )
+    if target.state == "rolled_back":
+        raise ActivationClosed(f"activation {target.activation_id} is rolled back already", where=where)
+    if target.committed_at is None and not activations.has_batches(connection, target):
+        raise ActivationClosed(
+            f"activation {target.activation_id} is {target.state} and nothing of it is in core.items",
+            where=where,
+            todo="Nothing is to be undone.",
+        )
+    _refuse_pruned(connection, target, where)
+
+
+def _refuse_pruned(connection: Connection, target: Activation, where: dict[str, object]) -> None:
+    values = {"undoes": target.activation_id}
+    row = connection.execute(statement("history_is_there"), values).fetchone()
+    there, pruned_at = row or (False, None)
+    if there and _kept(connection, values):
+        return
+    when: datetime | None = pruned_at
+    raise RollbackRefused(
+        f"the history of activation {target.activation_id}"
+        f"{f', of {target.committed_at:%Y-%m-%d},' if target.committed_at else ''} is not kept any more"
+        f"{f': it was pruned on {when:%Y-%m-%d}' if when else ''}",
+        where=where,
+        todo="What it changed cannot be told any more. Mend the source and ingest it again: newer rows win.",
+    )
+
+
+def _kept(connection: Connection, values: dict[str, Any]) -> bool:
+    counted = connection.execute(statement("counted_changes"), values).fetchone()
+    kept = connection.execute(statement("changes_by_op"), values).fetchall()
+    return sum(count for _, count in kept) >= (counted[0] if counted else 0)
+
+
+def _refuse_changed(branch: Branch, target: Activation, undo: Undo) -> None:
+    if not undo.conflicts:
+        return
+    named = ", ".join(f"{key!r} (by activation {changed_by})" for key, changed_by in undo.changed_later)
+    more = f" and {undo.conflicts - len(undo.changed_later):,} more" if undo.conflicts > len(undo.changed_later) else ""
+    raise RollbackRefused(
+        f"{undo.conflicts:,} of the {undo.items:,} items that activation {target.activation_id} changed were changed "
+        f"again since: {named}{more}",
+        where={"branch": branch.name, "activation": target.activation_id},
+        todo="Roll those activations back first, the newest before the others; or mend the source and ingest it again.",
+    )
+
+
+# ── undoing ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def begin(connection: Connection, lease: Lease, branch: Branch, target_id: int) -> Work:
+    """Write down that an activation is going to be undone, or go on with that; it is in the past from here on.
+
+    Raises UsageError, ActivationClosed, RollbackRefused, and then nothing is changed.
+    """
+    with fenced(connection, lease):
+        target = activations.get(connection, branch.branch_id, target_id)
+        found = activations.rollback_of(connection, target_id)
+        if found is None or found.state == "done":
+            undo = look(connection, branch, target)
+            _refuse_changed(branch, target, undo)
+            found = activations.begin_rollback(
+                connection, target, spec=branch.spec, holder=lease.holder, items=undo.items, plan=asdict(undo)
+            )
+    failpoints.reach("rollback_begun")
+    return Work(connection, lease, branch, found)
+
+
+def undo_all(work: Work) -> Work:
+    """Undo every item of a rollback that was begun, and commit it. Its requests are to be derived behind it."""
+    if work.activation.committed_at:
+        return work
+    done = 0
+    for part, ids in _blocks(work):
+        done += retried(partial(_undo, work, part, ids))
+        report(Progress(_STAGE, done, work.activation.valid))
+    with work.transaction() as connection:
+        values = {"activation_id": work.activation.activation_id}
+        row = connection.execute(statement("withdrawn"), values).fetchone()
+        committed = activations.commit(connection, work.activation, missing=0, tombstoned=row[0] if row else 0)
+    failpoints.reach("rollback_committed")
+    return work.on(committed)
+
+
+def _blocks(work: Work) -> Iterator[tuple[int, list[int]]]:
+    # The history of what is undone grows no more: the same blocks, whenever this is asked.
+    part, after = 0, 0
+    while True:
+        values = {"undoes": work.activation.undoes, "after": after, "count": _AT_ONCE}
+        ids = [item_id for (item_id,) in work.connection.execute(statement("items_to_undo"), values).fetchall()]
+        if not ids:
+            return
+        yield part, ids
+        part, after = part + 1, ids[-1]
+
+
+def _undo(work: Work, part: int, ids: list[int]) -> int:
+    values: dict[str, Any] = {
+        "undoes": work.activation.undoes,
+        "activation_id": work.activation.activation_id,
+        "source_id": work.branch.source_id,
+        "no_rank": NO_RANK,
+        "ids": ids,
+    }
+    with work.transaction() as connection:
+        if is_done(connection, work, part, ACCEPTED):
+            return len(ids)
+        for name in ("make_undo", "name_inserted", "analyze_undo", "lock_to_undo", "judge_undo", "keep_undone"):
+            connection.execute(statement(name), values)
+        failpoints.reach("rollback_kept")
+        connection.execute(statement("restore"), values)
+        connection.execute(statement("withdraw"), values)
+        failpoints.reach("rollback_written")
+        _account(connection, work, part)
+    failpoints.reach("rollback_batch_committed")
+    return len(ids)
+
+
+def _account(connection: Connection, work: Work, part: int) -> None:
+    row = connection.execute(statement("count_undone")).fetchone()
+    items, undone = row or (0, 0)
+    if undone < items:
+        log.warning("%d items were changed by another activation meanwhile: they stay as they are", items - undone)
+    counts = Counts(valid=items, updated=undone, stale=items - undone)
+    lease = work.lease
+    connection.execute(
+        texts.statement("keep_batch"),
+        {
+            "activation_id": work.activation.activation_id,
+            "part": part,
+            **asdict(counts),
+            "epoch": lease.epoch,
+            "run_id": lease.run_id,
+        },
+    )

@@ -1,0 +1,117 @@
+-- name: branch_of
+-- Whose activation it is.
+select b.name from ingest.activations a join ingest.branches b using (branch_id)
+ where a.activation_id = %(activation_id)s;
+
+-- name: history_is_there
+-- Whether the block of history that an activation wrote is still kept; when it was pruned where it is not.
+select to_regclass('core.item_versions_' || to_char(%(undoes)s::bigint / 1000, 'FM000000')) is not null,
+       (select max(p.pruned_at) from ingest.prunings p
+         where p.what = 'history' and %(undoes)s between p.first_activation and p.last_activation);
+
+-- name: counted_changes
+-- How many changes an activation accounted for, by its batches where it did not get to its end.
+select coalesce(a.inserted + a.updated + coalesce(a.tombstoned, 0),
+                (select sum(b.inserted + b.updated) from ingest.batches b where b.activation_id = a.activation_id), 0)
+  from ingest.activations a where a.activation_id = %(undoes)s;
+
+-- name: changes_by_op
+-- What an activation did, by its first change of each item.
+select op::text, count(*) from (
+  select distinct on (item_id) op from core.item_versions
+   where written_by_activation = %(undoes)s order by item_id, version) first_change
+ group by op;
+
+-- name: changed_by
+-- An expression: the activation by which item `i` is not any more what %(undoes)s made of it; null where it is. What
+-- was itself rolled back, to its end, counts no more.
+case
+  when i.activation_id = %(undoes)s then null
+  when not exists (select from ingest.activations r where r.undoes = i.activation_id and r.committed_at is not null)
+    then i.activation_id
+  else (select min(a.activation_id)
+          from ingest.activations a
+          join ingest.branches b on b.branch_id = a.branch_id and b.source_id = i.source_id
+          join core.item_versions v on v.written_by_activation = a.activation_id and v.item_id = i.item_id
+         where v.version > u.version and a.kind <> 'rollback' and a.activation_id <> %(undoes)s
+           and not exists (select from ingest.activations r
+                            where r.undoes = a.activation_id and r.committed_at is not null))
+end
+
+-- name: changed_later
+-- Items that an activation changed and that are another's by now.
+select count(*) over (), c.external_id, c.changed_by from (
+  select i.external_id, {changed_by} as changed_by
+    from (select item_id, max(version) as version from core.item_versions
+           where written_by_activation = %(undoes)s group by item_id) u
+    join core.items i on i.item_id = u.item_id and i.source_id = %(source_id)s) c
+ where c.changed_by is not null order by c.external_id limit %(count)s;
+
+-- name: items_to_undo
+-- The items that an activation changed, some at a time.
+select distinct item_id from core.item_versions
+ where written_by_activation = %(undoes)s and item_id > %(after)s order by item_id limit %(count)s;
+
+-- name: make_undo
+-- What an activation made of some items: what it did first, what was before, and its last version of them.
+create temp table undo on commit drop as
+select f.item_id, f.op, f.old, (f.old ->> 'external_id') collate "C" as external_id, l.version, null::jsonb as now,
+       false as done
+  from (select distinct on (item_id) item_id, op, old from core.item_versions
+         where written_by_activation = %(undoes)s and item_id = any(%(ids)s::bigint[]) order by item_id, version) f
+  join (select item_id, max(version) as version from core.item_versions
+         where written_by_activation = %(undoes)s and item_id = any(%(ids)s::bigint[]) group by item_id) l
+    using (item_id);
+
+-- name: name_inserted
+-- The keys of what it inserted: live items are found by their ids, deleted ones only by their keys.
+update undo u set external_id = i.external_id from core.items i
+ where u.external_id is null and i.item_id = u.item_id and i.deleted_at is null;
+
+-- name: analyze_undo
+-- The planner must know how many there are.
+analyze undo;
+
+-- name: lock_to_undo
+-- The items, locked in the order of their ids as every writer does.
+select count(*) from (
+  select i.item_id from undo u join core.items i on i.source_id = %(source_id)s and i.external_id = u.external_id
+   order by i.item_id for no key update of i) locked;
+
+-- name: judge_undo
+-- Those that are still what the activation made of them; another may have come between the look and the lock.
+update undo u set done = true, now = to_jsonb(i) from core.items i
+ where i.source_id = %(source_id)s and i.external_id = u.external_id and i.item_id = u.item_id
+   and {changed_by} is null;
+
+-- name: keep_undone
+-- The items as they are, before they become what they were.
+insert into core.item_versions (written_by_activation, item_id, version, op, old)
+select %(activation_id)s, u.item_id, (u.now ->> 'version')::int + 1,
+       case when u.op = 'i' or u.old ->> 'deleted_at' is not null then 'd'
+            when u.now ->> 'deleted_at' is not null then 'r' else 'u' end::"char", u.now
+  from undo u where u.done order by u.item_id;
+
+-- name: restore
+-- As it was: content, rank, owner. Only the version goes on counting.
+update core.items i
+   set ({columns}) = ({values}), version = i.version + 1, updated_at = now()
+  from undo u cross join lateral jsonb_populate_record(null::core.items, u.now || u.old) r
+ where u.done and u.op <> 'i' and i.source_id = %(source_id)s and i.external_id = u.external_id;
+
+-- name: withdraw
+-- As if it had never been inserted: deleted, and without a rank, so that whatever carries the key brings it back. The
+-- row and its id stay, for its history and for those who have copied it.
+update core.items i
+   set deleted_at = now(), updated_at = now(), version = i.version + 1, activation_id = %(activation_id)s,
+       source_updated_at = null, priority = %(no_rank)s
+  from undo u
+ where u.done and u.op = 'i' and i.source_id = %(source_id)s and i.external_id = u.external_id;
+
+-- name: count_undone
+-- How many of them there were, and how many were undone.
+select count(*)::int, (count(*) filter (where done))::int from undo;
+
+-- name: withdrawn
+-- How many items a rollback deleted.
+select count(*) from core.item_versions where written_by_activation = %(activation_id)s and op = 'd';
