@@ -41,6 +41,8 @@ def derive_requests(work: Work) -> Derived:
         assert row is not None
         failpoints.reach("requests_derived")
         dropped = connection.execute(_SQL["drop_requests_of_deleted"], values).rowcount
+        if connection.execute(_SQL["vectors_are_kept"]).fetchone() == (True,):
+            connection.execute(_SQL["drop_vectors_of_deleted"], values)
         if values["whole_branch"]:
             dropped += connection.execute(_SQL["drop_requests_of_unembedded"], values).rowcount
         done = activations.finish(connection, work.activation, requests=row[0] + row[1])

@@ -49,6 +49,18 @@ delete from core.embedding_requests r
  where v.written_by_activation = any(%(activations)s::bigint[]) and v.op = 'd' and r.item_id = v.item_id
    and not exists (select from core.items i where i.item_id = v.item_id and i.deleted_at is null);
 
+-- name: vectors_are_kept
+-- Whether there is a table of vectors: without pgvector there is none.
+select to_regclass('core.item_embeddings') is not null;
+
+-- name: drop_vectors_of_deleted
+-- Vectors of items that these activations deleted: a search must not find them.
+delete from core.item_embeddings e
+ using core.item_versions v, core.embedding_models m
+ where v.written_by_activation = any(%(activations)s::bigint[]) and v.op = 'd'
+   and e.model_id = m.model_id and e.item_id = v.item_id
+   and not exists (select from core.items i where i.item_id = v.item_id and i.deleted_at is null);
+
 -- name: drop_requests_of_unembedded
 -- The branch is not embedded any more: what waits is not wanted. Vectors that exist are left alone.
 delete from core.embedding_requests r

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from dagster import AssetKey
 
 from ingest_project.cli.instance import dagster_instance
 from ingest_project.postgres.connection import session
@@ -69,7 +70,7 @@ def test_it_is_shown_beforehand_killed_done_and_told(command: Command, name: str
     assert f"rollback of {second}" in command("status", name).out
     assert f"(rollback of {second})" in command("history", name, "2").out
     with dagster_instance() as instance:
-        (seen,) = instance.fetch_observations("core_items", limit=1).records
+        (seen,) = instance.fetch_observations(AssetKey("core_items"), limit=1).records
     assert seen.partition_key == name
     assert seen.asset_observation is not None
     assert seen.asset_observation.metadata["activation"].value == second

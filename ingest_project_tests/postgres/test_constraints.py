@@ -122,6 +122,9 @@ WRONG: list[tuple[str, str, Row]] = [
     ("rows_read_are_rejects_or_valid", "ingest.activations", NORMALIZED | {"state": "normalized", "rejected": None}),
     ("valid_rows_are_all_accounted_for", "ingest.activations", COMMITTED | {"state": "committed", "stale": 1}),
     ("valid_rows_are_all_accounted_for", "ingest.activations", COMMITTED | {"state": "committed", "touched": None}),
+    ("rollback_says_what_it_undoes", "ingest.activations", {"kind": "rollback"}),
+    ("rollback_says_what_it_undoes", "ingest.activations", {"undoes": 1}),
+    ("tombstones_are_counted", "ingest.activations", {"tombstoned": -1}),
     ("done_counts_its_requests", "ingest.activations", COMMITTED | {"state": "done", "done_at": "now"}),
     ("part_asset_is_known", "ingest.parts", {"asset": "core_items"}),
     ("part_counts_are_not_negative", "ingest.parts", {"part": -1}),
@@ -172,6 +175,12 @@ WRONG: list[tuple[str, str, Row]] = [
 ]
 WRONG_TOGETHER: list[tuple[str, str, Row, Row]] = [
     ("one_open_activation_per_branch", "ingest.activations", {}, PINNED | {"state": "pinned"}),
+    (
+        "one_rollback_of_an_activation",
+        "ingest.activations",
+        {"kind": "rollback", "undoes": 1},
+        {"kind": "rollback", "undoes": 1},
+    ),
     ("one_active_embedding_model", "core.embedding_models", {}, {"state": "active"}),
     ("items_live", "core.items", {"item_id": 7}, {"item_id": 7, "external_id": "y"}),
     ("items_key", "core.items", {}, {}),

@@ -93,6 +93,26 @@ def test_requests_follow(source: Source) -> None:
     assert all(row["current"] for row in requests(source).values())
 
 
+def test_vectors_follow(source: Source) -> None:
+    line = line_of(source)
+    derive_requests(line.apply(ROWS)[0])
+    if source.rows("select to_regclass('core.item_embeddings') is null as without")[0]["without"]:
+        pytest.skip("this server has no pgvector")
+    source.connection.execute(
+        """insert into core.item_embeddings (model_id, item_id, content_hash, embedding)
+           select r.model_id, r.item_id, r.content_hash, array_fill(1, array[m.dims])::vector
+             from core.embedding_requests r join core.embedding_models m using (model_id)
+             join core.items i using (item_id) join ingest.sources s using (source_id) where s.name = %s""",
+        (source.name,),
+    )
+    derive_requests(line.apply(ROWS[:4])[0])
+    left = source.rows(
+        """select i.external_id from core.item_embeddings e join core.items i using (item_id)
+             join ingest.sources s using (source_id) where s.name = %(source)s order by 1"""
+    )
+    assert [row["external_id"] for row in left] == ["0", "1", "2", "3"]
+
+
 def test_requests_of_what_a_failed_activation_deleted_follow_with_the_next(source: Source) -> None:
     line = line_of(source)
     derive_requests(line.apply(ROWS)[0])
