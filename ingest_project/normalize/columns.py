@@ -92,12 +92,21 @@ def apply_column(array: pa.Array, field: str, rule: Rule, accepted: pa.Array | N
     """One column of text by a rule of one text; rows marked `accepted` stay as they are."""
     if accepted is None:
         return apply_tuples([array], (field,), rule)
-    odd = pc.and_(pc.invert(accepted), pc.is_valid(array))
+    return apply_others([array], (field,), rule, pc.or_(accepted, pc.is_null(array)), [array])
+
+
+def apply_others(
+    arrays: Sequence[pa.Array], fields: tuple[str, ...], rule: Rule, accepted: pa.Array, kept: Sequence[pa.Array]
+) -> Ruled:
+    """As `apply_tuples`, but for rows marked `accepted`, which have the values of `kept` without a note."""
+    values = [one.cast(arrow_type(field)) for one, field in zip(kept, fields, strict=True)]
+    odd = pc.invert(accepted)
     if not pc.any(odd).as_py():
-        return Ruled((array.cast(arrow_type(field)),))
-    ruled = apply_tuples([array.filter(odd)], (field,), rule)
-    values = pc.replace_with_mask(array.cast(arrow_type(field)), odd, ruled.columns[0])
-    return Ruled((values,), tuple(spread(odd, one) for one in ruled.notes))
+        return Ruled(tuple(values))
+    ruled = apply_tuples([array.filter(odd) for array in arrays], fields, rule)
+    found = zip(values, ruled.columns, strict=True)
+    made = tuple(pc.replace_with_mask(value, odd, decided) for value, decided in found)
+    return Ruled(made, tuple(spread(odd, one) for one in ruled.notes))
 
 
 def spread(mask: pa.Array, notes: pa.Array) -> pa.Array:
@@ -124,22 +133,17 @@ def apply_tuples(arrays: Sequence[pa.Array], fields: tuple[str, ...], rule: Rule
 
 
 def _distinct(arrays: Sequence[pa.Array]) -> tuple[list[tuple[str | None, ...]], pa.Array]:
-    # Each column's distinct values are numbered; a row's numbers together name its tuple.
     encoded = [array.dictionary_encode(null_encoding="encode") for array in arrays]
     texts = [one.dictionary.to_pylist() for one in encoded]
+    if len(arrays) == 1:
+        return list(zip(*texts, strict=True)), encoded[0].indices
+    # Each column's distinct values are numbered; a row's numbers together name its tuple.
     combined = np.zeros(len(arrays[0]), np.int64)
     for one, values in zip(encoded, texts, strict=True):
         combined = combined * max(len(values), 1) + one.indices.to_numpy(zero_copy_only=False)
-    found, places = np.unique(combined, return_inverse=True)
-    return [_decoded(int(number), texts) for number in found], pa.array(places.astype(np.int64))
-
-
-def _decoded(number: int, texts: list[list[str | None]]) -> tuple[str | None, ...]:
-    values: list[str | None] = []
-    for column in reversed(texts):
-        number, at = divmod(number, max(len(column), 1))
-        values.append(column[at])
-    return tuple(reversed(values))
+    _, firsts, places = np.unique(combined, return_index=True, return_inverse=True)
+    columns = [pc.take(array, pa.array(firsts)).to_pylist() for array in arrays]
+    return list(zip(*columns, strict=True)), pa.array(places.astype(np.int64))
 
 
 @cache

@@ -15,10 +15,18 @@ import pyarrow.types as kinds
 
 from ingest_project.branches.spec import BranchSpec, FieldMapping
 from ingest_project.item import KEY, Item, columns, item_schema
-from ingest_project.normalize import address, contact, geo, money, status, text, times
+from ingest_project.normalize import address, contact, fast, geo, money, status, text, times
 from ingest_project.normalize.attributes import attributes, damage_notes
 from ingest_project.normalize.cells import as_text, blank_to_null, plain
-from ingest_project.normalize.columns import Ruled, apply_tuples, arrow_type, join_fragments, shown
+from ingest_project.normalize.columns import (
+    Ruled,
+    apply_column,
+    apply_others,
+    apply_tuples,
+    arrow_type,
+    join_fragments,
+    shown,
+)
 from ingest_project.normalize.hashing import hashes
 from ingest_project.normalize.rejects import Reject, rejects_of
 
@@ -135,7 +143,11 @@ def _address(work: _Page) -> None:
     if "region_code" not in work.values and "region_name" in work.values:
         named = apply_tuples([country, work.values["region_name"]], ("region_code",), address.region_of_name)
         work.keep(("region_code",), named)
-    _ruled(work, "postal_code", address.postal_code, country)
+    postal = work.text("postal_code")
+    if postal is not None:
+        accepted = fast.accepted_postal_codes(country, postal)
+        rule = address.postal_code
+        work.keep(("postal_code",), apply_others([country, postal], ("postal_code",), rule, accepted, [postal]))
 
 
 def _coordinates(work: _Page) -> None:
@@ -148,8 +160,11 @@ def _coordinates(work: _Page) -> None:
 def _contact(work: _Page) -> None:
     if {"phone", "phone_ext"} & set(work.spec.mapping):
         given = [work.values["country_code"], work.text_or_none("phone"), work.text_or_none("phone_ext")]
-        work.keep(("phone", "phone_ext"), apply_tuples(given, ("phone", "phone_ext"), contact.phone))
-    _ruled(work, "website_url", contact.website)
+        accepted, fields = fast.accepted_phones(*given), ("phone", "phone_ext")
+        work.keep(fields, apply_others(given, fields, contact.phone, accepted, given[1:]))
+    url = work.text("website_url")
+    if url is not None:
+        work.keep(("website_url",), apply_column(url, "website_url", contact.website, fast.accepted_urls(url)))
 
 
 def _money(work: _Page) -> None:

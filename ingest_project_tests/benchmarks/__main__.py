@@ -1,6 +1,7 @@
 """The benchmark: upsert stage and whole way, first and unchanged, beside the floor of the same run.
 
     python -m ingest_project_tests.benchmarks [--rows N …] [--results FILE]
+    python -m ingest_project_tests.benchmarks normalize …
 
 Rows are the demo's: real places, multiplied, one in a hundred dirty, 17 columns. The server is an embedded one of the
 benchmark's own, with Postgres' own durability, or that of INGEST_TEST_DATABASE_URL. Before each timed step the table
@@ -25,6 +26,7 @@ from ingest_project.postgres.connection import session
 from ingest_project.postgres.migrations import migrate
 from ingest_project.sample import SPEC, write_demo
 from ingest_project.settings import settings
+from ingest_project_tests.benchmarks import normalize
 from ingest_project_tests.benchmarks.floor import floor_rate
 from ingest_project_tests.benchmarks.measured import Measured
 from ingest_project_tests.benchmarks.report import Figures, machine, stages, table
@@ -95,5 +97,9 @@ def settled_run(name: str, kind: str) -> Measured:
     return Measured(**json.loads(done.stdout))
 
 
+# Benchmarks of one stage alone, by the first word of the command.
+OF_A_STAGE = {"normalize": normalize.main}
+
 if __name__ == "__main__":
-    main()
+    alone = OF_A_STAGE.get(sys.argv[1]) if len(sys.argv) > 1 else None
+    alone(sys.argv[2:]) if alone else main()

@@ -1,0 +1,50 @@
+"""Normalization with no fast path at all: every value goes to its rule. What the fast one must equal."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from ingest_project.branches.spec import BranchSpec
+from ingest_project.normalize import cells, fast, geo, hashing, text, times
+from ingest_project.normalize.part import NormalizedPart, normalize_part
+
+NOTHING = r"[^\x00-\x{10FFFF}]"
+
+
+def _nothing(*arrays: pa.Array) -> pa.Array:
+    return pa.repeat(pa.scalar(False), len(arrays[0]))
+
+
+def _neither(latitude: pa.Array, longitude: pa.Array, given: list[pa.Array]) -> pa.Array:
+    return pc.and_(pc.is_null(given[0]), pc.is_null(given[1]))
+
+
+@contextmanager
+def no_fast_path() -> Iterator[None]:
+    """Nothing is accepted without its rule, for as long as this lasts."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, pattern in ((text, "EVIDENT"), (times, "PLAIN"), (hashing, "SHORTEST"), (cells, "_ORDINARY")):
+            patch.setattr(module, pattern, NOTHING)
+        for kernel in ("accepted_urls", "accepted_postal_codes", "accepted_phones"):
+            patch.setattr(fast, kernel, _nothing)
+        patch.setattr(geo, "_good", _neither)
+        yield
+
+
+def normalize_slowly(page: pa.Table, spec: BranchSpec) -> NormalizedPart:
+    with no_fast_path():
+        return normalize_part(page, spec)
+
+
+def differing(fast_one: NormalizedPart, slow_one: NormalizedPart) -> list[str]:
+    """What is not the same, by column; nothing where all is."""
+    if fast_one.items.schema != slow_one.items.schema or len(fast_one.items) != len(slow_one.items):
+        return ["rows"]
+    columns = fast_one.items.column_names
+    return [
+        *(name for name in columns if not fast_one.items[name].equals(slow_one.items[name])),
+        *(["rejects"] if fast_one.rejects != slow_one.rejects else []),
+    ]
