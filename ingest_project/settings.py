@@ -48,6 +48,9 @@ class Settings(BaseSettings):
         default=365, ge=0, description="So are history, rejects and batches, by the thousand activations."
     )
     keep_runs_days: int = Field(default=90, ge=0, description="So are Dagster's records of finished runs.")
+    workers: int | None = Field(
+        default=None, ge=1, description="Processes that normalize parts. Unset: one a core where that pays."
+    )
     lease_seconds: float = Field(
         default=60, gt=0, description="How long a silent holder keeps its branch; it renews three times as often."
     )

@@ -1,17 +1,16 @@
 """The four assets, in the order of the data. Bodies say what happens; IO managers say how it is stored."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 
 from ingest_project.defs.failures import explained
 from ingest_project.defs.partitions import branch_partitions
-from ingest_project.defs.parts import Changes, MappedParts, Pages, Parts, Requests, Upsert, as_table
+from ingest_project.defs.parts import Changes, MappedParts, Pages, Parts, Requests, Upsert, normalize_frame
 from ingest_project.defs.plans import observed_plan
 from ingest_project.defs.resources import IngestRun
-from ingest_project.normalize.part import NormalizedPart, normalize_part
 
 GROUP = "ingest"
 OWNERS = ["team:data-engineering"]
@@ -47,12 +46,7 @@ def branch_snapshot(context: dg.AssetExecutionContext, ingest: IngestRun) -> Pag
 )
 def normalized_items(branch_snapshot: Parts) -> MappedParts:
     """Each row as an item in normal form, or as a reject that says why; of rows with one key, the newest."""
-    spec = branch_snapshot.spec
-
-    def normalized(page: pd.DataFrame) -> NormalizedPart:
-        return normalize_part(as_table(page), spec)
-
-    return branch_snapshot.map(normalized)
+    return branch_snapshot.map(partial(normalize_frame, spec=branch_snapshot.spec))
 
 
 @dg.asset(

@@ -6,6 +6,7 @@ what it did becomes metadata.
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -16,7 +17,7 @@ from ingest_project.branches import alerts
 from ingest_project.branches.work import Work
 from ingest_project.defs import metadata
 from ingest_project.defs.failures import explained
-from ingest_project.defs.parts import Changes, MappedParts, Pages, Parts, Requests, Upsert, as_frame
+from ingest_project.defs.parts import Changes, MappedParts, Pages, Parts, Requests, Upsert, on_table
 from ingest_project.defs.progress import mirrored
 from ingest_project.defs.resources import COMMITTED, READY, SNAPSHOTTED, IngestRun
 from ingest_project.embeddings.ledger import derive_requests
@@ -24,7 +25,6 @@ from ingest_project.extract import snapshot
 from ingest_project.extract.manifest import ListedPart, listed_parts
 from ingest_project.extract.store import PartStore
 from ingest_project.normalize import normalized
-from ingest_project.normalize.part import NormalizedPart
 from ingest_project.normalize.quarantine import reject_codes
 from ingest_project.upsert.changes import inserted_samples, updated_samples
 from ingest_project.upsert.items import apply_activation
@@ -92,12 +92,8 @@ class ParquetParts(dg.IOManager):
 
     def _normalize(self, context: dg.OutputContext, mapped: MappedParts) -> None:
         ingest, began, work = _run_of(context), time.monotonic(), mapped.parts.work
-
-        def rule(page: pa.Table) -> NormalizedPart:
-            return mapped.rule(as_frame(page))
-
         with explained(context, work), mirrored(context, normalized.ASSET, work):
-            ended = normalized.normalize_activation(work, ingest.store, rule)
+            ended = normalized.normalize_activation(work, ingest.store, partial(on_table, mapped.rule))
             listed = listed_parts(work.connection, work.activation.activation_id, normalized.ASSET)
             why = reject_codes(ended.connection, ended.activation.activation_id)
             first = ingest.store.get(listed[0].path) if listed else None

@@ -9,7 +9,7 @@ import pyarrow as pa
 from ingest_project.branches.registry import Branch
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.branches.work import Work
-from ingest_project.normalize.part import NormalizedPart
+from ingest_project.normalize.part import NormalizedPart, normalize_part
 
 
 def as_frame(table: pa.Table) -> pd.DataFrame:
@@ -23,6 +23,16 @@ def as_frame(table: pa.Table) -> pd.DataFrame:
 def as_table(frame: pd.DataFrame) -> pa.Table:
     """The way back; nothing is copied."""
     return pa.Table.from_pandas(frame, preserve_index=False)
+
+
+def normalize_frame(page: pd.DataFrame, spec: BranchSpec) -> NormalizedPart:
+    """A page as its branch declares; a function of this module, so that worker processes find it without Dagster."""
+    return normalize_part(as_table(page), spec)
+
+
+def on_table(rule: Callable[[pd.DataFrame], NormalizedPart], page: pa.Table) -> NormalizedPart:
+    """What a rule over frames makes of a table."""
+    return rule(as_frame(page))
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ Killed at any instant, it goes on with the parts that the manifest does not list
 transaction at the end.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain, groupby, islice
 from pathlib import Path
 
@@ -22,14 +22,15 @@ from ingest_project.extract.snapshot import ASSET as SNAPSHOT
 from ingest_project.extract.store import PartStore
 from ingest_project.item import KEY
 from ingest_project.normalize.duplicates import KeyFile, Loser, duplicate_losers
-from ingest_project.normalize.part import NORMALIZER_VERSION, NormalizedPart
+from ingest_project.normalize.making import MadePart, PageTask, Rule, make_part
+from ingest_project.normalize.part import NORMALIZER_VERSION
 from ingest_project.normalize.quarantine import count_rejects, keep_rejects, losers_of_part, losers_per_part
 from ingest_project.normalize.rejects import Reject, reject_of
+from ingest_project.normalize.workers import crew
 from ingest_project.settings import settings
 from ingest_project.telemetry import Progress, report
 
 ASSET = "normalized_items"
-Rule = Callable[[pa.Table], NormalizedPart]
 
 
 def normalize_activation(work: Work, store: PartStore, rule: Rule) -> Work:
@@ -56,19 +57,20 @@ def _normalize_parts(work: Work, store: PartStore, rule: Rule) -> None:
     done = {part.part for part in listed_parts(work.connection, activation_id, ASSET)}
     rows = sum(part.rows for part in parts if part.part in done)
     total = work.activation.rows_read
-    for part in parts:
-        if part.part in done:
-            continue
-        _keep(work, store, part.part, rule(store.get(part.path, part.digest)))
-        rows += part.rows
-        report(Progress(ASSET, rows, total))
+    pending = [part for part in parts if part.part not in done]
+    tasks = [PageTask(store, part, part_key(work, ASSET, part.part)) for part in pending]
+    with crew(sum(part.rows for part in pending), len(pending), rule) as workers:
+        for made in workers.map(partial(make_part, rule), tasks):
+            _keep(work, made)
+            rows += made.page.rows
+            report(Progress(ASSET, rows, total))
 
 
-def _keep(work: Work, store: PartStore, number: int, normalized: NormalizedPart) -> None:
-    stored = store.put(part_key(work, ASSET, number), normalized.items)
+def _keep(work: Work, made: MadePart) -> None:
+    number = made.page.part
     with work.transaction() as connection:
-        list_part(connection, work, ASSET, number, stored, None)
-        keep_rejects(connection, work.activation.activation_id, number, normalized.rejects)
+        list_part(connection, work, ASSET, number, made.stored, None)
+        keep_rejects(connection, work.activation.activation_id, number, made.rejects)
     failpoints.reach("normalized_part_listed")
 
 

@@ -67,7 +67,7 @@ def resolutions() -> str:
     folder = Path(os.environ.get("INGEST_REAL_DATA", REPOSITORY.parent / "shared" / "data"))
     if not folder.is_dir():
         return "\nNo real data here: INGEST_REAL_DATA names its folder.\n"
-    lines = ["\n| real names | rows | told | right |", "| --- | ---: | ---: | ---: |"]
+    lines = ["\n| real names | rows | told | as the list says |", "| --- | ---: | ---: | ---: |"]
     countries = _rows(folder / "ourairports" / "countries.csv")
     for column in ("code", "name"):
         found = [(address.country(row[column]).values[0], row["code"]) for row in countries]

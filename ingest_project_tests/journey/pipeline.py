@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from multiprocessing.process import BaseProcess
 
 from ingest_project import failpoints
@@ -39,7 +40,7 @@ def ingest(
             work = snapshot.take_snapshot(work, store, batch_size=batch_size).work
             between("branch_snapshot")
             spec = work.activation.pinned_spec()
-            work = normalized.normalize_activation(work, store, lambda page: normalize_part(page, spec))
+            work = normalized.normalize_activation(work, store, partial(normalize_part, spec=spec))
             between("normalized_items")
             if work.activation.committed_at is None:
                 work = work.on(apply_activation(work, normalized.valid_parts(work, store)).activation)
