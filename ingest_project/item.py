@@ -107,27 +107,43 @@ class Item(BaseModel):
         min_length=1, max_length=200, description="The key of the row in its source."
     )
     name: Annotated[Line, EMBEDDED] = Field(min_length=1, max_length=500, description="What people call it.")
-    category: Annotated[Line | None, EMBEDDED] = Field(default=None, min_length=1, max_length=200)
+    category: Annotated[Line | None, EMBEDDED] = Field(
+        default=None, min_length=1, max_length=200, description="What kind of thing it is, in the source's words."
+    )
     description: Annotated[Lines | None, EMBEDDED] = Field(
         default=None, min_length=1, max_length=20_000, description="Free text; line breaks are kept."
     )
-    status: Annotated[Literal["open", "temporarily_closed", "permanently_closed"] | None, TEXT] = None
+    status: Annotated[Literal["open", "temporarily_closed", "permanently_closed"] | None, TEXT] = Field(
+        default=None, description="Whether it is in business."
+    )
     street: Annotated[Line | None, EMBEDDED] = Field(
         default=None,
         min_length=1,
         max_length=300,
         description="Street line as written; abbreviations are not expanded.",
     )
-    house_number: Annotated[Line | None, EMBEDDED] = Field(default=None, min_length=1, max_length=50)
-    unit: Annotated[Line | None, TEXT] = Field(default=None, min_length=1, max_length=100)
-    po_box: Annotated[Line | None, TEXT] = Field(default=None, min_length=1, max_length=100)
-    sublocality: Annotated[Line | None, EMBEDDED] = Field(default=None, min_length=1, max_length=200)
+    house_number: Annotated[Line | None, EMBEDDED] = Field(
+        default=None, min_length=1, max_length=50, description="With its letter or range: 12a, 3-5."
+    )
+    unit: Annotated[Line | None, TEXT] = Field(
+        default=None, min_length=1, max_length=100, description="Suite, apartment, floor."
+    )
+    po_box: Annotated[Line | None, TEXT] = Field(
+        default=None, min_length=1, max_length=100, description="Number of the post office box."
+    )
+    sublocality: Annotated[Line | None, EMBEDDED] = Field(
+        default=None, min_length=1, max_length=200, description="Quarter, borough, dependent locality."
+    )
     locality: Annotated[Line | None, EMBEDDED] = Field(default=None, min_length=1, max_length=200, description="City.")
-    region_name: Annotated[Line | None, EMBEDDED] = Field(default=None, min_length=1, max_length=200)
+    region_name: Annotated[Line | None, EMBEDDED] = Field(
+        default=None, min_length=1, max_length=200, description="State, province, as written."
+    )
     region_code: Annotated[str | None, TEXT] = Field(
         default=None, pattern=r"^[A-Z]{2}-[A-Z0-9]{1,3}$", description="ISO 3166-2."
     )
-    postal_code: Annotated[Line | None, TEXT] = Field(default=None, min_length=1, max_length=20)
+    postal_code: Annotated[Line | None, TEXT] = Field(
+        default=None, min_length=1, max_length=20, description="As its country writes it."
+    )
     country_code: Annotated[str | None, EMBEDDED] = Field(
         default=None, pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2; XK for Kosovo."
     )
@@ -138,8 +154,12 @@ class Item(BaseModel):
         default=None, ge=-180, le=180, description="WGS 84 degrees east."
     )
     phone: Annotated[str | None, TEXT] = Field(default=None, pattern=r"^\+[1-9][0-9]{4,14}$", description="E.164.")
-    phone_ext: Annotated[str | None, TEXT] = Field(default=None, pattern=r"^[0-9]{1,10}$")
-    website_url: Annotated[Url | None, TEXT] = Field(default=None, max_length=2000)
+    phone_ext: Annotated[str | None, TEXT] = Field(
+        default=None, pattern=r"^[0-9]{1,10}$", description="Extension behind the phone number."
+    )
+    website_url: Annotated[Url | None, TEXT] = Field(
+        default=None, max_length=2000, description="http or https, without credentials."
+    )
     price: Annotated[Decimal | None, Column("numeric(14,4)")] = Field(
         default=None, ge=0, max_digits=14, decimal_places=4, description="Amount in `currency`."
     )
@@ -155,6 +175,16 @@ class Item(BaseModel):
 
 # Fields that mean something only together: both are set, or both are null.
 PAIRS = (("latitude", "longitude"), ("price", "currency"))
+
+# What goes with an item in a normalized row, beside what it says.
+BESIDE = {
+    "attributes": "What of the row no field holds: a JSON object.",
+    "issues": "What normalization changed or set aside: a JSON array of {field, code, from, to}.",
+    "content_hash": "Of all that the item says: equal hashes are equal items.",
+    "embed_hash": "Of what a model may embed: a new one asks for a new embedding.",
+    "source_updated_at": "How new the row is by its source: decides between two versions.",
+    "row": "The row's number in its source, from 1.",
+}
 
 KEY = "external_id"
 REQUIRED = tuple(name for name, field in Item.model_fields.items() if field.is_required())

@@ -31,7 +31,7 @@ def dev(host: str, port: int) -> int:
     home = dagster_home()
     command = [
         *(sys.executable, "-m", "dagster", "dev", "-m", "ingest_project.definitions"),
-        *("-h", host, "-p", str(port), "--log-level", "warning"),
+        *("-h", host, "-p", str(port), "--log-level", "error"),
     ]
     click.echo(f"Dagster's UI: http://{host}:{port}/assets   (starting takes some seconds; Ctrl-C ends it)")
     environment = {**os.environ, "DAGSTER_HOME": str(home)}

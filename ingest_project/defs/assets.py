@@ -1,12 +1,15 @@
 """The four assets, in the order of the data. Bodies say what happens; IO managers say how it is stored."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import dagster as dg
 
 from ingest_project.defs.failures import explained
+from ingest_project.defs.lineage import request_table_schema
+from ingest_project.defs.metadata import item_table_schema
 from ingest_project.defs.partitions import branch_partitions
 from ingest_project.defs.parts import Changes, MappedParts, Pages, Parts, Requests, Upsert, normalize_frame
 from ingest_project.defs.plans import observed_plan
@@ -14,6 +17,8 @@ from ingest_project.defs.resources import IngestRun
 
 GROUP = "ingest"
 OWNERS = ["team:data-engineering"]
+# Of the branch that was ingested last: how old one branch may be is in its file (limits, max_age).
+_FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=8), warn_window=timedelta(days=2))
 # Locked, refused and unusable runs say so themselves (allow_retries=False); what may pass is tried again.
 _RETRIES = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
@@ -42,6 +47,7 @@ def branch_snapshot(context: dg.AssetExecutionContext, ingest: IngestRun) -> Pag
     group_name=GROUP,
     owners=OWNERS,
     kinds={"parquet", "pandas"},
+    metadata={"dagster/column_schema": item_table_schema()},
     retry_policy=_RETRIES,
 )
 def normalized_items(branch_snapshot: Parts) -> MappedParts:
@@ -55,6 +61,8 @@ def normalized_items(branch_snapshot: Parts) -> MappedParts:
     group_name=GROUP,
     owners=OWNERS,
     kinds={"postgres", "table"},
+    metadata={"dagster/column_schema": item_table_schema(), "dagster/table_name": "core.items"},
+    freshness_policy=_FRESH,
     output_required=False,
     retry_policy=_RETRIES,
 )
@@ -81,6 +89,7 @@ def core_items(
     group_name=GROUP,
     owners=OWNERS,
     kinds={"postgres", "table"},
+    metadata={"dagster/column_schema": request_table_schema(), "dagster/table_name": "core.embedding_requests"},
     retry_policy=_RETRIES,
 )
 def embedding_requests(core_items: Changes) -> Requests:

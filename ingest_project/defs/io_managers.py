@@ -17,16 +17,18 @@ from ingest_project.branches import alerts
 from ingest_project.branches.work import Work
 from ingest_project.defs import metadata
 from ingest_project.defs.failures import explained
+from ingest_project.defs.lineage import lineage_of_core, lineage_of_normalized, source_table_schema
 from ingest_project.defs.parts import Changes, MappedParts, Pages, Parts, Requests, Upsert, on_table
 from ingest_project.defs.progress import mirrored
+from ingest_project.defs.report import links, report
 from ingest_project.defs.resources import COMMITTED, READY, SNAPSHOTTED, IngestRun
 from ingest_project.embeddings.ledger import derive_requests
 from ingest_project.extract import snapshot
 from ingest_project.extract.manifest import ListedPart, listed_parts
 from ingest_project.extract.store import PartStore
 from ingest_project.normalize import normalized
+from ingest_project.normalize.codes import REJECTS
 from ingest_project.normalize.quarantine import reject_codes
-from ingest_project.upsert.changes import inserted_samples, updated_samples
 from ingest_project.upsert.items import apply_activation
 
 
@@ -85,7 +87,7 @@ class ParquetParts(dg.IOManager):
                 **({"lag_seconds": round(lag)} if lag is not None else {}),
                 **metadata.pace(taken.metrics.rows, time.monotonic() - began),
                 "peak_memory_mb": metadata.peak_memory_mb(),
-                "dagster/column_schema": metadata.source_table_schema(columns),
+                "dagster/column_schema": source_table_schema(columns, taken.work.spec),
                 **({"preview": metadata.preview(first.select(columns))} if first is not None else {}),
             }
         )
@@ -110,7 +112,8 @@ class ParquetParts(dg.IOManager):
                 **metadata.pace(activation.rows_read or 0, time.monotonic() - began),
                 "peak_memory_mb": metadata.peak_memory_mb(),
                 "dagster/column_schema": metadata.item_table_schema(),
-                "rejects": metadata.table_of([{"code": code, "rows": rows} for code, rows in why.items()]),
+                "dagster/column_lineage": lineage_of_normalized((activation.pin or {}).get("columns", []), ended.spec),
+                "rejects": dg.MetadataValue.md(metadata.codes_table(why, REJECTS) or "none"),
                 **({"preview": metadata.preview(first)} if first is not None else {}),
             }
         )
@@ -130,21 +133,21 @@ class PostgresItems(dg.IOManager):
                 activation, missing = applied.activation, applied.missing
                 instruments.count_outcomes(work.branch.name, applied.counts.outcomes())
             written = work.on(activation)
-            updates = updated_samples(written) if activation.updated else []
-            inserts = inserted_samples(written) if activation.inserted else []
+            page = report(written, ingest.store)
         context.add_output_metadata(
             {
+                "report": page,
                 **_of(work),
+                **links(written),
                 **metadata.counts(activation, "valid", "inserted", "updated", "touched", "unchanged", "stale"),
                 "missing": missing,
                 "tombstoned": activation.tombstoned or 0,
-                **({"updates": metadata.table_of(updates)} if updates else {}),
-                **({"new_items": metadata.table_of(inserts)} if inserts else {}),
                 "dagster/table_name": "core.items",
                 "dagster/partition_row_count": activation.valid or 0,
                 **metadata.pace(activation.valid or 0, time.monotonic() - began),
                 "peak_memory_mb": metadata.peak_memory_mb(),
                 "dagster/column_schema": metadata.item_table_schema(),
+                "dagster/column_lineage": lineage_of_core(),
             }
         )
 

@@ -10,10 +10,12 @@ import pandas as pd
 import pyarrow as pa
 
 from ingest_project.branches.activations import Activation
-from ingest_project.item import Item, columns, item_schema
+from ingest_project.item import BESIDE, Item, columns, item_schema
+from ingest_project.normalize.codes import Code
 
 PREVIEW_ROWS = 8
 PREVIEW_WIDTH = 40
+MEANING_WIDTH = 100
 
 
 def peak_memory_mb() -> float:
@@ -49,26 +51,36 @@ def _readable(value: pa.Scalar) -> object:
         return f"({value.type})"
 
 
-def table_of(rows: Sequence[Mapping[str, object]]) -> dg.MetadataValue[Any]:
-    """Rows as a markdown table."""
+def table_of(rows: Sequence[Mapping[str, object]], *, width: int = PREVIEW_WIDTH) -> dg.MetadataValue[Any]:
+    """Rows as a markdown table; longer values are cut to `width` characters."""
     if not rows:
         return dg.MetadataValue.md("none")
     names = list(dict.fromkeys(name for row in rows for name in row))
-    cells = [[_cell(row.get(name)) for name in names] for row in rows]
-    frame = pd.DataFrame(cells, columns=[_cell(name) for name in names])
+    cells = [[_cell(row.get(name), width) for name in names] for row in rows]
+    frame = pd.DataFrame(cells, columns=[_cell(name, width) for name in names])
     # Texts as they are: 007 is a key, not a number.
     return dg.MetadataValue.md(frame.to_markdown(index=False, disable_numparse=True))
 
 
-def _cell(value: object) -> str:
+def codes_table(counts: Mapping[str, int], known: Mapping[str, Code]) -> str:
+    """How many rows have which code, what that means, and what to do about it."""
+    rows = [
+        {"code": code, "rows": f"{count:,}", "meaning": known[code].meaning, "to do": known[code].remedy}
+        for code, count in counts.items()
+        if code in known
+    ]
+    return str(table_of(rows, width=MEANING_WIDTH).value) if rows else ""
+
+
+def _cell(value: object, width: int) -> str:
     text = " ".join(("" if value is None else str(value)).splitlines())
-    text = text if len(text) <= PREVIEW_WIDTH else text[: PREVIEW_WIDTH - 1] + "…"
+    text = text if len(text) <= width else text[: width - 1] + "…"
     return text.replace("\\", "\\\\").replace("|", "\\|")
 
 
 def item_table_schema() -> dg.TableSchema:
     """The columns of a normalized part, from the item's declaration."""
-    described = {name: field.description for name, field in Item.model_fields.items()}
+    described = {name: field.description for name, field in Item.model_fields.items()} | BESIDE
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
@@ -79,8 +91,3 @@ def item_table_schema() -> dg.TableSchema:
             for field in item_schema()
         ]
     )
-
-
-def source_table_schema(names: list[str]) -> dg.TableSchema:
-    """The columns of a source, as they come."""
-    return dg.TableSchema(columns=[dg.TableColumn(name=name) for name in names])

@@ -3,8 +3,8 @@
 import dagster as dg
 
 from ingest_project.branches import activations
-from ingest_project.defs import metadata
 from ingest_project.defs.parts import Parts
+from ingest_project.defs.report import plan_report
 from ingest_project.extract.store import PartStore
 from ingest_project.normalize import normalized
 from ingest_project.upsert.plan import plan_activation
@@ -22,12 +22,9 @@ def observed_plan(context: dg.AssetExecutionContext, store: PartStore, items: Pa
         asset_key=context.asset_key,
         partition=context.partition_key,
         metadata={
+            "report": plan_report(work, known),
             "activation": work.activation.activation_id,
             "dry_run": True,
             **numbers,
-            "updates_by_column": metadata.table_of(
-                [{"column": name, "updates": count} for name, count in known.get("by_column", {}).items()]
-            ),
-            "samples": metadata.table_of(known.get("samples", [])),
         },
     )

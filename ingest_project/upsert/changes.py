@@ -45,6 +45,12 @@ def inserted_samples(work: Work, count: int = 8) -> list[dict[str, Any]]:
     return [{name: row.get(name) for name in said} for row in found]
 
 
+def changed_places(work: Work, count: int = 2000) -> list[tuple[str, float, float]]:
+    """(op, latitude, longitude) of some items that this activation changed, from all over."""
+    values = {"activation_id": work.activation.activation_id, "count": count}
+    return work.connection.execute(statement("sample_changed_places"), values).fetchall()  # pyright: ignore[reportReturnType]
+
+
 @dataclass(frozen=True)
 class Change:
     """What one activation did to an item, and the fields in which it differs from the version before."""

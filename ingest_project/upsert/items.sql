@@ -157,6 +157,12 @@ select i.external_id, v.old, to_jsonb(i) from core.item_versions v join core.ite
 select to_jsonb(i) from core.item_versions v join core.items i using (item_id)
  where v.written_by_activation = %(activation_id)s and v.op = 'i' order by v.item_id limit %(count)s;
 
+-- name: sample_changed_places
+-- Where items are that an activation changed: op, latitude, longitude; some of them, from all over.
+select v.op::text, i.latitude, i.longitude from core.item_versions v join core.items i using (item_id)
+ where v.written_by_activation = %(activation_id)s and i.latitude is not null
+ order by hashint8(v.item_id) limit %(count)s;
+
 -- name: find_item
 -- One item of a source, as it is.
 select i.item_id, to_jsonb(i) from core.items i

@@ -44,9 +44,12 @@ def test_the_plan_shows_columns_and_samples(line: Callable[..., Line]) -> None:
     place.run()
     place.holds(SECOND)
     plan = plan_of(place.run(dry_run=True))
-    assert any(row.split() == ["|", "name", "|", "1", "|"] for row in str(plan["updates_by_column"]).splitlines())
-    (sample,) = [row for row in str(plan["samples"]).splitlines() if "Beta renamed" in row]
-    assert [cell.strip() for cell in sample.split("|")[1:-1]] == ["2", "name", "Beta", "Beta renamed"]
+    page = str(plan["report"]).splitlines()
+    assert any(row.split() == ["|", "name", "|", "1", "|"] for row in page)
+    (sample,) = [row for row in page if "Beta renamed" in row]
+    assert [cell.strip() for cell in sample.split("|")[1:-1]] == ["name", "2", "Beta", "→", "Beta renamed"]
+    assert any("dry run" in row for row in page)
+    assert any("2 inserted, 2 updated, 1 touched, 3 unchanged, 1 stale" in row for row in page)
 
 
 def test_the_plan_is_kept_with_the_activation_and_comes_true(line: Callable[..., Line]) -> None:

@@ -163,19 +163,3 @@ def test_a_partition_can_be_added_any_number_of_times(instance: dg.DagsterInstan
     for _ in range(2):
         ensure_partition(instance, "added twice")
     assert list(instance.get_dynamic_partitions("branch")).count("added twice") == 1
-
-
-def test_core_items_shows_what_is_new_and_what_changed_from_what_to_what(line: Callable[..., Line]) -> None:
-    place = line()
-    first = metadata_of(place.run(), CORE)
-    assert "Windhoek" in str(first["new_items"].value)
-    assert "updates" not in first
-    place.holds(SECOND)
-    second = metadata_of(place.run(), CORE)
-    assert "Beta renamed" in str(second["updates"].value)
-    assert "attributes.color" in str(second["updates"].value)
-
-
-def metadata_of(run: Run, asset: str) -> dict[str, dg.MetadataValue[Any]]:
-    (found,) = run.result.asset_materializations_for_node(asset)
-    return dict(found.metadata)

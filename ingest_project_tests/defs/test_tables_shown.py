@@ -17,7 +17,6 @@ from ingest_project.defs.metadata import (
     pace,
     peak_memory_mb,
     preview,
-    source_table_schema,
     table_of,
 )
 from ingest_project.item import columns, item_schema
@@ -118,10 +117,6 @@ def test_the_schema_of_items_names_and_types_every_field() -> None:
     assert found["source_updated_at"].type == "timestamp[us, tz=UTC]"
     assert found["price"].description == "Amount in `currency`."
     assert {name for name in columns() if found[name].type == columns()[name].sql} == set(columns())
-
-
-def test_the_schema_of_a_source_is_its_columns_as_they_come() -> None:
-    assert [column.name for column in source_table_schema(["b", "a", "b c"]).columns] == ["b", "a", "b c"]
 
 
 def test_pace_is_rows_per_second_and_survives_no_time() -> None:
