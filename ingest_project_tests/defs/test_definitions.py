@@ -60,7 +60,7 @@ def test_what_may_pass_is_tried_again_a_few_times(asset: dg.AssetsDefinition) ->
 
 def test_the_job_takes_all_of_it_one_branch_at_a_time_in_one_process() -> None:
     job = defs.resolve_job_def("ingest_branch")
-    assert [found.name for found in defs.jobs or []] == ["ingest_branch"]
+    assert "ingest_branch" in [found.name for found in defs.jobs or []]
     assert job.description
     assert job.partitions_def == branch_partitions
     assert {key.path[-1] for key in job.asset_layer.executable_asset_keys} == set(CHAIN)
