@@ -13,12 +13,15 @@ from ingest_project.cli.db import db
 from ingest_project.cli.demo import demo
 from ingest_project.cli.dev import dev
 from ingest_project.cli.history import history
+from ingest_project.cli.model import model
 from ingest_project.cli.prune import prune_command
 from ingest_project.cli.rejects import rejects
 from ingest_project.cli.rollback import rollback
 from ingest_project.cli.run import plan, run
+from ingest_project.cli.search import search_command
 from ingest_project.cli.status import status
 from ingest_project.cli.terminal import colours, say_error, usage_error
+from ingest_project.cli.verify import verify
 from ingest_project.errors import IngestError, Interrupted
 from ingest_project.telemetry import configure_logging
 
@@ -39,7 +42,11 @@ def ingest(context: click.Context) -> None:
     configure_logging()
 
 
-for _command in (demo, run, plan, rollback, rejects, history, status, branch, db, dev, prune_command, completion):
+_COMMANDS = (
+    *(demo, run, plan, rollback, rejects, history, status, branch, db, dev, prune_command, completion),
+    *(model, search_command, verify),
+)
+for _command in _COMMANDS:
     ingest.add_command(_command)
 
 

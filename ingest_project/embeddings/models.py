@@ -21,8 +21,8 @@ from ingest_project.postgres.connection import Connection
 from ingest_project.postgres.migrations import ensure_vectors
 
 _SQL = statements.load(__name__, "models.sql")
-PROVIDERS = ("builtin", "openai", "fastembed")
 Provider = Literal["builtin", "openai", "fastembed"]
+PROVIDERS: tuple[Provider, ...] = ("builtin", "openai", "fastembed")
 Change = Literal["added", "changed", "unchanged"]
 
 
@@ -233,6 +233,14 @@ def parse_options(given: dict[str, Any]) -> ModelOptions:
         raise UsageError("; ".join(wrong), todo="See `ingest model add --help`.") from None
 
 
+def known_provider(name: str) -> Provider:
+    """The provider of this name. Raises UsageError."""
+    for known in PROVIDERS:
+        if known == name:
+            return known
+    raise UsageError(f"no provider {name!r}", todo=f"Providers are: {', '.join(PROVIDERS)}.")
+
+
 def _refuse_misfit(declared: Declared) -> None:
     unknown = [field for field in declared.template if field not in embeddable_fields()]
     if unknown or not declared.template:
@@ -242,8 +250,7 @@ def _refuse_misfit(declared: Declared) -> None:
         )
     if len(set(declared.template)) < len(declared.template):
         raise UsageError("a field is named twice", todo="Name each once, in the order of the text.")
-    if declared.provider not in PROVIDERS:
-        raise UsageError(f"no provider {declared.provider!r}", todo=f"Providers are: {', '.join(PROVIDERS)}.")
+    known_provider(declared.provider)
 
 
 def _is_like(one: Model, declared: Declared) -> bool:

@@ -12,11 +12,11 @@ from ingest_project_tests.conftest import _database
 from ingest_project_tests.upsert.making import Source
 
 DIMS = 8
-# A vector of an item that is made of its number: near numbers are near.
+# A vector that is made of the item's number, in a direction of its own.
 STORE = """
 insert into core.item_embeddings (model_id, item_id, content_hash, embedding)
 select r.model_id, r.item_id, r.content_hash,
-       ('[1,' || r.item_id || repeat(',0', m.dims - 2) || ']')::vector
+       (select array_agg(sin(r.item_id * g) order by g)::vector from generate_series(1, m.dims) g)
   from core.embedding_requests r join core.embedding_models m using (model_id)
  where r.model_id = %(model_id)s and r.status in ('p', 'l')
 on conflict (model_id, item_id) do update set content_hash = excluded.content_hash, embedding = excluded.embedding"""

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 
 import pytest
 from psycopg import sql
 
 from ingest_project.branches import activations
 from ingest_project.embeddings import queue
+from ingest_project.embeddings.models import Model, ModelOptions
+from ingest_project.embeddings.search import nearest_items
 from ingest_project.embeddings.text import text_of
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection
@@ -26,6 +29,7 @@ _ANY = Target(
     Table("any", ("id",), newer_by="at"),
     (TableColumn("id", "integer", False, True), TableColumn("at", "date", False, True)),
 )
+_MODEL = Model(1, "builtin", "m", "1", 384, ("name",), 1, "active", ModelOptions(), datetime.now(UTC), None, None)
 
 
 def files() -> list[tuple[str, str]]:
@@ -54,6 +58,8 @@ def _of_items(name: str, text: sql.SQL) -> sql.Composable:
         return missing_text("count(*)")
     if name in ("classify_probe", "classify_stage"):
         return texts.judging(name, _KIND, 1)
+    if name == "nearest_items":
+        return nearest_items(_MODEL)
     if name == "count_column_changes":
         return texts.counting(1)
     return texts.statement(name) if name in texts._RAW else text  # pyright: ignore[reportPrivateUsage]

@@ -1,0 +1,133 @@
+"""Items near a text: the text becomes a vector by the active model, the rest is one statement."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import sql
+from psycopg.rows import class_row
+
+from ingest_project.embeddings.models import Model, active_model
+from ingest_project.embeddings.providers import Provider, ProviderError
+from ingest_project.embeddings.queue import require_vectors
+from ingest_project.embeddings.vectors import stored_as
+from ingest_project.embeddings.worker import usable_provider
+from ingest_project.errors import ModelUnknown, ProviderUnusable
+from ingest_project.postgres import statements
+from ingest_project.postgres.connection import Connection
+
+_SQL = statements.load(__name__, "search.sql")
+_ITERATIVE = (0, 8)  # pgvector that goes on behind a filter
+_EF_SEARCH = 40  # pgvector's own; more where more is asked for
+_SWITCHES = 3
+
+
+@dataclass(frozen=True)
+class Near:
+    """Within so many kilometres of a place in WGS 84 degrees."""
+
+    lat: float
+    lon: float
+    km: float
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What an item must be, beside near in meaning."""
+
+    branch_id: int | None = None
+    country: str | None = None
+    near: Near | None = None
+
+
+@dataclass(frozen=True)
+class Hit:
+    """An item that was found. `distance`: cosine, 0 is the same, 1 has nothing in common."""
+
+    distance: float
+    is_current: bool
+    item_id: int
+    external_id: str
+    name: str
+    category: str | None
+    street: str | None
+    house_number: str | None
+    locality: str | None
+    country_code: str | None
+    latitude: float | None
+    longitude: float | None
+    source: str
+    branch: str
+    activation_id: int
+    run_id: str | None
+    written_at: datetime | None
+
+
+def search(
+    connection: Connection,
+    text: str,
+    filters: Filters | None = None,
+    *,
+    limit: int = 10,
+    provider: Provider | None = None,
+) -> tuple[Model, list[Hit]]:
+    """The model that answered, and the items nearest to a text, nearest first.
+
+    One model answers a search, whatever is switched meanwhile; no transaction is open while its provider is asked.
+    Raises VectorsMissing, ModelUnknown where no model is active, ProviderUnusable.
+    """
+    require_vectors(connection)
+    for _ in range(_SWITCHES):
+        model = _answering(connection)
+        vector = _vector(provider or usable_provider(model), text)
+        hits = nearest(connection, model, vector, filters or Filters(), limit)
+        if hits is not None:
+            return model, hits
+    raise ModelUnknown("models were switched again and again meanwhile", todo="Run the same command again.")
+
+
+def nearest(connection: Connection, model: Model, vector: str, filters: Filters, limit: int) -> list[Hit] | None:
+    """The items nearest to a vector, or None where another model is active by now: it is the one to ask."""
+    near = filters.near
+    values = {
+        "query": vector,
+        "branch_id": filters.branch_id,
+        "country": filters.country,
+        "limit": limit,
+        **({"km": near.km, "lat": near.lat, "lon": near.lon} if near else {"km": None, "lat": 0.0, "lon": 0.0}),
+    }
+    with connection.transaction(), connection.cursor(row_factory=class_row(Hit)) as cursor:
+        if _goes_on(connection):
+            connection.execute(_SQL["search_settings"], {"ef_search": min(1000, max(_EF_SEARCH, limit))})
+        hits = cursor.execute(nearest_items(model), values).fetchall()
+        # Behind it: the vectors of a model that was retired in between are gone.
+        return hits if connection.execute(_SQL["active_number"]).fetchone() == (model.model_id,) else None
+
+
+def nearest_items(model: Model) -> sql.Composed:
+    """The statement for a model: its vectors have its dimensions, and are compared in the precision of its index."""
+    return _SQL["nearest_items"].format(
+        kind=sql.Identifier(stored_as(model)), dims=sql.Literal(model.dims), model_id=sql.Literal(model.model_id)
+    )
+
+
+def _answering(connection: Connection) -> Model:
+    model = active_model(connection)
+    if model is None:
+        raise ModelUnknown("no model is active", todo="`ingest model list` shows those there are; activate one.")
+    return model
+
+
+def _vector(provider: Provider, text: str) -> str:
+    try:
+        numbers = provider.embed([text])[0]
+    except ProviderError as error:
+        raise ProviderUnusable(
+            f"the text to search for was not embedded: {error}",
+            todo="Run the same command again, or mend the provider.",
+        ) from error
+    return "[" + ",".join(map(str, numbers.tolist())) + "]"
+
+
+def _goes_on(connection: Connection) -> bool:
+    row = connection.execute(_SQL["pgvector_version"]).fetchone()
+    return row is not None and tuple(int(part) for part in row[0].split(".")[:2]) >= _ITERATIVE
