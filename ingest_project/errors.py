@@ -23,6 +23,7 @@ IngestError                        exit 1  failed; the state on disk and in Post
     ├── ColumnsMissing                       a declared column is not in the source
     ├── SourceMoved                          it changed after it was pinned
     ├── GateBlocked                          a quality limit was passed
+    ├── PlanMoved                            what a saved plan stands on is not as it was
     ├── RollbackRefused                      later changes stand on what was to be undone, or its history is gone
     ├── RowsUnfit                            rows of a frame that have no key, or one key twice
     ├── ModelIncomplete                      items lack the vectors of a model that is to be activated
@@ -211,6 +212,10 @@ class ModelIncomplete(Refused):
     """Items lack the vectors of this model; searches stay with the other one."""
 
     default_todo = "`ingest model list` shows how far it is; fill it, or activate it as it is with --force."
+
+
+class PlanMoved(Refused):
+    """What this plan was made against is not as it was; nothing was written."""
 
 
 class RollbackRefused(Refused):

@@ -91,9 +91,11 @@ update ingest.activations
  where activation_id = %(activation_id)s and state = 'snapshotted' returning {columns};
 
 -- name: keep_plan
--- What the upsert would do; an activation that only a dry run asked for stays there.
+-- What the upsert would do; an activation that only a dry run asked for stays there. What was saved stays saved.
 update ingest.activations
-   set plan = %(plan)s, state = case when plan_only and state = 'accepted' then 'planned' else state end
+   set plan = %(plan)s::jsonb || jsonb_build_object(
+         'saved', coalesce(nullif(%(plan)s::jsonb -> 'saved', 'null'), plan -> 'saved', 'null')),
+       state = case when plan_only and state = 'accepted' then 'planned' else state end
  where activation_id = %(activation_id)s and state in ('accepted', 'planned', 'committed', 'done') returning {columns};
 
 -- name: commit_activation

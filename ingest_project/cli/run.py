@@ -18,20 +18,30 @@ from ingest_project.errors import IngestError
 from ingest_project.extract.snapshot import moved_since
 from ingest_project.normalize.quarantine import reject_codes
 from ingest_project.postgres.connection import session
+from ingest_project.postgres.migrations import ensure_migrated
+from ingest_project.upsert.rollback import branch_of
 
 if TYPE_CHECKING:
     from dagster import ExecuteInProcessResult
 
 
 @click.command()
-@click.argument("target", metavar="NAME|FILE", shell_complete=names_and_files)
+@click.argument("target", metavar="NAME|FILE", shell_complete=names_and_files, required=False)
 @click.option("--batch-size", type=click.IntRange(1, 1_000_000), help="Rows per part [default: 50,000].")
 @click.option("--dry-run", is_flag=True, help="Say what would change; write nothing to core.")
 @click.option("--activation", type=click.IntRange(1), help="Work on this activation instead of the open one.")
+@click.option("--plan", type=click.IntRange(1), help="Apply this saved plan exactly, or refuse; needs no NAME.")
 @json_option
 @guessing_options
 def run(
-    target: str, *, batch_size: int | None, dry_run: bool, activation: int | None, as_json: bool, **said: Any
+    target: str | None,
+    *,
+    batch_size: int | None,
+    dry_run: bool,
+    activation: int | None,
+    plan: int | None,
+    as_json: bool,
+    **said: Any,
 ) -> int:
     """Ingest the branch NAME as it is now; resumes what an earlier run left open.
 
@@ -41,19 +51,34 @@ def run(
     Example: ingest run places --dry-run
              ingest run places.csv --key id
     """  # noqa: D301 - click's mark for a paragraph that is not rewrapped is a real backspace
-    return _ingest(target, said, batch_size=batch_size, dry_run=dry_run, activation=activation, as_json=as_json)
+    options: dict[str, Any] = {"batch_size": batch_size, "dry_run": dry_run, "activation": activation}
+    return _ingest(_branch_of(plan, target, options), said, **options, plan=plan, as_json=as_json)
+
+
+def _branch_of(plan: int | None, target: str | None, options: dict[str, Any]) -> str:
+    if plan is None and target:
+        return target
+    if plan is None or any(options.values()):
+        raise click.UsageError("give NAME or FILE; or --plan alone, which says what is applied")
+    ensure_migrated()
+    with session() as connection:
+        name = branch_of(connection, plan)
+    if target not in (None, name):
+        raise click.UsageError(f"plan {plan} is one of {name!r}")
+    return name
 
 
 @click.command()
 @click.argument("target", metavar="NAME|FILE", shell_complete=names_and_files)
+@click.option("--save", is_flag=True, help="Keep the plan: `ingest run --plan N` applies exactly that, or refuses.")
 @json_option
 @guessing_options
-def plan(target: str, *, as_json: bool, **said: Any) -> int:
+def plan(target: str, *, save: bool, as_json: bool, **said: Any) -> int:
     """Say what a run would change in core.items, and write nothing there: the same as run --dry-run.
 
     Example: ingest plan places.csv --key id
     """
-    return _ingest(target, said, dry_run=True, as_json=as_json)
+    return _ingest(target, said, dry_run=True, save=save, as_json=as_json)
 
 
 def _ingest(
@@ -63,12 +88,14 @@ def _ingest(
     batch_size: int | None = None,
     dry_run: bool,
     activation: int | None = None,
+    save: bool = False,
+    plan: int | None = None,
     as_json: bool,
 ) -> int:
     try:
         name = registered(target, **said)
-        outcome = run_branch(name, batch_size=batch_size, dry_run=dry_run, activation=activation)
-        if activation is None and is_earlier_state(name, outcome):
+        outcome = run_branch(name, batch_size=batch_size, dry_run=dry_run, activation=activation, save=save, plan=plan)
+        if activation is None and plan is None and is_earlier_state(name, outcome):
             click.echo("that was an earlier state of the branch, left half applied; now as it is now", err=True)
             outcome = run_branch(name, batch_size=batch_size)
     except IngestError as error:
@@ -98,7 +125,13 @@ def is_earlier_state(name: str, outcome: Outcome) -> bool:
 
 
 def run_branch(
-    name: str, *, batch_size: int | None = None, dry_run: bool = False, activation: int | None = None
+    name: str,
+    *,
+    batch_size: int | None = None,
+    dry_run: bool = False,
+    activation: int | None = None,
+    save: bool = False,
+    plan: int | None = None,
 ) -> Outcome:
     """Run the job for one registered branch, on a schema that is current. Raises BranchUnknown."""
     from ingest_project.cli.instance import dagster_instance
@@ -107,7 +140,7 @@ def run_branch(
 
     with session() as connection:
         branch = registry.get_branch(connection, name)
-    options = {"batch_size": batch_size, "dry_run": dry_run, "activation": activation}
+    options = {"batch_size": batch_size, "dry_run": dry_run, "activation": activation, "save": save, "plan": plan}
     with outside_errors_explained(), dagster_instance() as instance, progress.shown():
         ensure_partition(instance, name)
         result = defs.resolve_job_def("ingest_branch").execute_in_process(

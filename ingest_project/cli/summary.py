@@ -95,6 +95,9 @@ def _planned(name: str, outcome: Outcome) -> list[str]:
         f"    {sample['external_id']} {sample['field']}: {sample['old']!r} → {sample['new']!r}"
         for sample in plan.get("samples", [])[:5]
     ]
+    if plan.get("saved"):
+        exactly = f"next: ingest run --plan {activation.activation_id}   (exactly what was saved, or it refuses)"
+        return [*lines, "", exactly]
     return [*lines, "", f"next: ingest run {shlex.quote(name)}   (uses the parts that are ready)"]
 
 

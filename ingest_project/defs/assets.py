@@ -78,7 +78,7 @@ def core_items(
     """
     if ingest.dry_run:
         with explained(context, normalized_items.work):
-            yield observed_plan(context, ingest.store, normalized_items)
+            yield observed_plan(context, ingest.store, normalized_items, save=ingest.save)
         return
     yield dg.MaterializeResult(value=Upsert(normalized_items))
 

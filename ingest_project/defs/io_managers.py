@@ -129,7 +129,7 @@ class PostgresItems(dg.IOManager):
                 activation, missing = work.activation, work.activation.missing or 0
             else:
                 valid = normalized.valid_parts(work, ingest.store)
-                applied = apply_activation(work, valid, repair=obj.items.repair)
+                applied = apply_activation(work, valid, repair=obj.items.repair, as_planned=ingest.plan is not None)
                 activation, missing = applied.activation, applied.missing
                 instruments.count_outcomes(work.branch.name, applied.counts.outcomes())
             written = work.on(activation)

@@ -10,10 +10,12 @@ from ingest_project.normalize import normalized
 from ingest_project.upsert.plan import plan_activation
 
 
-def observed_plan(context: dg.AssetExecutionContext, store: PartStore, items: Parts) -> dg.AssetObservation:
+def observed_plan(
+    context: dg.AssetExecutionContext, store: PartStore, items: Parts, *, save: bool
+) -> dg.AssetObservation:
     """Compute the plan, keep it with the activation, and say it."""
     work = items.work
-    plan = plan_activation(work, normalized.valid_parts(work, store))
+    plan = plan_activation(work, normalized.valid_parts(work, store), save=save)
     with work.transaction() as connection:
         activations.keep_plan(connection, work.activation, plan.to_json())
     known = plan.to_json()

@@ -26,6 +26,7 @@ from ingest_project.postgres.migrations import ensure_migrated
 from ingest_project.settings import settings
 from ingest_project.telemetry import correlated, log
 from ingest_project.upsert.rollback import undo_all
+from ingest_project.upsert.saved_plan import planned
 
 # Of activations: what the steps after the snapshot, the normalized items and the upsert take.
 SNAPSHOTTED = frozenset({"snapshotted", "accepted", "planned", "committed", "done"})
@@ -61,6 +62,10 @@ class IngestRun(dg.ConfigurableResource[Any]):
     )
     activation: int | None = Field(
         default=None, ge=1, description="Work on this activation; left empty, on the open one or on a new one."
+    )
+    save: bool = Field(default=False, description="Of a dry run: keep the plan, so that a run can apply exactly that.")
+    plan: int | None = Field(
+        default=None, ge=1, description="Apply this saved plan exactly, or refuse because something moved since."
     )
     _at_work: _AtWork | None = PrivateAttr(None)
 
@@ -98,7 +103,9 @@ class IngestRun(dg.ConfigurableResource[Any]):
         branch = self.branch(name)
         lease = self._leased(branch)
         self._end_rollback(branch, lease)
-        work = snapshot.begin(self._session(), lease, branch, wanted=self.activation, plan_only=self.dry_run)
+        if self.plan is not None:
+            planned(self._session(), branch, self.plan)
+        work = snapshot.begin(self._session(), lease, branch, wanted=self._wanted, plan_only=self._is_plan)
         self._tag(work)
         return work
 
@@ -113,17 +120,26 @@ class IngestRun(dg.ConfigurableResource[Any]):
         connection = self._session()
         with leases.fenced(connection, lease):
             found = activations.select_ready(
-                connection, branch.branch_id, holder=lease.holder, states=states, wanted=self.activation
+                connection, branch.branch_id, holder=lease.holder, states=states, wanted=self._wanted
             )
             repair = found.committed_at is not None and found.claimed_by != lease.holder
             if repair:
                 self._refuse_older(connection, found)
             # What is committed is claimed by the last step only: a repair that is tried again is still a repair.
             if found.is_open and (found.committed_at is None or states == COMMITTED):
-                found = activations.claim(connection, found, holder=lease.holder, plan_only=self.dry_run)
+                found = activations.claim(connection, found, holder=lease.holder, plan_only=self._is_plan)
         work = Work(connection, lease, branch, found)
         self._tag(work)
         return work, repair
+
+    @property
+    def _wanted(self) -> int | None:
+        return self.plan if self.plan is not None else self.activation
+
+    @property
+    def _is_plan(self) -> bool:
+        # A saved plan is nobody's to ingest until its live rows are found to be as they were.
+        return self.dry_run or self.plan is not None
 
     def _end_rollback(self, branch: Branch, lease: Lease) -> None:
         # One that was killed half way: what is ingested next must find the items as they were before.

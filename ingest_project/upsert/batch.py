@@ -14,37 +14,15 @@ from ingest_project.errors import ActivationClosed, GateBlocked
 from ingest_project.item import KEY
 from ingest_project.postgres.connection import Connection, retried
 from ingest_project.upsert.binary import copy_binary, with_constants
+from ingest_project.upsert.counts import Counts
 from ingest_project.upsert.probe import Hits, ValidPart
 from ingest_project.upsert.rank import kind_of
+from ingest_project.upsert.saved_plan import refuse_other
 from ingest_project.upsert.texts import STAGED, judging, statement
 
 ACCEPTED = frozenset({"accepted"})
 REPAIRABLE = frozenset({"committed", "done"})
 _INTEGERS = {"activation_id": pa.int64(), **dict.fromkeys(("source_id", "branch_id", "priority", "part"), pa.int32())}
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What happened to the rows of one part, or of several."""
-
-    valid: int = 0
-    inserted: int = 0
-    updated: int = 0
-    touched: int = 0
-    unchanged: int = 0
-    stale: int = 0
-
-    def __add__(self, other: "Counts") -> "Counts":
-        mine, theirs = asdict(self), asdict(other)
-        return Counts(**{name: mine[name] + theirs[name] for name in mine})
-
-    def outcomes(self) -> dict[str, int]:
-        """Rows by what became of them."""
-        return {name: count for name, count in asdict(self).items() if name != "valid"}
-
-    @property
-    def changed(self) -> int:
-        return self.inserted + self.updated + self.touched
 
 
 @dataclass(frozen=True)
@@ -54,6 +32,7 @@ class Batch:
     work: Work
     part: ValidPart
     repair: bool = False
+    as_planned: bool = False
 
     def apply(self, hits: Hits) -> Counts:
         """Write the hits; rows that the probe found to stay as they are stay. Retried where Postgres asks for it."""
@@ -79,6 +58,8 @@ class Batch:
             failpoints.reach("batch_staged")
             self._write_staged(connection)
             counts = self._counted(connection, hits, staged=rows.num_rows)
+            if self.as_planned:
+                refuse_other(self.work, self.part.number, planned_counts(self.part, hits), counts)
             self.account(connection, counts)
         failpoints.reach("batch_committed")
         return counts
@@ -205,6 +186,14 @@ def _reserved_ids(connection: Connection, count: int) -> pa.Array:
     return pa.array(np.frombuffer(row[0] if row else b"", ">i8").astype(np.int64))
 
 
-def unchanged(part: ValidPart, hits: Hits) -> Counts:
-    """The counts of a part without anything to write."""
-    return Counts(valid=part.valid, unchanged=part.valid - hits.stale, stale=hits.stale)
+def planned_counts(part: ValidPart, hits: Hits) -> Counts:
+    """The counts of a part as the probe has them; without hits, all its rows stay as they are."""
+    kinds = hits.kinds
+    return Counts(
+        valid=part.valid,
+        inserted=kinds.get("i", 0),
+        updated=kinds.get("u", 0) + kinds.get("r", 0),
+        touched=kinds.get("t", 0),
+        unchanged=part.valid - sum(kinds.values()),
+        stale=hits.stale,
+    )

@@ -18,8 +18,10 @@ from ingest_project.branches.activations import Activation
 from ingest_project.branches.work import Work
 from ingest_project.settings import settings
 from ingest_project.telemetry import Progress, log, report
-from ingest_project.upsert.batch import ACCEPTED, Batch, Counts, is_done, unchanged
+from ingest_project.upsert.batch import ACCEPTED, Batch, is_done, planned_counts
+from ingest_project.upsert.counts import Counts
 from ingest_project.upsert.probe import Probe, ValidPart, probe
+from ingest_project.upsert.saved_plan import let_through
 from ingest_project.upsert.texts import statement
 from ingest_project.upsert.tombstones import tombstone_missing, too_many
 from ingest_project.upsert.writers import side_by_side
@@ -41,20 +43,26 @@ class Applied:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def apply_activation(work: Work, parts: Sequence[ValidPart], *, repair: bool = False) -> Applied:
+def apply_activation(
+    work: Work, parts: Sequence[ValidPart], *, repair: bool = False, as_planned: bool = False
+) -> Applied:
     """Upsert all parts and commit the activation.
 
     `repair` takes a committed activation and writes again what has gone from core.items since; its accounting stays.
-    Raises Fenced, GateBlocked, ActivationClosed; psycopg's errors where Postgres fails, with nothing half done.
+    `as_planned` applies what its saved plan says, or raises PlanMoved. Raises Fenced, GateBlocked, ActivationClosed;
+    psycopg's errors where Postgres fails, with nothing half done.
     """
     began = time.monotonic()
     done = set() if repair else _done(work)
-    found = probe(work, parts)
+    found = probe(work, parts, live=as_planned)
     _refuse_too_many_tombstones(work, found, repair=repair)
+    if as_planned and not done:
+        let_through(work, found.live)
     failpoints.reach("probed")
     probed = time.monotonic()
     todo = [part for part in parts if part.number not in done]
-    counts = _apply_parts(work, todo, found, repair=repair, before=sum(p.valid for p in parts if p.number in done))
+    way = _Way(found, repair=repair, as_planned=as_planned)
+    counts = _apply_parts(work, todo, way, before=sum(p.valid for p in parts if p.number in done))
     failpoints.reach("all_batches")
     missing, tombstoned = (found.missing.count, 0) if repair else tombstone_missing(work, found.missing)
     activation = _end(work, counts, missing=missing, tombstoned=tombstoned, repair=repair)
@@ -70,20 +78,31 @@ def _done(work: Work) -> set[int]:
     return {part for (part,) in work.connection.execute(statement("done_batches"), values).fetchall()}
 
 
-def _apply_parts(work: Work, parts: Sequence[ValidPart], found: Probe, *, repair: bool, before: int) -> Counts:
+@dataclass(frozen=True)
+class _Way:
+    """How parts are to be written."""
+
+    found: Probe
+    repair: bool
+    as_planned: bool
+
+
+def _apply_parts(work: Work, parts: Sequence[ValidPart], way: _Way, *, before: int) -> Counts:
     counts = Counts()
     total = before + sum(part.valid for part in parts)
     # Closed here, whatever happens: no writer may outlive this call.
-    with closing(_each(work, parts, found, repair=repair)) as each:
+    with closing(_each(work, parts, way)) as each:
         for done in each:
             counts += done
             report(Progress(ASSET, before + counts.valid, total))
     return counts
 
 
-def _each(work: Work, parts: Sequence[ValidPart], found: Probe, *, repair: bool) -> Generator[Counts]:
+def _each(work: Work, parts: Sequence[ValidPart], way: _Way) -> Generator[Counts]:
+    found = way.found
+
     def write(work: Work, part: ValidPart) -> Counts:
-        batch = Batch(work, part, repair)
+        batch = Batch(work, part, way.repair, way.as_planned)
         return batch.apply_new() if found.source_is_new else batch.apply(found.hits[part.number])
 
     def is_busy(part: ValidPart) -> bool:
@@ -92,11 +111,11 @@ def _each(work: Work, parts: Sequence[ValidPart], found: Probe, *, repair: bool)
     yield from side_by_side(work, [part for part in parts if is_busy(part)], write, settings().writers)
     quiet = [part for part in parts if not is_busy(part)]
     for start in range(0, len(quiet), _QUIET_PARTS):
-        yield from _account_for_quiet(work, quiet[start : start + _QUIET_PARTS], found, repair=repair)
+        yield from _account_for_quiet(work, quiet[start : start + _QUIET_PARTS], found, repair=way.repair)
 
 
 def _account_for_quiet(work: Work, parts: list[ValidPart], found: Probe, *, repair: bool) -> Iterator[Counts]:
-    counts = [(part, unchanged(part, found.of(part))) for part in parts]
+    counts = [(part, planned_counts(part, found.of(part))) for part in parts]
     if not repair:
         with work.transaction() as connection:
             for part, counted in counts:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -32,17 +33,19 @@ class Plan:
     blocked: str | None = None
     by_column: dict[str, int] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
+    saved: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def plan_activation(work: Work, parts: Sequence[ValidPart]) -> Plan:
-    """Compute the plan; its tables end with their transaction."""
+def plan_activation(work: Work, parts: Sequence[ValidPart], *, save: bool = False) -> Plan:
+    """Compute the plan; its tables end with their transaction. `save` keeps what it stands on with it."""
     valid = sum(part.valid for part in parts)
-    found = probe(work, parts)
+    found = probe(work, parts, live=save)
+    saved = {"live": found.live, "at": datetime.now(UTC).isoformat()} if save else None
     if found.source_is_new:
-        return Plan(valid, 0, 0, 0, 0, 0)
+        return Plan(valid, 0, 0, 0, 0, 0, saved=saved)
     kinds = {kind: sum(hits.kinds.get(kind, 0) for hits in found.hits.values()) for kind in "iurts"}
     by_column, samples = _changes(work, parts, found) if kinds["u"] + kinds["r"] else ({}, [])
     return Plan(
@@ -56,6 +59,7 @@ def plan_activation(work: Work, parts: Sequence[ValidPart]) -> Plan:
         blocked=blocked.what if (blocked := too_many(work, found.missing)) else None,
         by_column=by_column,
         samples=samples,
+        saved=saved,
     )
 
 

@@ -17,6 +17,7 @@ from ingest_project.postgres.connection import Connection
 from ingest_project.upsert.binary import copy_binary
 from ingest_project.upsert.missing import Missing, missing_items
 from ingest_project.upsert.rank import kind_of
+from ingest_project.upsert.saved_plan import NO_ROWS, Live, live_rows
 from ingest_project.upsert.texts import judging, statement
 
 Positions = np.ndarray[tuple[int], np.dtype[np.int32]]
@@ -61,6 +62,7 @@ class Probe:
     hits: dict[int, Hits] = field(default_factory=dict)
     missing: Missing = field(default_factory=Missing)
     source_is_new: bool = False
+    live: Live = field(default_factory=NO_ROWS.copy)  # only where it is asked for
 
     def of(self, part: ValidPart) -> Hits:
         return self.hits.get(part.number, _NONE)
@@ -71,8 +73,11 @@ _COLUMNS = {"part": pa.int32(), "position": pa.int32(), "kind": pa.string()}
 _BLOCK = 4 << 20
 
 
-def probe(work: Work, parts: Sequence[ValidPart]) -> Probe:
-    """Compare all parts with core.items in one transaction of its own; no table outlives it."""
+def probe(work: Work, parts: Sequence[ValidPart], *, live: bool = False) -> Probe:
+    """Compare all parts with core.items in one transaction of its own; no table outlives it.
+
+    `live` asks for the fingerprint of the rows that it was compared with.
+    """
     connection = work.connection
     values = {"source_id": work.branch.source_id}
     row = connection.execute(statement("source_is_new"), values).fetchone()
@@ -80,7 +85,8 @@ def probe(work: Work, parts: Sequence[ValidPart]) -> Probe:
         return Probe(source_is_new=True)
     with connection.transaction():
         fill(connection, parts)
-        return Probe(_classified(work), missing_items(work))
+        seen = live_rows(work) if live else NO_ROWS.copy()
+        return Probe(_classified(work), missing_items(work), live=seen)
 
 
 def fill(connection: Connection, parts: Iterable[ValidPart]) -> None:

@@ -24,7 +24,8 @@ from ingest_project.postgres.connection import Connection, retried
 from ingest_project.postgres.leases import Lease, fenced
 from ingest_project.telemetry import Progress, log, report
 from ingest_project.upsert import texts
-from ingest_project.upsert.batch import ACCEPTED, Counts, is_done
+from ingest_project.upsert.batch import ACCEPTED, is_done
+from ingest_project.upsert.counts import Counts
 from ingest_project.upsert.rank import NO_RANK
 from ingest_project.upsert.texts import CONTENT
 

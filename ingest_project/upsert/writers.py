@@ -19,7 +19,7 @@ from ingest_project.branches.work import Work
 from ingest_project.errors import DatabaseUnreachable
 from ingest_project.postgres.connection import Connection, another
 from ingest_project.telemetry import log
-from ingest_project.upsert.batch import Counts
+from ingest_project.upsert.counts import Counts
 from ingest_project.upsert.probe import ValidPart
 
 Write = Callable[[Work, ValidPart], Counts]

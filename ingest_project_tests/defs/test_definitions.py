@@ -10,7 +10,7 @@ from ingest_project.defs.assets import branch_snapshot, core_items, embedding_re
 from ingest_project.defs.partitions import branch_partitions
 from ingest_project_tests.defs.conftest import CHAIN, CORE, NORMALIZED, REQUESTS, SNAPSHOT
 
-DEFAULTS = {"batch_size": None, "dry_run": False, "activation": None}
+DEFAULTS = {"batch_size": None, "dry_run": False, "activation": None, "save": False, "plan": None}
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ingest_project.upsert.batch import Counts
+from ingest_project.upsert.counts import Counts
 from ingest_project_tests.upsert.making import Source, day, item
 
 BOOKKEEPING = {"item_id", "source_id", "branch_id", "activation_id", "created_activation_id", "part", "priority"}

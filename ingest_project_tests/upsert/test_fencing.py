@@ -12,7 +12,8 @@ from ingest_project.errors import ActivationClosed, Fenced, GateBlocked
 from ingest_project.failpoints import FailpointReached
 from ingest_project.postgres import leases
 from ingest_project.postgres.connection import session
-from ingest_project.upsert.batch import Batch, Counts
+from ingest_project.upsert.batch import Batch
+from ingest_project.upsert.counts import Counts
 from ingest_project.upsert.items import apply_activation
 from ingest_project.upsert.probe import Hits, probe
 from ingest_project_tests.upsert.making import Part, Row, Source, item, parts_of

@@ -7,7 +7,7 @@ import pytest
 
 from ingest_project.branches.work import Work
 from ingest_project.postgres.connection import Connection
-from ingest_project.upsert.batch import Counts
+from ingest_project.upsert.counts import Counts
 from ingest_project.upsert.items import apply_activation
 from ingest_project.upsert.probe import Hits, Probe, probe
 from ingest_project_tests.upsert.making import Line, Part, Row, Source, item, parts_of, table_of

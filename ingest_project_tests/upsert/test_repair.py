@@ -9,7 +9,7 @@ from ingest_project.branches.work import Work
 from ingest_project.embeddings.ledger import derive_requests, unrequested
 from ingest_project.errors import ActivationClosed, Fenced, GateBlocked
 from ingest_project.postgres import leases
-from ingest_project.upsert.batch import Counts
+from ingest_project.upsert.counts import Counts
 from ingest_project.upsert.items import apply_activation
 from ingest_project_tests.upsert.making import Line, Source, item, parts_of
 

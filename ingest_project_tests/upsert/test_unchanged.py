@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from ingest_project.postgres.connection import Connection, session
-from ingest_project.upsert.batch import Counts
+from ingest_project.upsert.counts import Counts
 from ingest_project.upsert.items import apply_activation
 from ingest_project_tests.upsert.making import Line, Row, Source, item, parts_of
 

@@ -1,0 +1,27 @@
+"""What happened to rows."""
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What happened to the rows of one part, or of several."""
+
+    valid: int = 0
+    inserted: int = 0
+    updated: int = 0
+    touched: int = 0
+    unchanged: int = 0
+    stale: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        mine, theirs = asdict(self), asdict(other)
+        return Counts(**{name: mine[name] + theirs[name] for name in mine})
+
+    def outcomes(self) -> dict[str, int]:
+        """Rows by what became of them."""
+        return {name: count for name, count in asdict(self).items() if name != "valid"}
+
+    @property
+    def changed(self) -> int:
+        return self.inserted + self.updated + self.touched
