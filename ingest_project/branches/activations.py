@@ -180,6 +180,11 @@ def pin(connection: Connection, activation: Activation, spec: BranchSpec, pinned
     return _step(connection, "pin_activation", activation, pin=Jsonb(pinned), spec=Jsonb(spec.canonical()))
 
 
+def pin_again(connection: Connection, activation: Activation, pinned: Mapping[str, Any]) -> Activation:
+    """Write down another state that is going to be read instead, under the same spec."""
+    return _step(connection, "pin_again", activation, pin=Jsonb(pinned))
+
+
 def end_snapshot(
     connection: Connection, activation: Activation, sealed: Mapping[str, Any], rows_read: int
 ) -> Activation:

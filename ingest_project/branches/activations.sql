@@ -76,6 +76,12 @@ update ingest.activations
    set state = 'pinned', pinned_at = now(), pin = %(pin)s, spec = %(spec)s
  where activation_id = %(activation_id)s and state = 'requested' returning {columns};
 
+-- name: pin_again
+-- Another state of a relation: the one that was pinned ended with its session.
+update ingest.activations
+   set pinned_at = now(), pin = %(pin)s
+ where activation_id = %(activation_id)s and state = 'pinned' returning {columns};
+
 -- name: end_snapshot
 -- Every page is a part; the digests of what was read are known.
 update ingest.activations

@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from ingest_project.branches.relation import has_secret, is_relation
 from ingest_project.errors import SpecInvalid
 from ingest_project.item import KEY, REQUIRED, columns
 
@@ -50,7 +51,8 @@ def _storable(text: str) -> str:
 
 
 def _no_secret(location: str) -> str:
-    if _SECRET.search(_VARIABLE.sub("", location)):
+    hidden = is_relation(location) and has_secret(location)
+    if hidden or _SECRET.search(_VARIABLE.sub("", location)):
         raise ValueError("must not carry a password or a signed query: name an ${ENVIRONMENT_VARIABLE} instead")
     return location
 
@@ -156,7 +158,7 @@ class BranchSpec(_Strict):
     )
     location: Annotated[Text, AfterValidator(_no_secret)] = Field(
         description="A file, a glob, a folder or a URL (s3://, https://) of CSV, JSON Lines (both also as .gz or .zst) "
-        "or Parquet; ${NAME} is read at run time.",
+        "or Parquet; or a relation, postgresql://user@host/database?table=schema.name. ${NAME} is read at run time.",
     )
     format: Literal["auto", "csv", "jsonl", "parquet"] = Field(
         default="auto", description="auto goes by the files' extension."
@@ -168,6 +170,11 @@ class BranchSpec(_Strict):
     key: Text = Field(description="The column that names a row within its source.")
     updated_at: Text | None = Field(
         default=None, description="The column that says how new a row is (ISO 8601); newer rows win."
+    )
+    cursor: Text | None = Field(
+        default=None,
+        description="A column of a relation that is unique, never null and never changed: a snapshot of it that was "
+        "cut off goes on behind the last part. Without it, it starts again.",
     )
     mapping: dict[str, Annotated[FieldMapping, BeforeValidator(_column_or_value)]] = Field(
         description="Item field to source column (or {column, default} or {constant})."
@@ -209,6 +216,14 @@ class BranchSpec(_Strict):
             raise ValueError(f"mapping must say where {', '.join(missing)} comes from")
         return self
 
+    @model_validator(mode="after")
+    def _cursor_is_of_a_relation(self) -> Self:
+        if self.cursor and not is_relation(self.location) and not _VARIABLE.match(self.location):
+            raise ValueError("cursor is a column of a relation (postgresql://…); files go on without it")
+        if self.cursor and self.missing == "tombstone":
+            raise ValueError("missing: tombstone takes one state of a relation; a cursor may go on in another")
+        return self
+
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.time_zone)
@@ -225,8 +240,10 @@ class BranchSpec(_Strict):
     def digest(self) -> str:
         """Changes when anything that the spec says changes (sha256, 32 hex digits)."""
         said = self.canonical()
-        if said["limits"]["max_shrink_ratio"] is None:
-            del said["limits"]["max_shrink_ratio"]  # younger than digests that are stored
+        # Younger than digests that are stored:
+        for place, name in ((said["limits"], "max_shrink_ratio"), (said, "cursor")):
+            if place[name] is None:
+                del place[name]
         text = json.dumps(said, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -270,7 +287,7 @@ def load_spec(path: Path) -> BranchSpec:
 
 
 def _anchored(location: str, path: Path) -> str:
-    if "://" in location or location.startswith(("/", "~", "$")):
+    if "://" in location or location.startswith(("/", "~", "$")) or is_relation(location):
         return location
     return str(path.absolute().parent / location)
 

@@ -10,6 +10,7 @@ import click
 import yaml
 
 from ingest_project.branches.guess import Guess, guess
+from ingest_project.branches.relation import is_relation, table_name
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.errors import UsageError
 from ingest_project.extract.look import Look, look
@@ -77,17 +78,19 @@ def guessed(
     """Look at a location and guess. Raises SpecInvalid, UsageError, and the Refused errors."""
     place = anchored(location)
     seen = look(place)
-    made = guess(seen.columns, key=key, updated_at=updated_at, mapping=dict(_pair(one) for one in maps))
+    made = guess(seen.columns, key=key or seen.key, updated_at=updated_at, mapping=dict(_pair(one) for one in maps))
     return Guessed(made.spec(name or name_of(location), place, **seen.written), made, seen)
 
 
 def is_location(text: str) -> bool:
     """Whether these words name data rather than a branch."""
-    return "://" in text or bool(_ENDINGS.search(text)) or Path(text).expanduser().exists()
+    return "://" in text or is_relation(text) or bool(_ENDINGS.search(text)) or Path(text).expanduser().exists()
 
 
 def name_of(location: str) -> str:
-    """A branch's name after its file: `exports/places.csv.gz` is `places`."""
+    """A branch's name after its file or table: `exports/places.csv.gz` is `places`, as is `…?table=public.places`."""
+    if is_relation(location):
+        return table_name(location)
     name = location.rstrip("/").rpartition("/")[2]
     while _ENDINGS.search(name):
         name = _ENDINGS.sub("", name)
@@ -96,7 +99,7 @@ def name_of(location: str) -> str:
 
 def anchored(location: str) -> str:
     """The location as a branch keeps it: a path does not depend on where the command was given."""
-    return location if "://" in location else str(Path(location).expanduser().absolute())
+    return location if "://" in location or is_relation(location) else str(Path(location).expanduser().absolute())
 
 
 def _pair(text: str) -> tuple[str, str]:

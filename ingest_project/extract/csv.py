@@ -99,11 +99,11 @@ class CsvFiles(TextFiles):
                 ends = is_last and not malformed.stands_at(base + batch.num_rows + len(malformed.rows) - 1)
                 unclosed = ends and not handle.ends_in_quote
                 good = self._good(pa.Table.from_batches([batch]), positions, unclosed=unclosed)
-                table = _in_place(good, malformed.take(base, good.num_rows), base)
+                table = in_place(good, malformed.take(base, good.num_rows), base)
                 base += table.num_rows
                 yield table
             if malformed.rows:
-                yield _in_place(self._good(reader.schema.empty_table(), positions), malformed.rows, base)
+                yield in_place(self._good(reader.schema.empty_table(), positions), malformed.rows, base)
 
     def _reader(
         self,
@@ -157,7 +157,8 @@ def _marking_last(reader: Iterator[pa.RecordBatch]) -> Iterator[tuple[pa.RecordB
         held = following
 
 
-def _in_place(good: pa.Table, malformed: list[tuple[int, str]], base: int) -> pa.Table:
+def in_place(good: pa.Table, malformed: list[tuple[int, str]], base: int) -> pa.Table:
+    """Put rows of nulls, with their text in `__malformed`, where they stood; `base` rows come before the table."""
     if not malformed:
         return good
     total = good.num_rows + len(malformed)
@@ -171,5 +172,5 @@ def _in_place(good: pa.Table, malformed: list[tuple[int, str]], base: int) -> pa
 
 
 def _blank(schema: pa.Schema, texts: list[str]) -> pa.Table:
-    columns = [pa.nulls(len(texts), pa.string()) for _ in schema.names[:-1]]
+    columns = [pa.nulls(len(texts), kind) for kind in schema.types[:-1]]
     return pa.table([*columns, pa.array(texts, pa.string())], schema=schema)

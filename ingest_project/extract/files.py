@@ -10,13 +10,12 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import ClassVar
 
-import numpy as np
 import pyarrow as pa
 
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.errors import ColumnsMissing, SourceEmpty, SourceMoved, SourceUnreadable, first_line
 from ingest_project.extract.place import Facts, Place
-from ingest_project.extract.source import MALFORMED, ROW, Cursor, Page, Pin, SourceFile
+from ingest_project.extract.source import MALFORMED, ROW, Cursor, Page, Pin, SourceFile, page_of
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,11 @@ class Files(ABC):
     @abstractmethod
     def chunks(self, file: int, pin: Pin, skip: int) -> Iterator[Chunk]:
         """Yield the rows of one file in order, but for the first `skip`, in chunks of the reader's choice."""
+
+    @property
+    def resumes(self) -> bool:
+        """Yes: a file that has not moved is read on."""
+        return True
 
     def pin(self) -> Pin:
         """Look at every file. Raises SourceEmpty, SourceUnreadable, ColumnsMissing."""
@@ -154,10 +158,10 @@ class Files(ABC):
                 whole = pa.concat_tables(held)
                 rest = whole.slice(size)
                 at = Cursor(file, row - rest.num_rows, at.rows + size)
-                yield _page(whole.slice(0, size), at, taken)
+                yield page_of(whole.slice(0, size), at, taken)
                 held, count, taken = [rest], rest.num_rows, 0
         if count:
-            yield _page(pa.concat_tables(held), Cursor(len(pin.files), 0, at.rows + count), taken)
+            yield page_of(pa.concat_tables(held), Cursor(len(pin.files), 0, at.rows + count), taken)
 
     def _chunks_after(self, pin: Pin, at: Cursor) -> Iterator[tuple[int, int, Chunk]]:
         # (file, rows of it up to and with this chunk, chunk)
@@ -174,18 +178,15 @@ class Files(ABC):
         self._refuse_moved(pin)
         return replace(pin, files=files)
 
+    def close(self) -> None:
+        """Do nothing: files are open while they are read."""
+        return
+
     def _refuse_moved(self, pin: Pin) -> None:
         changes = self.moved(pin)
         if changes:
             listed = "".join(f"\n    {change}" for change in changes)
             raise SourceMoved(f"the source changed after it was pinned:{listed}", where=self.where())
-
-
-def _page(table: pa.Table, after: Cursor, bytes_read: int) -> Page:
-    rows = pa.array(np.arange(after.rows - table.num_rows + 1, after.rows + 1, dtype=np.int64))
-    malformed = table[MALFORMED]
-    table = table.drop_columns([MALFORMED]).append_column(ROW, rows).append_column(MALFORMED, malformed)
-    return Page(table.combine_chunks(), after, bytes_read)
 
 
 def _difference(file: SourceFile, place: Place | None) -> str | None:

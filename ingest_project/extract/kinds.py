@@ -5,6 +5,7 @@ from ingest_project.extract.csv import CsvFiles
 from ingest_project.extract.jsonl import JsonLinesFiles
 from ingest_project.extract.location import resolve
 from ingest_project.extract.parquet import ParquetFiles
+from ingest_project.extract.postgres import relation_of
 from ingest_project.extract.source import Source
 
 _KINDS = {kind.format: kind for kind in (CsvFiles, JsonLinesFiles, ParquetFiles)}
@@ -12,5 +13,8 @@ _KINDS = {kind.format: kind for kind in (CsvFiles, JsonLinesFiles, ParquetFiles)
 
 def open_source(spec: BranchSpec) -> Source:
     """Find the source that a branch names; reads nothing yet. Raises SourceMissing, SourceUnreadable."""
+    found = relation_of(spec)
+    if found is not None:
+        return found
     format_, places = resolve(spec)
     return _KINDS[format_](spec, tuple(places))

@@ -41,7 +41,7 @@ def resolve(spec: BranchSpec) -> tuple[Format, list[Place]]:
 
 
 def _places(spec: BranchSpec) -> list[Place]:
-    location = _expanded(spec.location)
+    location = expanded(spec.location)
     scheme = _SCHEME.match(location)
     if scheme and scheme[1].lower() in SCHEMES:
         refuse_out_of_reach(location, spec.location)
@@ -59,7 +59,9 @@ def _wanted(declared: str) -> set[str]:
     return {declared} if declared != "auto" else set(_FORMATS.values())
 
 
-def _expanded(location: str) -> str:
+def expanded(location: str) -> str:
+    """The location with the environment's values in it. Raises SourceMissing."""
+
     def value(match: re.Match[str]) -> str:
         if match[1] not in os.environ:
             raise SourceMissing(
@@ -81,7 +83,7 @@ def _local(location: str) -> str:
             return unquote(parts.path)
     raise SourceUnreadable(
         f"locations with {scheme[1]}:// are not supported by this version",
-        todo=f"Give a path, a glob or a folder, or a URL with {', '.join(SCHEMES)}; or fetch the data there first.",
+        todo=f"Give a path, a glob or a folder, or a URL with {', '.join(SCHEMES)}, postgresql; or fetch it first.",
     )
 
 

@@ -58,3 +58,8 @@ def listed_parts(connection: Connection, activation_id: int, asset: Asset) -> li
     with connection.cursor(row_factory=class_row(ListedPart)) as cursor:
         values = {"activation_id": activation_id, "asset": asset}
         return cursor.execute(_SQL["listed_parts"], values).fetchall()
+
+
+def discard_parts(connection: Connection, activation_id: int, asset: Asset) -> None:
+    """Make the parts of a reading that starts again exist no more; part of the caller's fenced transaction."""
+    connection.execute(_SQL["discard_parts"], {"activation_id": activation_id, "asset": asset})

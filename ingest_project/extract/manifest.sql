@@ -8,3 +8,7 @@ values (%(activation_id)s, %(asset)s, %(part)s, %(epoch)s, %(path)s, %(rows)s, %
 -- The parts of an asset, in the order in which they were read.
 select p.part, p.path, p.rows, p.bytes, p.digest, p.cursor from ingest.parts p
  where p.activation_id = %(activation_id)s and p.asset = %(asset)s order by p.part;
+
+-- name: discard_parts
+-- Parts of a state that nobody can read on: what comes in their place is read anew.
+delete from ingest.parts where activation_id = %(activation_id)s and asset = %(asset)s;

@@ -13,9 +13,13 @@ from ingest_project.extract.source import MORE, Pin, Source
 def check(spec: BranchSpec) -> tuple[Source, Pin]:
     """Find the source of a branch and pin what is going to be read of it. Raises the Refused errors."""
     source = open_source(spec)
-    pin = source.pin()
-    _refuse_stale(spec, pin)
-    _refuse_missing_columns(spec, pin)
+    try:
+        pin = source.pin()
+        _refuse_stale(spec, pin)
+        _refuse_missing_columns(spec, pin)
+    except BaseException:
+        source.close()
+        raise
     return source, pin
 
 
@@ -26,7 +30,8 @@ def _refuse_stale(spec: BranchSpec, pin: Pin) -> None:
         return
     if not dated:
         why = f"nothing says when the source was last written; limits.max_age is {limit}"
-        todo = "Let its server send Last-Modified, or take limits.max_age out of the branch file."
+        how = "Declare updated_at, a column of timestamps" if pin.relation else "Let its server send Last-Modified"
+        todo = f"{how}, or take limits.max_age out of the branch file."
         raise SourceStale(why, where={"branch": spec.name, "location": spec.location}, todo=todo)
     modified_ns, newest = max(dated)
     age = timedelta(seconds=time.time() - modified_ns / 1e9)
@@ -41,7 +46,8 @@ def _refuse_stale(spec: BranchSpec, pin: Pin) -> None:
 
 
 def _refuse_missing_columns(spec: BranchSpec, pin: Pin) -> None:
-    missing = [name for name in spec.declared_columns() if name not in pin.columns]
+    declared = [*spec.declared_columns(), *([spec.cursor] if spec.cursor else [])]
+    missing = [name for name in declared if name not in pin.columns]
     if not missing:
         return
     raise ColumnsMissing(

@@ -5,6 +5,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from ingest_project.errors import SourceUnreadable
 from ingest_project.settings import settings
 
+_USUAL_PORT = {"http": 80, "https": 443, "postgresql": 5432}
+
 
 def may_reach(url: str) -> bool:
     """Whether INGEST_REMOTE is unset, or has a prefix of the URL: scheme, host and port, whole parts of the path."""
@@ -25,5 +27,13 @@ def _within(url: SplitResult, prefix: SplitResult) -> bool:
     path, top = unquote(url.path), unquote(prefix.path).rstrip("/")
     if ".." in path.split("/"):
         return False
-    same = (url.scheme.lower(), url.hostname, url.port) == (prefix.scheme.lower(), prefix.hostname, prefix.port)
+    same = (_scheme(url), url.hostname, _port(url)) == (_scheme(prefix), prefix.hostname, _port(prefix))
     return same and (path == top or path.startswith(f"{top}/"))
+
+
+def _scheme(url: SplitResult) -> str:
+    return "postgresql" if url.scheme.lower() == "postgres" else url.scheme.lower()
+
+
+def _port(url: SplitResult) -> int | None:
+    return url.port or _USUAL_PORT.get(_scheme(url))

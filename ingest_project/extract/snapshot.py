@@ -3,6 +3,7 @@
 Killed at any instant, it goes on after the last part that the manifest lists.
 """
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
@@ -11,11 +12,12 @@ from ingest_project import failpoints
 from ingest_project.branches import activations
 from ingest_project.branches.activations import Activation
 from ingest_project.branches.registry import Branch
+from ingest_project.branches.spec import BranchSpec
 from ingest_project.branches.work import Work
 from ingest_project.errors import ActivationClosed, Refused, SourceMoved
 from ingest_project.extract import preflight
 from ingest_project.extract.kinds import open_source
-from ingest_project.extract.manifest import list_part, listed_parts, part_key
+from ingest_project.extract.manifest import discard_parts, list_part, listed_parts, part_key
 from ingest_project.extract.source import Cursor, Page, Pin, ReadMetrics, Source, measured
 from ingest_project.extract.store import PartStore
 from ingest_project.postgres.connection import Connection
@@ -106,8 +108,9 @@ def take_snapshot(work: Work, store: PartStore, *, batch_size: int) -> Snapshot:
     try:
         source, pin, work = _pinned(work)
         snapshot = Snapshot(work)
-        _read(snapshot, store, source, pin, batch_size)
-        sealed = source.seal(pin)
+        with closing(source):
+            _read(snapshot, store, source, pin, batch_size)
+            sealed = source.seal(pin)
     except SourceMoved as error:
         _close(work, "failed", error)
         raise
@@ -124,12 +127,30 @@ def take_snapshot(work: Work, store: PartStore, *, batch_size: int) -> Snapshot:
 
 def _pinned(work: Work) -> tuple[Source, Pin, Work]:
     if work.activation.pin is not None:
-        return open_source(work.activation.pinned_spec()), Pin.from_json(work.activation.pin), work
-    source, pin = preflight.check(work.branch.spec)
+        spec = work.activation.pinned_spec()
+        source = open_source(spec)
+        if source.resumes:
+            return source, Pin.from_json(work.activation.pin), work
+        log.info("the state that was being read ended with its session: it is read anew, from the beginning")
+    else:
+        spec = work.branch.spec
+    source, pin = preflight.check(spec)
+    try:
+        return source, pin, _pin(work, spec, pin)
+    except BaseException:
+        source.close()
+        raise
+
+
+def _pin(work: Work, spec: BranchSpec, pin: Pin) -> Work:
     with work.transaction() as connection:
-        activation = activations.pin(connection, work.activation, work.branch.spec, pin.to_json())
+        if work.activation.pin is None:
+            activation = activations.pin(connection, work.activation, spec, pin.to_json())
+        else:
+            discard_parts(connection, work.activation.activation_id, ASSET)
+            activation = activations.pin_again(connection, work.activation, pin.to_json())
     failpoints.reach("pinned")
-    return source, pin, work.on(activation)
+    return work.on(activation)
 
 
 def _read(snapshot: Snapshot, store: PartStore, source: Source, pin: Pin, batch_size: int) -> None:

@@ -5,11 +5,12 @@
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 
 # Columns of ours in every page: the row's number in the source, and the text of a row that cannot be split.
@@ -34,17 +35,37 @@ class SourceFile:
 
 
 @dataclass(frozen=True)
+class RelationState:
+    """The one state of a relation that was, or is being, read.
+
+    `taken_at` (ISO 8601) and `snapshot` (xmin:xmax:xip) are its server's; `types` those of the columns; `until` is
+    the greatest value of a declared cursor, as text; `rows` is known once all are read.
+    """
+
+    taken_at: str
+    snapshot: str
+    types: Sequence[str]
+    until: str | None = None
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
 class Pin:
-    """What is going to be read: the files in reading order, and the columns that each page has."""
+    """What is going to be read: the files in reading order, and the columns that each page has.
+
+    A relation is told as one file, with the snapshot as its ETag, and in `relation`.
+    """
 
     format: str
     files: tuple[SourceFile, ...]
     columns: tuple[str, ...]
     estimated_rows: int | None
+    relation: RelationState | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give what `from_json` takes."""
-        return {**asdict(self), "files": [asdict(file) for file in self.files], "columns": list(self.columns)}
+        told = {**asdict(self), "files": [asdict(file) for file in self.files], "columns": list(self.columns)}
+        return told if self.relation else {name: value for name, value in told.items() if name != "relation"}
 
     @property
     def written_at(self) -> datetime | None:
@@ -56,23 +77,29 @@ class Pin:
     def from_json(cls, given: dict[str, Any]) -> "Pin":
         """Restore a pin that was stored as JSON."""
         files = tuple(SourceFile(**file) for file in given["files"])
-        return cls(given["format"], files, tuple(given["columns"]), given["estimated_rows"])
+        relation: dict[str, Any] | None = given.get("relation")
+        state = RelationState(**relation) if relation else None
+        return cls(given["format"], files, tuple(given["columns"]), given["estimated_rows"], state)
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """Where reading goes on: `row` rows of file number `file` are taken, `rows` of the whole source."""
+    """Where reading goes on: `row` rows of file number `file` are taken, `rows` of the whole source.
+
+    `after` is the value of a relation's cursor in the last row, as text.
+    """
 
     file: int
     row: int
     rows: int
+    after: str | None = None
 
-    def to_json(self) -> dict[str, int]:
+    def to_json(self) -> dict[str, Any]:
         """Give what `from_json` takes."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
-    def from_json(cls, given: dict[str, int]) -> "Cursor":
+    def from_json(cls, given: dict[str, Any]) -> "Cursor":
         """Restore a cursor that was stored as JSON."""
         return cls(**given)
 
@@ -95,6 +122,11 @@ class Page:
 class Source(Protocol):
     """A place that data comes from. Every method raises the Refused errors."""
 
+    @property
+    def resumes(self) -> bool:
+        """Whether pages go on after a cursor in another process; where not, all of it is pinned and read anew."""
+        ...
+
     def pin(self) -> Pin:
         """Look at all of it before anything is read."""
         ...
@@ -108,8 +140,20 @@ class Source(Protocol):
         ...
 
     def moved(self, pin: Pin) -> list[str]:
-        """Say what is different now, one line a file; empty where nothing is."""
+        """Say what is different now, one line a file; empty where nothing is, or nothing can be told."""
         ...
+
+    def close(self) -> None:
+        """Let go of what is held open between these."""
+        ...
+
+
+def page_of(table: pa.Table, after: Cursor, bytes_read: int) -> Page:
+    """The page that ends at a cursor: its rows numbered, `__malformed` the last column."""
+    rows = pa.array(np.arange(after.rows - table.num_rows + 1, after.rows + 1, dtype=np.int64))
+    malformed = table[MALFORMED]
+    table = table.drop_columns([MALFORMED]).append_column(ROW, rows).append_column(MALFORMED, malformed)
+    return Page(table.combine_chunks(), after, bytes_read)
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 
 import psycopg
-from psycopg import conninfo
+from psycopg import Transaction, conninfo
 from psycopg.abc import PQGen
 from psycopg.pq import Conninfo, PGconn, Ping, TransactionStatus
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
@@ -26,9 +26,21 @@ class _Session(psycopg.Connection[tuple[Any, ...]]):
 
     Dagster's Terminate raises a BaseException that psycopg does not know: the query would run on with its
     locks, and the rollback behind it would find the connection busy.
+
+    Behind a pooler it sets up each transaction instead of itself.
     """
 
     url = ""
+    is_pooled = False
+
+    @contextmanager
+    def transaction(self, savepoint_name: str | None = None, force_rollback: bool = False) -> Generator[Transaction]:
+        """A transaction; inside one, a savepoint."""
+        is_outermost = self.info.transaction_status == TransactionStatus.IDLE
+        with super().transaction(savepoint_name, force_rollback) as transaction:
+            if self.is_pooled and is_outermost:
+                self.execute(_SET_UP_TRANSACTION, _limits())
+            yield transaction
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         try:
@@ -93,16 +105,20 @@ def connect(url: str | None = None) -> Connection:
     To `url`, or to this deployment's database. Raises DatabaseUnreachable, DatabaseTooOld. Never prepares
     statements: poolers in transaction mode mix them up.
     """
-    url = url or database_url()
+    connection = opened(url or database_url())
+    _set_up(connection)
+    return connection
+
+
+def opened(url: str) -> _Session:
+    """Open a session in autocommit on any server, set up as that server does it. Raises DatabaseUnreachable."""
     patient = Retrying(
         retry=retry_if_exception(lambda error: isinstance(error, _NotYet)),
         stop=stop_after_attempt(8),
         wait=wait_random_exponential(multiplier=0.2, max=5),
         reraise=True,
     )
-    connection = patient(_open, url)
-    _set_up(connection)
-    return connection
+    return patient(_open, url)
 
 
 def another(connection: Connection) -> Connection:
@@ -110,7 +126,7 @@ def another(connection: Connection) -> Connection:
     return connect(connection.url if isinstance(connection, _Session) else None)
 
 
-def _open(url: str) -> Connection:
+def _open(url: str) -> _Session:
     try:
         opened = _Session.connect(
             url,
@@ -155,19 +171,32 @@ def _without_password(words: str, url: str) -> str:
     return words
 
 
-def _set_up(connection: Connection) -> None:
+def _set_up(connection: _Session) -> None:
     version = connection.info.server_version
     if version < OLDEST_SERVER:
         connection.close()
         raise DatabaseTooOld(f"PostgreSQL {version // 10000} is too old: 15 or later is needed")
+    # A pooler gives its clients process ids of its own. What is set for a session there stays with one of its servers,
+    # for whoever comes next; but it carries the time zone over from server to server.
+    row = connection.execute(_SET_UP, {**_limits(), "pid": connection.info.backend_pid}).fetchone()
+    connection.is_pooled = bool(row and row[0])
+
+
+_SET_UP = """
+select p.pooled, set_config('timezone', 'UTC', false),
+       set_config('statement_timeout', %(statement)s, p.pooled),
+       set_config('idle_in_transaction_session_timeout', %(idle)s, p.pooled),
+       set_config('client_connection_check_interval', '10s', p.pooled)
+  from (select pg_backend_pid() <> %(pid)s as pooled) p"""
+_SET_UP_TRANSACTION = """
+select set_config('timezone', 'UTC', true), set_config('statement_timeout', %(statement)s, true),
+       set_config('idle_in_transaction_session_timeout', %(idle)s, true),
+       set_config('client_connection_check_interval', '10s', true)"""
+
+
+def _limits() -> dict[str, str]:
     chosen = settings()
-    connection.execute(
-        """select set_config('statement_timeout', %s, false),
-                  set_config('idle_in_transaction_session_timeout', %s, false),
-                  set_config('client_connection_check_interval', '10s', false),
-                  set_config('timezone', 'UTC', false)""",
-        (f"{chosen.statement_seconds}s", f"{chosen.idle_transaction_seconds}s"),
-    )
+    return {"statement": f"{chosen.statement_seconds}s", "idle": f"{chosen.idle_transaction_seconds}s"}
 
 
 def _state(error: BaseException) -> str | None:

@@ -1,44 +1,16 @@
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from ingest_project.errors import SourceMissing, SourceMoved, SourceUnreadable
-from ingest_project.extract import preflight, remote
+from ingest_project.extract import preflight
 from ingest_project.extract.location import resolve
 from ingest_project_tests.extract.conftest import MakeSpec
 from ingest_project_tests.extract.reading import pages_of, rows_of, table_of
+from ingest_project_tests.extract.s3_server import CSV, bucket, endpoint
 
-s3fs = pytest.importorskip("s3fs", reason="s3:// needs s3fs")
-moto = pytest.importorskip("moto.server", reason="a server that speaks S3 needs moto[server]")
-
-CSV = b"id,name\n1,a\n2,b\n"
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    # As a worker is told: by its environment alone.
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    remote._store.cache_clear()
-    store = s3fs.S3FileSystem(skip_instance_cache=True)
-    store.mkdir("bucket")
-    store.pipe("bucket/in/a.csv", CSV)
-    yield store
-    store.rm("bucket", recursive=True)
-    remote._store.cache_clear()
+__all__ = ["bucket", "endpoint"]
 
 
 def test_an_object_is_pinned_by_its_etag_and_read(bucket: Any, spec: MakeSpec) -> None:

@@ -1,0 +1,100 @@
+"""What COPY sends, into Arrow: integers, floats and booleans as such, everything else as Postgres writes it.
+
+So a numeric keeps its digits, `infinity` and dates BC stay what they are, bytea is hexadecimal; arrays and
+composites are asked for as JSON. A null is null, an empty text is empty.
+"""
+
+# pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
+# Arrow ships no types, so a parameter that is a table is Unknown, not wrong; its kernels are made at import.
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+
+from ingest_project.extract.csv import in_place
+from ingest_project.extract.source import MALFORMED
+
+_TYPES = {
+    "bool": pa.bool_(),
+    **dict.fromkeys(("int2", "int4", "int8", "oid"), pa.int64()),
+    **dict.fromkeys(("float4", "float8"), pa.float64()),
+}
+_BLOCK = 4 << 20
+_LONGEST = 2 << 20  # bytes of a row, as of files
+_KEPT = 128 << 10  # of a longer one, which is malformed: more than a reject keeps, so that it is marked as cut
+
+
+def arrow_type(kind: str) -> pa.DataType:
+    """How values of a Postgres type come."""
+    return _TYPES.get(kind, pa.string())
+
+
+@dataclass
+class _Block:
+    """Rows on their way, one message of COPY each."""
+
+    rows: list[bytes] = field(default_factory=list)
+    too_long: list[tuple[int, str]] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, row: bytes) -> None:
+        if len(row) > _LONGEST:
+            place = len(self.rows) + len(self.too_long)
+            self.too_long.append((place, row[:_KEPT].decode(errors="ignore")))
+        else:
+            self.rows.append(row)
+        self.size += min(len(row), _LONGEST)
+
+    def table(self, columns: Mapping[str, pa.DataType]) -> pa.Table:
+        data = b"".join(self.rows)
+        good = empty(columns) if not data else _with_malformed(_read(data, columns))
+        return in_place(good, self.too_long, 0)
+
+
+def empty(columns: Mapping[str, pa.DataType]) -> pa.Table:
+    """A table of these columns, with `__malformed`, without rows."""
+    return _with_malformed(pa.table({name: pa.array([], kind) for name, kind in columns.items()}))
+
+
+def _with_malformed(table: pa.Table) -> pa.Table:
+    return table.append_column(MALFORMED, pa.nulls(table.num_rows, pa.string()))
+
+
+def tables(
+    messages: Iterable[bytes | bytearray | memoryview], columns: Mapping[str, pa.DataType], size: int
+) -> Iterator[tuple[pa.Table, int]]:
+    """Tables of `size` rows, the last one fewer, with `__malformed`; and the bytes that they took.
+
+    A row of more than 2 MB is a row of nulls with its beginning in `__malformed`.
+    """
+    made: list[pa.Table] = []
+    block, rows, taken = _Block(), 0, 0
+    for message in messages:
+        block.add(bytes(message))
+        rows, taken = rows + 1, taken + len(message)
+        if rows == size or block.size >= _BLOCK:
+            made.append(block.table(columns))
+            block = _Block()
+        if rows == size:
+            yield pa.concat_tables(made), taken
+            made, rows, taken = [], 0, 0
+    if rows:
+        yield pa.concat_tables([*made, block.table(columns)]), taken
+
+
+def _read(data: bytes, columns: Mapping[str, pa.DataType]) -> pa.Table:
+    return arrow_csv.read_csv(
+        pa.BufferReader(data),
+        read_options=arrow_csv.ReadOptions(column_names=list(columns), use_threads=False, block_size=len(data) + 1),
+        parse_options=arrow_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+        convert_options=arrow_csv.ConvertOptions(
+            column_types=dict(columns),
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+            true_values=["t"],
+            false_values=["f"],
+        ),
+    )
