@@ -21,6 +21,7 @@ IngestError                        exit 1  failed; the state on disk and in Post
 └── Refused                        exit 4  we looked, and will not ingest this
     ├── SourceMissing, SourceEmpty, SourceUnreadable, SourceStale
     ├── ColumnsMissing                       a declared column is not in the source
+    ├── SchemaDrifted                        other columns than the last time, and the contract is freeze
     ├── SourceMoved                          it changed after it was pinned
     ├── GateBlocked                          a quality limit was passed
     ├── PlanMoved                            what a saved plan stands on is not as it was
@@ -190,6 +191,14 @@ class ColumnsMissing(Refused):
     """The source does not have the columns that the branch declares."""
 
 
+class SchemaDrifted(Refused):
+    """The columns of the source are not those of the last time, and the branch's contract is `freeze`."""
+
+    default_todo = (
+        "Mend the source; or, if it is to be so, mend the mapping, say `contract: evolve` for one run, apply and run."
+    )
+
+
 class SourceMoved(Refused):
     """The source changed after it was pinned."""
 
@@ -199,7 +208,7 @@ class SourceMoved(Refused):
 class GateBlocked(Refused):
     """A quality limit of the branch was passed; nothing was written to core."""
 
-    default_todo = "Mend the source, or raise the limit in the branch file and apply it; then run again."
+    default_todo = "`ingest status NAME` says which, and how to accept it."
 
 
 class RowsUnfit(Refused):

@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     workers: int | None = Field(
         default=None, ge=1, description="Processes that normalize parts. Unset: one a core where that pays."
     )
+    profile: bool = Field(default=True, description="Whether each activation's columns are profiled.")
     lease_seconds: float = Field(
         default=60, gt=0, description="How long a silent holder keeps its branch; it renews three times as often."
     )

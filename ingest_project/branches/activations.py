@@ -1,7 +1,8 @@
 """Activations: one state of a branch's data on its way, ingested once.
 
 requested → pinned → snapshotted → (blocked | accepted) → committed → done
-                                          └ planned (a dry run's; let through by a run or by activate)
+                                      │        └ planned (a dry run's; let through by a run or by activate)
+                                      └ back to where it was, once a person has accepted what blocked it
 refused, failed, superseded: closed without being ingested
 rolled_back: undone by an activation of kind `rollback`, which goes accepted → committed → done
 """
@@ -50,6 +51,7 @@ class Activation:
     undoes: int | None
     requests: int | None
     plan: dict[str, Any] | None
+    drift: dict[str, Any] | None
     error: dict[str, Any] | None
     requested_at: datetime
     pinned_at: datetime | None
@@ -63,6 +65,12 @@ class Activation:
     @property
     def is_open(self) -> bool:
         return self.state in OPEN
+
+    @property
+    def told_drift(self) -> list[str]:
+        """How its columns differ from those of the last time, unless its branch takes that silently."""
+        found = self.drift or {}
+        return [change["what"] for change in found.get("changes", []) if found["contract"] != "evolve"]
 
     def pinned_spec(self) -> BranchSpec:
         """The spec as it was when the source was pinned: a later change of the file does not reach into a run."""
@@ -214,6 +222,26 @@ def end_normalization(
         normalizer_version=normalizer_version,
         error=Jsonb(_as_json(blocked)) if blocked else None,
     )
+
+
+def block(connection: Connection, activation: Activation, error: IngestError) -> Activation:
+    """Stop it at a gate; nothing of it goes on until that is accepted."""
+    return _step(connection, "block_activation", activation, error=Jsonb(_as_json(error)))
+
+
+def reopen_accepted(connection: Connection, activation: Activation) -> Activation:
+    """Let a blocked one go on from where it was. Raises Fenced where it is not blocked any more."""
+    return _step(connection, "reopen_accepted", activation)
+
+
+def last_committed(connection: Connection, branch_id: int) -> Activation | None:
+    """The newest of the branch that is in core, if any: what the next one is compared with."""
+    return _one(connection, "last_committed", {"branch_id": branch_id})
+
+
+def keep_drift(connection: Connection, activation: Activation, drift: Mapping[str, Any]) -> Activation:
+    """Keep how the source's columns differ from the last time."""
+    return _step(connection, "keep_drift", activation, drift=Jsonb(drift))
 
 
 def keep_plan(connection: Connection, activation: Activation, plan: Mapping[str, Any]) -> Activation:

@@ -96,6 +96,28 @@ update ingest.activations
        valid = %(valid)s, error = %(error)s
  where activation_id = %(activation_id)s and state = 'snapshotted' returning {columns};
 
+-- name: block_activation
+-- A gate stopped it before its end: of the normalization, or between the probe and the first row.
+update ingest.activations set state = 'blocked', error = %(error)s
+ where activation_id = %(activation_id)s and state in ('snapshotted', 'accepted') returning {columns};
+
+-- name: reopen_accepted
+-- Every gate that stopped it is accepted: it goes on from where it was.
+update ingest.activations
+   set state = case when normalized_at is null then 'snapshotted' else 'accepted' end, error = null,
+       accepted_at = case when normalized_at is not null then coalesce(accepted_at, now()) end
+ where activation_id = %(activation_id)s and state = 'blocked' returning {columns};
+
+-- name: last_committed
+-- What the next activation is compared with.
+select {columns} from ingest.activations
+ where branch_id = %(branch_id)s and kind = 'ingest' and state in ('committed', 'done')
+ order by activation_id desc limit 1;
+
+-- name: keep_drift
+-- How the columns of the source differ from those of the last committed activation.
+update ingest.activations set drift = %(drift)s where activation_id = %(activation_id)s returning {columns};
+
 -- name: keep_plan
 -- What the upsert would do; an activation that only a dry run asked for stays there. What was saved stays saved.
 update ingest.activations

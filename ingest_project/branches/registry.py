@@ -121,6 +121,13 @@ def get_branch(connection: Connection, name: str) -> Branch:
     return branch
 
 
+def name_of(connection: Connection, branch_id: int) -> str:
+    """The name of a branch that is there."""
+    row = connection.execute(_SQL["branch_name"], {"branch_id": branch_id}).fetchone()
+    assert row is not None, "activations name their branch"
+    return row[0]
+
+
 def list_branches(connection: Connection) -> list[Branch]:
     """All branches, by name."""
     with connection.cursor(row_factory=class_row(_Row)) as cursor:

@@ -11,6 +11,10 @@ select source_id from ingest.sources where name = %(source)s for no key update;
 select b.branch_id, b.name, b.source_id, b.spec, b.spec_digest, b.priority, b.state
   from ingest.branches b where b.name = %(name)s;
 
+-- name: branch_name
+-- The name of a branch.
+select name from ingest.branches where branch_id = %(branch_id)s;
+
 -- name: list_branches
 -- Every branch.
 select b.branch_id, b.name, b.source_id, b.spec, b.spec_digest, b.priority, b.state

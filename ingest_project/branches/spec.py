@@ -113,27 +113,39 @@ class FieldMapping(_Strict):
         return self
 
 
+Ratio = Annotated[float, Field(ge=0, le=1, strict=True)]
+
+
 class Limits(_Strict):
-    """When to refuse a source, or to block what came out of it."""
+    """When to refuse a source, or to block what came out of it. 1 lets all pass."""
 
     max_age: timedelta | None = Field(
         default=None,
         gt=timedelta(0),
         description="Refuse a source last written longer ago, for example P1DT12H or 36:00:00.",
     )
-    max_reject_ratio: float = Field(
-        default=1.0,
-        ge=0,
-        le=1,
-        strict=True,
-        description="Block an activation with a greater share of rejects; 1 lets all pass.",
+    max_reject_ratio: Ratio | None = Field(
+        default=None, description="Share of rows that are rejected; left out, 0.5 from 100 rows on."
     )
-    max_shrink_ratio: float | None = Field(
+    max_duplicate_ratio: Ratio | None = Field(
         default=None,
-        ge=0,
-        le=1,
-        strict=True,
-        description="By how much the branch may shrink at once; left out, 0.5 from 100 rows on.",
+        description="Share of rows whose key another row of the activation has; left out, 0.5 from 100 rows on.",
+    )
+    max_null_ratio: dict[str, Ratio] = Field(
+        default={}, description="Item field to the share of items in which it may be null."
+    )
+    max_shrink_ratio: Ratio | None = Field(
+        default=None,
+        description="By how much an activation may be smaller than the one before; left out, 0.5 from 100 rows on. "
+        "1 for a branch that delivers what changed, not all of it.",
+    )
+    max_rekeyed_ratio: Ratio | None = Field(
+        default=None,
+        description="Share of keys that are new while as great a share of the old ones is missing; left out, 0.9 from "
+        "100 rows on. 1 for a branch that delivers other items each time.",
+    )
+    max_change_ratio: Ratio | None = Field(
+        default=None, description="Share of the items already there that would be updated; left out, all may be."
     )
 
     def of(self, code: str, rows: int) -> float:
@@ -141,10 +153,11 @@ class Limits(_Strict):
         declared: float | None = getattr(self, f"max_{code}")
         if declared is not None:
             return declared
-        return _USUAL_SHRINK if rows >= _JUDGED_FROM else 1.0
+        return _USUAL_LIMITS.get(code, 1.0) if rows >= _JUDGED_FROM else 1.0
 
 
-_USUAL_SHRINK, _JUDGED_FROM = 0.5, 100
+_USUAL_LIMITS = {"reject_ratio": 0.5, "duplicate_ratio": 0.5, "shrink_ratio": 0.5, "rekeyed_ratio": 0.9}
+_JUDGED_FROM = 100
 
 
 class BranchSpec(_Strict):
@@ -204,13 +217,19 @@ class BranchSpec(_Strict):
         "the sole branch of a source, whose every activation is all that there is).",
     )
     embed: bool = Field(default=True, strict=True, description="Whether items of this branch get embeddings.")
+    contract: Literal["freeze", "warn", "evolve"] = Field(
+        default="warn",
+        description="When columns are renamed, new, missing or retyped since the last time: refuse, say so, or take it "
+        "silently. A missing column that the branch names is always refused.",
+    )
     limits: Limits = Limits()
 
     @model_validator(mode="after")
-    def _mapping_names_fields(self) -> Self:
-        unknown = sorted(set(self.mapping) - (set(columns()) - {KEY}))
-        if unknown:
-            raise ValueError(f"mapping names no item field: {', '.join(unknown)}; fields are {_field_names()}")
+    def _fields_are_fields(self) -> Self:
+        for setting, named in (("mapping", self.mapping), ("limits.max_null_ratio", self.limits.max_null_ratio)):
+            unknown = sorted(set(named) - (set(columns()) - {KEY}))
+            if unknown:
+                raise ValueError(f"{setting} names no item field: {', '.join(unknown)}; fields are {_field_names()}")
         missing = [name for name in REQUIRED if name != KEY and name not in self.mapping]
         if missing:
             raise ValueError(f"mapping must say where {', '.join(missing)} comes from")
@@ -238,14 +257,29 @@ class BranchSpec(_Strict):
         return self.model_dump(mode="json")
 
     def digest(self) -> str:
-        """Changes when anything that the spec says changes (sha256, 32 hex digits)."""
-        said = self.canonical()
-        # Younger than digests that are stored:
-        for place, name in ((said["limits"], "max_shrink_ratio"), (said, "cursor")):
-            if place[name] is None:
-                del place[name]
-        text = json.dumps(said, sort_keys=True, ensure_ascii=False)
+        """Changes when anything that the spec says changes (sha256, 32 hex digits), and with no release of ours."""
+        text = json.dumps(_as_first_released(self.canonical()), sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _as_first_released(canonical: dict[str, Any]) -> dict[str, Any]:
+    # What later releases may say as well counts where it is said: a new default changes no branch.
+    limits = {
+        name: value for name, value in canonical["limits"].items() if name in _FIRST_LIMITS or value not in (None, {})
+    }
+    limits["max_reject_ratio"] = 1.0 if limits["max_reject_ratio"] is None else limits["max_reject_ratio"]
+    later = {name: BranchSpec.model_fields[name].default for name in canonical if name not in _FIRST_SETTINGS}
+    kept = {name: value for name, value in canonical.items() if name not in later or value != later[name]}
+    return {**kept, "limits": limits}
+
+
+_FIRST_SETTINGS = frozenset(
+    {
+        *("name", "source", "location", "format", "delimiter", "encoding", "key", "updated_at", "mapping", "unmapped"),
+        *("country", "time_zone", "locale", "priority", "missing", "embed", "limits"),
+    }
+)
+_FIRST_LIMITS = frozenset({"max_age", "max_reject_ratio"})
 
 
 def _field_names() -> str:

@@ -7,13 +7,16 @@ from typing import Any
 
 import click
 
+from ingest_project.cli.accept import accept
 from ingest_project.cli.branch import branch
+from ingest_project.cli.codes import codes
 from ingest_project.cli.completion import completion
 from ingest_project.cli.db import db
 from ingest_project.cli.demo import demo
 from ingest_project.cli.dev import dev
 from ingest_project.cli.history import history
 from ingest_project.cli.model import model
+from ingest_project.cli.profile import profile
 from ingest_project.cli.prune import prune_command
 from ingest_project.cli.rejects import rejects
 from ingest_project.cli.rollback import rollback
@@ -43,8 +46,8 @@ def ingest(context: click.Context) -> None:
 
 
 _COMMANDS = (
-    *(demo, run, plan, rollback, rejects, history, status, branch, db, dev, prune_command, completion),
-    *(model, search_command, verify),
+    *(demo, run, plan, rollback, rejects, accept, profile, history, status, branch, codes),
+    *(db, dev, prune_command, completion, model, search_command, verify),
 )
 for _command in _COMMANDS:
     ingest.add_command(_command)

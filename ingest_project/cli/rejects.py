@@ -13,8 +13,8 @@ from ingest_project.branches import activations, registry
 from ingest_project.branches.activations import Activation
 from ingest_project.branches.registry import Branch
 from ingest_project.cli.completion import branch_names
+from ingest_project.codes import REJECTS
 from ingest_project.errors import ActivationUnknown
-from ingest_project.normalize.codes import REJECTS
 from ingest_project.normalize.quarantine import listed_rejects, reject_codes
 from ingest_project.normalize.rejects import Reject
 from ingest_project.postgres.connection import Connection, session

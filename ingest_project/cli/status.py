@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 
 from ingest_project.branches import activations, registry
 from ingest_project.branches.activations import Activation
+from ingest_project.branches.gates import Gate, gates_of
 from ingest_project.branches.registry import Branch
 from ingest_project.cli.completion import branch_names
 from ingest_project.cli.summary import COUNTS
@@ -49,7 +51,7 @@ def _state(connection: Connection, branch: Branch, holder: Holder | None, count:
         "source": branch.spec.source,
         "location": branch.spec.location,
         "held_by": _held(holder) if holder else None,
-        "activations": [_told(activation) for activation in newest],
+        "activations": [_told(activation, gates_of(connection, activation.activation_id)) for activation in newest],
         "next": _next(branch, newest[0] if newest else None, holder),
     }
 
@@ -64,7 +66,7 @@ def _held(holder: Holder) -> dict[str, Any]:
     }
 
 
-def _told(activation: Activation) -> dict[str, Any]:
+def _told(activation: Activation, gates: list[Gate]) -> dict[str, Any]:
     return {
         "activation": activation.activation_id,
         "kind": activation.kind,
@@ -74,6 +76,8 @@ def _told(activation: Activation) -> dict[str, Any]:
         "done_at": activation.done_at,
         **{count: getattr(activation, count) for count in COUNTS},
         "error": activation.error,
+        "drift": activation.told_drift,
+        "gates": [{**asdict(gate), "passed": gate.passed} for gate in gates],
     }
 
 
@@ -107,6 +111,13 @@ def _lines(state: dict[str, Any]) -> list[str]:
         )
         if one["error"]:
             lines.append(f"    {one['error']['code']}: {one['error']['what']}")
+        lines += [f"    columns: {change}" for change in one["drift"]]
+        lines += [
+            f"    accepted: {gate['code']}, {gate['measured']:.1%} with a limit of {gate['limit']:.1%}, "
+            f"by {gate['accepted_by']} on {gate['accepted_at']:%Y-%m-%d}: {gate['why']}"
+            for gate in one["gates"]
+            if gate["accepted_at"]
+        ]
     return [*lines, f"  next: {state['next']}"]
 
 

@@ -45,6 +45,7 @@ def as_json(name: str, outcome: Outcome) -> dict[str, Any]:
         "state": activation.state if activation else None,
         **{count: getattr(activation, count) if activation else None for count in COUNTS},
         "rejects": outcome.rejects,
+        "drift": activation.drift if activation else None,
         "plan": activation.plan if activation and outcome.dry_run else None,
     }
 
@@ -86,8 +87,7 @@ def _planned(name: str, outcome: Outcome) -> list[str]:
     if missing := plan.get("missing"):
         fate = "would be marked as deleted" if plan.get("tombstoned") else "would be kept"
         lines.append(f"  {missing:,} items of this branch are missing and {fate}")
-    if plan.get("blocked"):
-        lines.append(f"  but the run would be refused: {plan['blocked']}")
+    lines += [f"  but the run would be blocked: {told}" for told in plan.get("blocked_by", {}).values()]
     by_column: dict[str, int] = plan.get("by_column", {})
     if by_column:
         lines.append("  updates by column: " + ", ".join(f"{key} {count:,}" for key, count in by_column.items()))
@@ -106,6 +106,7 @@ def _read(outcome: Outcome) -> list[str]:
     assert activation is not None
     read, valid, rejected = (activation.rows_read or 0, activation.valid or 0, activation.rejected or 0)
     lines = [f"  read {read:,} rows: {valid:,} valid, {rejected:,} rejected"]
+    lines += [f"  columns: {change}" for change in activation.told_drift]
     if outcome.rejects:
         lines.append("  rejected: " + ", ".join(f"{code} {count:,}" for code, count in outcome.rejects.items()))
     return lines

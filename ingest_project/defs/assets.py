@@ -7,13 +7,14 @@ from typing import Any
 
 import dagster as dg
 
+from ingest_project.defs import gates
 from ingest_project.defs.failures import explained
 from ingest_project.defs.lineage import request_table_schema
 from ingest_project.defs.metadata import item_table_schema
 from ingest_project.defs.partitions import branch_partitions
-from ingest_project.defs.parts import Changes, MappedParts, Pages, Parts, Requests, Upsert, normalize_frame
+from ingest_project.defs.parts import Changes, Pages, Parts, Requests, Upsert, normalize_frame
 from ingest_project.defs.plans import observed_plan
-from ingest_project.defs.resources import IngestRun
+from ingest_project.defs.resources import SNAPSHOTTED, IngestRun
 
 GROUP = "ingest"
 OWNERS = ["team:data-engineering"]
@@ -30,15 +31,22 @@ _RETRIES = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL
     owners=OWNERS,
     kinds={"parquet"},
     retry_policy=_RETRIES,
+    check_specs=gates.specs("branch_snapshot", gates.SNAPSHOT),
 )
-def branch_snapshot(context: dg.AssetExecutionContext, ingest: IngestRun) -> Pages:
+def branch_snapshot(
+    context: dg.AssetExecutionContext, ingest: IngestRun
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     """The branch's data as it is now, read once: pinned, checked, and kept as numbered Parquet parts.
 
     Refuses a source that is missing, empty, unreadable, too old, or without the declared columns.
     """
     with explained(context):
         branch = ingest.branch(context.partition_key)
-    return Pages(branch, ingest.rows_per_part)
+    pages = Pages(branch, ingest.rows_per_part)
+    yield dg.MaterializeResult(value=pages)
+    with explained(context):
+        work, _ = ingest.take(branch.name, SNAPSHOTTED)
+    yield from gates.source_results(work)
 
 
 @dg.asset(
@@ -49,10 +57,16 @@ def branch_snapshot(context: dg.AssetExecutionContext, ingest: IngestRun) -> Pag
     kinds={"parquet", "pandas"},
     metadata={"dagster/column_schema": item_table_schema()},
     retry_policy=_RETRIES,
+    check_specs=gates.specs("normalized_items", gates.NORMALIZED),
 )
-def normalized_items(branch_snapshot: Parts) -> MappedParts:
-    """Each row as an item in normal form, or as a reject that says why; of rows with one key, the newest."""
-    return branch_snapshot.map(partial(normalize_frame, spec=branch_snapshot.spec))
+def normalized_items(branch_snapshot: Parts) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+    """Each row as an item in normal form, or as a reject that says why; of rows with one key, the newest.
+
+    What comes out passes its gates, is accepted by a person, or goes no further.
+    """
+    normalized = branch_snapshot.map(partial(normalize_frame, spec=branch_snapshot.spec))
+    yield dg.MaterializeResult(value=normalized)
+    yield from gates.results(branch_snapshot.work, gates.NORMALIZED)
 
 
 @dg.asset(
@@ -65,10 +79,11 @@ def normalized_items(branch_snapshot: Parts) -> MappedParts:
     freshness_policy=_FRESH,
     output_required=False,
     retry_policy=_RETRIES,
+    check_specs=gates.specs("core_items", gates.CORE),
 )
 def core_items(
     context: dg.AssetExecutionContext, ingest: IngestRun, normalized_items: Parts
-) -> Iterator[dg.MaterializeResult[Any] | dg.AssetObservation]:
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetObservation | dg.AssetCheckResult]:
     """core.items, upserted by (source, key).
 
     New keys are inserted. Other content with a greater rank (source time, then branch priority) replaces what is
@@ -78,9 +93,12 @@ def core_items(
     """
     if ingest.dry_run:
         with explained(context, normalized_items.work):
-            yield observed_plan(context, ingest.store, normalized_items, save=ingest.save)
+            observed, plan = observed_plan(context, ingest.store, normalized_items, save=ingest.save)
+        yield observed
+        yield from gates.planned_results(plan.blocked_by)
         return
     yield dg.MaterializeResult(value=Upsert(normalized_items))
+    yield from gates.results(normalized_items.work, gates.CORE)
 
 
 @dg.asset(

@@ -5,7 +5,8 @@ what it did becomes metadata.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,8 @@ import pyarrow as pa
 from ingest_project import instruments
 from ingest_project.branches import alerts
 from ingest_project.branches.work import Work
-from ingest_project.defs import metadata
+from ingest_project.codes import REJECTS
+from ingest_project.defs import gates, metadata
 from ingest_project.defs.failures import explained
 from ingest_project.defs.lineage import lineage_of_core, lineage_of_normalized, source_table_schema
 from ingest_project.defs.parts import Changes, MappedParts, Pages, Parts, Requests, Upsert, on_table
@@ -23,11 +25,11 @@ from ingest_project.defs.progress import mirrored
 from ingest_project.defs.report import links, report
 from ingest_project.defs.resources import COMMITTED, READY, SNAPSHOTTED, IngestRun
 from ingest_project.embeddings.ledger import derive_requests
+from ingest_project.errors import GateBlocked, Refused
 from ingest_project.extract import snapshot
 from ingest_project.extract.manifest import ListedPart, listed_parts
 from ingest_project.extract.store import PartStore
-from ingest_project.normalize import normalized
-from ingest_project.normalize.codes import REJECTS
+from ingest_project.normalize import normalized, profiles
 from ingest_project.normalize.quarantine import reject_codes
 from ingest_project.upsert.items import apply_activation
 
@@ -64,12 +66,12 @@ class ParquetParts(dg.IOManager):
         ingest, began = _run_of(context), time.monotonic()
         with explained(context):
             work = ingest.begin(pages.branch.name)
-        with explained(context, work), mirrored(context, snapshot.ASSET, work):
+        with explained(context, work), _gated(context, work), mirrored(context, snapshot.ASSET, work):
             taken = snapshot.take_snapshot(work, ingest.store, batch_size=pages.batch_size)
             listed = listed_parts(work.connection, work.activation.activation_id, snapshot.ASSET)
             first = ingest.store.get(listed[0].path) if listed else None
         activation = taken.work.activation
-        columns = (activation.pin or {}).get("columns", [])
+        columns, drift = (activation.pin or {}).get("columns", []), activation.told_drift
         lag = taken.lag_seconds
         instruments.measure_reading(
             pages.branch.name, pages=taken.metrics.page_seconds, taken=taken.metrics.bytes, lag=lag
@@ -88,16 +90,22 @@ class ParquetParts(dg.IOManager):
                 **metadata.pace(taken.metrics.rows, time.monotonic() - began),
                 "peak_memory_mb": metadata.peak_memory_mb(),
                 "dagster/column_schema": source_table_schema(columns, taken.work.spec),
+                **({"columns_changed": metadata.table_of([{"change": one} for one in drift])} if drift else {}),
                 **({"preview": metadata.preview(first.select(columns))} if first is not None else {}),
             }
         )
 
     def _normalize(self, context: dg.OutputContext, mapped: MappedParts) -> None:
         ingest, began, work = _run_of(context), time.monotonic(), mapped.parts.work
-        with explained(context, work), mirrored(context, normalized.ASSET, work):
+        with (
+            explained(context, work),
+            _gated(context, work, gates.NORMALIZED),
+            mirrored(context, normalized.ASSET, work),
+        ):
             ended = normalized.normalize_activation(work, ingest.store, partial(on_table, mapped.rule))
             listed = listed_parts(work.connection, work.activation.activation_id, normalized.ASSET)
             why = reject_codes(ended.connection, ended.activation.activation_id)
+            profile = profiles.find(ended.connection, ended.activation.activation_id)
             first = ingest.store.get(listed[0].path) if listed else None
         activation = ended.activation
         if not work.activation.normalized_at:
@@ -115,6 +123,7 @@ class ParquetParts(dg.IOManager):
                 "dagster/column_lineage": lineage_of_normalized((activation.pin or {}).get("columns", []), ended.spec),
                 "rejects": dg.MetadataValue.md(metadata.codes_table(why, REJECTS) or "none"),
                 **({"preview": metadata.preview(first)} if first is not None else {}),
+                **(metadata.profile(profile) if profile else {}),
             }
         )
 
@@ -124,7 +133,7 @@ class PostgresItems(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Upsert) -> None:
         ingest, began, work = _run_of(context), time.monotonic(), obj.items.work
-        with explained(context, work), mirrored(context, "core_items", work):
+        with explained(context, work), _gated(context, work, gates.CORE), mirrored(context, "core_items", work):
             if work.activation.committed_at and not obj.items.repair:
                 activation, missing = work.activation, work.activation.missing or 0
             else:
@@ -184,6 +193,18 @@ class PostgresLedger(dg.IOManager):
     def load_input(self, context: dg.InputContext) -> None:
         """The ledger is read by claiming from it, not by loading it."""
         raise NotImplementedError("embedding_requests is read by claiming requests from core.embedding_requests")
+
+
+@contextmanager
+def _gated(context: dg.OutputContext, work: Work, codes: tuple[str, ...] = ()) -> Generator[None]:
+    try:
+        yield
+    except GateBlocked:
+        gates.report_blocked(context, work, codes)
+        raise
+    except Refused as error:
+        gates.report_refused(context, error)
+        raise
 
 
 def _loader(store: PartStore, part: ListedPart) -> Callable[[], pa.Table]:

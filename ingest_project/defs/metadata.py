@@ -78,6 +78,20 @@ def _cell(value: object, width: int) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|")
 
 
+def profile(made: Mapping[str, Any]) -> dict[str, dg.MetadataValue[Any]]:
+    """Columns, issues and drift of an activation as tables; columns that are null everywhere are left out."""
+    rows = [
+        {
+            **{name: one[name] for name in ("column", "nulls", "distinct", "min", "max")},
+            "frequent": ", ".join(f"{value} ({count:,})" for value, count in one["top"]),
+        }
+        for one in made["columns"]
+        if one["min"] is not None
+    ]
+    tables = {"profile": rows, "issues": made["issues"], "profile_drift": made["drift"]}
+    return {name: table_of(rows) for name, rows in tables.items() if rows}
+
+
 def item_table_schema() -> dg.TableSchema:
     """The columns of a normalized part, from the item's declaration."""
     described = {name: field.description for name, field in Item.model_fields.items()} | BESIDE

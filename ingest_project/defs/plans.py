@@ -7,12 +7,12 @@ from ingest_project.defs.parts import Parts
 from ingest_project.defs.report import plan_report
 from ingest_project.extract.store import PartStore
 from ingest_project.normalize import normalized
-from ingest_project.upsert.plan import plan_activation
+from ingest_project.upsert.plan import Plan, plan_activation
 
 
 def observed_plan(
     context: dg.AssetExecutionContext, store: PartStore, items: Parts, *, save: bool
-) -> dg.AssetObservation:
+) -> tuple[dg.AssetObservation, Plan]:
     """Compute the plan, keep it with the activation, and say it."""
     work = items.work
     plan = plan_activation(work, normalized.valid_parts(work, store), save=save)
@@ -20,7 +20,7 @@ def observed_plan(
         activations.keep_plan(connection, work.activation, plan.to_json())
     known = plan.to_json()
     numbers = {name: value for name, value in known.items() if isinstance(value, int)}
-    return dg.AssetObservation(
+    observed = dg.AssetObservation(
         asset_key=context.asset_key,
         partition=context.partition_key,
         metadata={
@@ -30,3 +30,4 @@ def observed_plan(
             **numbers,
         },
     )
+    return observed, plan

@@ -11,7 +11,7 @@ import dagster as dg
 import psycopg
 from pydantic import Field, PrivateAttr
 
-from ingest_project.branches import activations
+from ingest_project.branches import activations, gates
 from ingest_project.branches.activations import Activation
 from ingest_project.branches.registry import Branch, get_branch
 from ingest_project.branches.work import Work
@@ -119,6 +119,9 @@ class IngestRun(dg.ConfigurableResource[Any]):
         lease = self._leased(branch)
         connection = self._session()
         with leases.fenced(connection, lease):
+            if self.activation is not None:
+                wanted = activations.get(connection, branch.branch_id, self.activation)
+                gates.refuse_blocked(connection, branch.name, wanted)
             found = activations.select_ready(
                 connection, branch.branch_id, holder=lease.holder, states=states, wanted=self._wanted
             )

@@ -2,6 +2,7 @@
 
 import difflib
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 
 from ingest_project.branches.spec import BranchSpec
@@ -10,13 +11,16 @@ from ingest_project.extract.kinds import open_source
 from ingest_project.extract.source import MORE, Pin, Source
 
 
-def check(spec: BranchSpec) -> tuple[Source, Pin]:
-    """Find the source of a branch and pin what is going to be read of it. Raises the Refused errors."""
+def check(spec: BranchSpec, had: Sequence[str] = ()) -> tuple[Source, Pin]:
+    """Find the source of a branch and pin what is going to be read of it; `had` are its columns of the last time.
+
+    Raises the Refused errors.
+    """
     source = open_source(spec)
     try:
         pin = source.pin()
         _refuse_stale(spec, pin)
-        _refuse_missing_columns(spec, pin)
+        _refuse_missing_columns(spec, pin, had)
     except BaseException:
         source.close()
         raise
@@ -45,14 +49,15 @@ def _refuse_stale(spec: BranchSpec, pin: Pin) -> None:
     )
 
 
-def _refuse_missing_columns(spec: BranchSpec, pin: Pin) -> None:
+def _refuse_missing_columns(spec: BranchSpec, pin: Pin, had: Sequence[str]) -> None:
     declared = [*spec.declared_columns(), *([spec.cursor] if spec.cursor else [])]
     missing = [name for name in declared if name not in pin.columns]
     if not missing:
         return
+    before = f"\n    had:    {', '.join(name for name in had if name != MORE)}" if had else ""
     raise ColumnsMissing(
         f"the source has no column {', '.join(_named(name, pin) for name in missing)};\n"
-        f"    it has: {', '.join(name for name in pin.columns if name != MORE)}{_separator_hint(pin)}",
+        f"    it has: {', '.join(name for name in pin.columns if name != MORE)}{before}{_separator_hint(pin)}",
         where={"branch": spec.name, "file": pin.files[0].path},
     )
 

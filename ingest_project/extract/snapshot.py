@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from ingest_project import failpoints
-from ingest_project.branches import activations
+from ingest_project.branches import activations, gates
 from ingest_project.branches.activations import Activation
 from ingest_project.branches.registry import Branch
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.branches.work import Work
 from ingest_project.errors import ActivationClosed, Refused, SourceMoved
-from ingest_project.extract import preflight
+from ingest_project.extract import drift, preflight
 from ingest_project.extract.kinds import open_source
 from ingest_project.extract.manifest import discard_parts, list_part, listed_parts, part_key
 from ingest_project.extract.source import Cursor, Page, Pin, ReadMetrics, Source, measured
@@ -55,9 +55,9 @@ def begin(connection: Connection, lease: Lease, branch: Branch, *, wanted: int |
     with fenced(connection, lease):
         found = _wanted(connection, branch, wanted) if wanted else activations.open_one(connection, branch.branch_id)
         why = moved if found and seen and found.activation_id == seen.activation_id else None
-        if found and why and (found.committed_at or activations.has_batches(connection, found)):
+        if found and why and (settled := _settled(connection, found)):
             log.warning(
-                "activation %d is half applied and is finished as it was read: %s", found.activation_id, why.what
+                "activation %d is %s and is finished as it was read: %s", found.activation_id, settled, why.what
             )
         elif found and why:
             log.info("activation %d is superseded: %s", found.activation_id, why.what)
@@ -72,8 +72,17 @@ def begin(connection: Connection, lease: Lease, branch: Branch, *, wanted: int |
     return Work(connection, lease, branch, activation)
 
 
+def _settled(connection: Connection, found: Activation) -> str | None:
+    # What is in core is finished, and so is the very state of the data that a person has accepted.
+    if found.committed_at or activations.has_batches(connection, found):
+        return "half applied"
+    known = gates.gates_of(connection, found.activation_id)
+    return "accepted by a person" if any(gate.accepted_at for gate in known) else None
+
+
 def _wanted(connection: Connection, branch: Branch, wanted: int) -> Activation:
     found = activations.get(connection, branch.branch_id, wanted)
+    gates.refuse_blocked(connection, branch.name, found)
     if not found.is_open:
         raise ActivationClosed(
             f"activation {wanted} is {found.state} and is not ingested again",
@@ -134,7 +143,8 @@ def _pinned(work: Work) -> tuple[Source, Pin, Work]:
         log.info("the state that was being read ended with its session: it is read anew, from the beginning")
     else:
         spec = work.branch.spec
-    source, pin = preflight.check(spec)
+    last = activations.last_committed(work.connection, work.branch.branch_id)
+    source, pin = preflight.check(spec, ((last and last.pin) or {}).get("columns", ()))
     try:
         return source, pin, _pin(work, spec, pin)
     except BaseException:
@@ -161,8 +171,24 @@ def _read(snapshot: Snapshot, store: PartStore, source: Source, pin: Pin, batch_
         log.info("resuming the snapshot after part %d", parts[-1].part)
     pages = source.pages(pin, batch_size, Cursor.from_json(last) if last else None)
     for number, page in enumerate(measured(pages, snapshot.metrics), start=len(parts)):
+        if number == 0:
+            _compare_columns(work, pin, page)
         _keep(work, store, number, page)
         report(Progress(ASSET, page.cursor.rows, pin.estimated_rows))
+
+
+def _compare_columns(work: Work, pin: Pin, page: Page) -> None:
+    last = activations.last_committed(work.connection, work.branch.branch_id)
+    columns = (last.pin or {}).get("columns") if last else None
+    found = drift.compared(
+        page,
+        pin,
+        contract=work.spec.contract,
+        against=last.activation_id if last and columns else None,
+        before={"columns": columns or [], "kinds": ((last and last.drift) or {}).get("kinds", {})},
+    )
+    with work.transaction() as connection:
+        activations.keep_drift(connection, work.activation, found)
 
 
 def _keep(work: Work, store: PartStore, number: int, page: Page) -> None:

@@ -14,16 +14,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest_project import failpoints
-from ingest_project.branches import activations
+from ingest_project.branches import activations, gates
 from ingest_project.branches.work import Work
 from ingest_project.errors import GateBlocked
 from ingest_project.extract.manifest import ListedPart, list_part, listed_parts, part_key
 from ingest_project.extract.snapshot import ASSET as SNAPSHOT
 from ingest_project.extract.store import PartStore
 from ingest_project.item import KEY
+from ingest_project.normalize import profiles
 from ingest_project.normalize.duplicates import KeyFile, Loser, duplicate_losers
+from ingest_project.normalize.gates import Outcome, RejectWatch, measured
 from ingest_project.normalize.making import MadePart, PageTask, Rule, make_part
 from ingest_project.normalize.part import NORMALIZER_VERSION
+from ingest_project.normalize.profile import null_counts
 from ingest_project.normalize.quarantine import count_rejects, keep_rejects, losers_of_part, losers_per_part
 from ingest_project.normalize.rejects import Reject, reject_of
 from ingest_project.normalize.workers import crew
@@ -43,8 +46,13 @@ def normalize_activation(work: Work, store: PartStore, rule: Rule) -> Work:
     _normalize_parts(work, store, rule)
     # Asked before the transaction: its sort may take longer than Postgres lets a transaction sit idle.
     losers = _begun(_losers(work, store))
-    with work.transaction():
-        ended, blocked = _end(work, store, losers)
+    paths = _paths(work, store)
+    nulls = null_counts(paths, list(work.spec.limits.max_null_ratio))
+    profile = profiles.made(work, paths)
+    with work.transaction() as connection:
+        if profile:
+            profiles.keep(connection, work.activation.activation_id, profile)
+        ended, blocked = _end(work, store, losers, nulls)
     failpoints.reach("normalization_ended")
     if blocked:
         raise blocked
@@ -59,9 +67,11 @@ def _normalize_parts(work: Work, store: PartStore, rule: Rule) -> None:
     total = work.activation.rows_read
     pending = [part for part in parts if part.part not in done]
     tasks = [PageTask(store, part, part_key(work, ASSET, part.part)) for part in pending]
+    watch = RejectWatch(work, len(done), rows)
     with crew(sum(part.rows for part in pending), len(pending), rule) as workers:
         for made in workers.map(partial(make_part, rule), tasks):
             _keep(work, made)
+            watch.count(made.page.rows, len(made.rejects))
             rows += made.page.rows
             report(Progress(ASSET, rows, total))
 
@@ -74,34 +84,26 @@ def _keep(work: Work, made: MadePart) -> None:
     failpoints.reach("normalized_part_listed")
 
 
-def _end(work: Work, store: PartStore, duplicates: Iterator[Loser]) -> tuple[Work, GateBlocked | None]:
+def _end(
+    work: Work, store: PartStore, duplicates: Iterator[Loser], nulls: dict[str, int]
+) -> tuple[Work, GateBlocked | None]:
     connection, activation_id = work.connection, work.activation.activation_id
-    parts = listed_parts(connection, activation_id, ASSET)
+    items = sum(part.rows for part in listed_parts(connection, activation_id, ASSET))
     losers = _set_losers_aside(work, store, duplicates)
     failpoints.reach("duplicates_decided")
-    rejected = count_rejects(connection, activation_id)
-    blocked = _gate(work, rejected)
+    read, rejected = work.activation.rows_read or 0, count_rejects(connection, activation_id)
+    outcome = Outcome(read, rejected, losers, items - losers, items, nulls)
+    blocked = gates.blocked(work, gates.kept(connection, activation_id, measured(work, outcome)))
     ended = activations.end_normalization(
         connection,
         work.activation,
-        rows_read=work.activation.rows_read or 0,
+        rows_read=read,
         rejected=rejected,
-        valid=sum(part.rows for part in parts) - losers,
+        valid=outcome.valid,
         normalizer_version=NORMALIZER_VERSION,
         blocked=blocked,
     )
     return work.on(ended), blocked
-
-
-def _gate(work: Work, rejected: int) -> GateBlocked | None:
-    limit = work.activation.pinned_spec().limits.max_reject_ratio
-    ratio = rejected / (work.activation.rows_read or 1)
-    if ratio <= limit:
-        return None
-    return GateBlocked(
-        f"{rejected:,} of {work.activation.rows_read:,} rows were rejected: {ratio:.1%} with a limit of {limit:.1%}",
-        where={**work.place, "limit": "max_reject_ratio"},
-    )
 
 
 def _losers(work: Work, store: PartStore) -> Iterator[Loser]:
@@ -110,6 +112,11 @@ def _losers(work: Work, store: PartStore) -> Iterator[Loser]:
     scratch = Path(settings().home).expanduser() / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     return duplicate_losers(files, scratch)
+
+
+def _paths(work: Work, store: PartStore) -> list[str]:
+    parts = listed_parts(work.connection, work.activation.activation_id, ASSET)
+    return [store.local_path(part.path) for part in parts if part.rows]
 
 
 def _begun(losers: Iterator[Loser]) -> Iterator[Loser]:

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest_project import failpoints
+from ingest_project.branches import activations, gates
 from ingest_project.branches.work import Work
-from ingest_project.errors import ActivationClosed, GateBlocked
+from ingest_project.errors import ActivationClosed
 from ingest_project.item import KEY
 from ingest_project.postgres.connection import Connection, retried
 from ingest_project.upsert.binary import copy_binary, with_constants
@@ -158,7 +159,8 @@ def is_done(connection: Connection, work: Work, part: int, allowed: frozenset[st
     row = connection.execute(statement("read_state"), values).fetchone()
     state, done = row if row else ("unknown", False)
     if state == "blocked":
-        raise GateBlocked(where=work.place)
+        now = activations.get(connection, work.branch.branch_id, work.activation.activation_id)
+        gates.refuse_blocked(connection, work.branch.name, now)
     if state not in allowed:
         raise ActivationClosed(f"this activation is {state} and is not written to core", where=work.place)
     return done

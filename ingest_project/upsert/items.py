@@ -20,10 +20,11 @@ from ingest_project.settings import settings
 from ingest_project.telemetry import Progress, log, report
 from ingest_project.upsert.batch import ACCEPTED, Batch, is_done, planned_counts
 from ingest_project.upsert.counts import Counts
+from ingest_project.upsert.gates import pass_gates
 from ingest_project.upsert.probe import Probe, ValidPart, probe
 from ingest_project.upsert.saved_plan import let_through
 from ingest_project.upsert.texts import statement
-from ingest_project.upsert.tombstones import tombstone_missing, too_many
+from ingest_project.upsert.tombstones import tombstone_missing
 from ingest_project.upsert.writers import side_by_side
 
 ASSET = "core_items"
@@ -55,7 +56,8 @@ def apply_activation(
     began = time.monotonic()
     done = set() if repair else _done(work)
     found = probe(work, parts, live=as_planned)
-    _refuse_too_many_tombstones(work, found, repair=repair)
+    if not repair and not done:
+        pass_gates(work, found, sum(part.valid for part in parts))
     if as_planned and not done:
         let_through(work, found.live)
     failpoints.reach("probed")
@@ -124,12 +126,6 @@ def _account_for_quiet(work: Work, parts: list[ValidPart], found: Probe, *, repa
         failpoints.reach("batch_committed")
     for _, counted in counts:
         yield counted
-
-
-def _refuse_too_many_tombstones(work: Work, found: Probe, *, repair: bool) -> None:
-    blocked = None if repair else too_many(work, found.missing)
-    if blocked:
-        raise blocked
 
 
 def _end(work: Work, counts: Counts, *, missing: int, tombstoned: int, repair: bool) -> Activation:

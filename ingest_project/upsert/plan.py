@@ -11,17 +11,17 @@ from ingest_project.branches.work import Work
 from ingest_project.upsert.batch import sorted_rows
 from ingest_project.upsert.binary import copy_binary
 from ingest_project.upsert.changes import differences
+from ingest_project.upsert.gates import would_block
 from ingest_project.upsert.probe import Probe, ValidPart, probe
 from ingest_project.upsert.rank import kind_of
 from ingest_project.upsert.texts import counting, judging, statement
-from ingest_project.upsert.tombstones import too_many
 
 SAMPLES = 20
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Counts as an ingest would have them, updates per column, and some old and new values."""
+    """Counts as an ingest would have them, updates per column, some old and new values, gates that would stop it."""
 
     inserted: int
     updated: int
@@ -30,10 +30,10 @@ class Plan:
     stale: int
     missing: int
     tombstoned: int = 0
-    blocked: str | None = None
     by_column: dict[str, int] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
     saved: dict[str, Any] | None = None
+    blocked_by: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -56,10 +56,10 @@ def plan_activation(work: Work, parts: Sequence[ValidPart], *, save: bool = Fals
         stale=kinds["s"],
         missing=found.missing.count,
         tombstoned=len(found.missing.ids),
-        blocked=blocked.what if (blocked := too_many(work, found.missing)) else None,
         by_column=by_column,
         samples=samples,
         saved=saved,
+        blocked_by=would_block(work, found, valid),
     )
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from ingest_project import failpoints
+from ingest_project.branches.gates import Gate
 from ingest_project.branches.work import Work
-from ingest_project.errors import GateBlocked
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import retried
 from ingest_project.telemetry import Progress, report
@@ -21,20 +21,14 @@ _AT_ONCE = 10_000  # items in one transaction
 _NO_PART = -1
 
 
-def too_many(work: Work, missing: Missing) -> GateBlocked | None:
-    """Which limit these tombstones would pass, if any; nothing is written."""
+def shrinks(work: Work, missing: Missing) -> Gate | None:
+    """How much of the branch these tombstones would take away, against its limit; None where there are none."""
     if not len(missing.ids):
         return None
     row = work.connection.execute(_SQL["live_items"], {"branch_id": work.branch.branch_id}).fetchone()
     live = row[0] if row else 0
-    share, limit = missing.count / max(live, 1), work.spec.limits.of("shrink_ratio", live)
-    if share <= limit:
-        return None
-    return GateBlocked(
-        f"{missing.count:,} of {live:,} live items are missing and would be tombstoned: {share:.1%} with a limit of "
-        f"{limit:.1%}",
-        where={**work.place, "limit": "max_shrink_ratio"},
-    )
+    what = f"{missing.count:,} of {live:,} live items are missing and would be tombstoned"
+    return Gate("shrink_ratio", missing.count / max(live, 1), work.spec.limits.of("shrink_ratio", live), what)
 
 
 def tombstone_missing(work: Work, missing: Missing) -> tuple[int, int]:

@@ -27,7 +27,8 @@ EVERYTHING: Given = {
     "priority": 7,
     "missing": "tombstone",
     "embed": False,
-    "limits": {"max_age": "P1DT12H", "max_reject_ratio": 0.25},
+    "contract": "freeze",
+    "limits": {"max_age": "P1DT12H", "max_reject_ratio": 0.25, "max_null_ratio": {"phone": 0.5}},
 }
 
 
@@ -168,6 +169,9 @@ def test_a_name_that_cannot_be_read_or_is_not_for_dagster_is_refused(field: str,
         ({"limits": {"max_age": "a day"}}, "limits.max_age: "),
         ({"limits": {"max_age": float("inf")}}, "limits.max_age: "),
         ({"limits": {"max_reject_ratio": 1.01}}, "limits.max_reject_ratio: "),
+        ({"limits": {"max_null_ratio": {"phone": 2}}}, "limits.max_null_ratio.phone: "),
+        ({"limits": {"max_null_ratio": {"telephone": 0}}}, "limits.max_null_ratio names no item field: telephone"),
+        ({"contract": "strict"}, "contract: "),
         ({"limits": {"max_reject_ratio": -0.1}}, "limits.max_reject_ratio: "),
         ({"limits": {"max_reject_ratio": float("nan")}}, "limits.max_reject_ratio: "),
         ({"limits": {"max_reject_ratio": "20%"}}, "limits.max_reject_ratio: "),
@@ -247,6 +251,24 @@ def test_the_digest_sees_every_setting(field: str) -> None:
 def test_the_digest_of_a_release_is_that_of_the_next() -> None:
     # Another one makes every branch `changed`, and supersedes what is under way.
     assert spec().digest() == "2e5170c2b88d3c1d3cbbfe758e824451"
+
+
+def test_what_a_release_adds_counts_in_the_digest_where_it_is_said() -> None:
+    assert spec(contract="warn", limits={"max_reject_ratio": 1.0}).digest() == spec().digest()
+    said: list[Given] = [
+        {"contract": "evolve"},
+        {"limits": {"max_shrink_ratio": 0.5}},
+        {"limits": {"max_change_ratio": 0.0}},
+        {"limits": {"max_null_ratio": {"phone": 0.0}}},
+    ]
+    assert len({spec(**one).digest() for one in [{}, *said]}) == 5
+
+
+def test_what_is_not_declared_is_not_judged_by_a_handful_of_rows() -> None:
+    limits = spec(limits={"max_shrink_ratio": 0.1}).limits
+    assert [limits.of("reject_ratio", rows) for rows in (99, 100)] == [1.0, 0.5]
+    assert [limits.of("shrink_ratio", rows) for rows in (1, 100)] == [0.1, 0.1]
+    assert limits.of("change_ratio", 10**6) == 1.0
 
 
 names = st.text(min_size=1, max_size=20).filter(lambda text: "\0" not in text)

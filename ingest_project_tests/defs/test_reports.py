@@ -10,13 +10,13 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from ingest_project.normalize.codes import ISSUES, REJECTS
 
 from ingest_project.branches import activations
 from ingest_project.branches.registry import get_branch
 from ingest_project.branches.work import Work
 from ingest_project.extract.store import PartStore
 from ingest_project.normalize import sampled as sampling
-from ingest_project.normalize.codes import ISSUES, REJECTS
 from ingest_project.normalize.sampled import sampled
 from ingest_project.postgres.connection import session
 from ingest_project.postgres.leases import Lease

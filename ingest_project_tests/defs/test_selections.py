@@ -171,7 +171,7 @@ def test_what_is_blocked_is_not_taken_by_items_alone(line: Callable[..., Line]) 
     assert (run.failed_step, run.told["error"], run.told["exit_code"]) == (NORMALIZED, "GateBlocked", 4)
     assert place.run(CORE).told["error"] == "ActivationUnknown"
     asked = place.run(CORE, activation=place.activations[0]["activation_id"])
-    assert asked.told["error"] == "ActivationClosed"
+    assert asked.told["error"] == "GateBlocked"
     assert "blocked" in asked.told["what"]
     assert (place.states, place.items) == (["blocked"], {})
 

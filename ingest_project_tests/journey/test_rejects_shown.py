@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from ingest_project.normalize.codes import REJECTS
+from ingest_project.codes import REJECTS
 from ingest_project_tests.journey.conftest import FIRST, SECOND, Ran, write_csv, write_spec
 
 Command = Callable[..., Ran]

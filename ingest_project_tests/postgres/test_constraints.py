@@ -36,6 +36,8 @@ RIGHT: dict[str, Row] = {
     "ingest.sources": {"name": "another"},
     "ingest.branches": {"name": "another", "source_id": OURS, "spec": SPEC, "spec_digest": "d", "priority": 1},
     "ingest.activations": {"branch_id": OURS},
+    "ingest.gates": {"activation_id": 900, "code": "c", "measured": 0.6, "limit": 0.5, "what": "w"},
+    "ingest.profiles": {"activation_id": 900, "profile": EMPTY},
     "ingest.parts": {
         "activation_id": 1,
         "asset": "branch_snapshot",
@@ -111,7 +113,7 @@ WRONG: list[tuple[str, str, Row]] = [
     ("state_has_its_time", "ingest.activations", {"state": "pinned"}),
     ("state_has_its_time", "ingest.activations", PINNED | {"state": "snapshotted"}),
     ("state_has_its_time", "ingest.activations", SNAPSHOTTED | {"state": "normalized"}),
-    ("state_has_its_time", "ingest.activations", SNAPSHOTTED | {"state": "blocked"}),
+    ("state_has_its_time", "ingest.activations", PINNED | {"state": "blocked"}),
     ("state_has_its_time", "ingest.activations", NORMALIZED | {"state": "accepted"}),
     ("state_has_its_time", "ingest.activations", NORMALIZED | {"state": "planned", "plan_only": True}),
     ("state_has_its_time", "ingest.activations", ACCEPTED | {"state": "committed"}),
@@ -126,6 +128,15 @@ WRONG: list[tuple[str, str, Row]] = [
     ("rollback_says_what_it_undoes", "ingest.activations", {"undoes": 1}),
     ("tombstones_are_counted", "ingest.activations", {"tombstoned": -1}),
     ("done_counts_its_requests", "ingest.activations", COMMITTED | {"state": "done", "done_at": "now"}),
+    ("gates_activation_id_fkey", "ingest.gates", {"activation_id": 99}),
+    ("gate_is_measured", "ingest.gates", {"measured": float("nan")}),
+    ("gate_is_measured", "ingest.gates", {"limit": float("nan")}),
+    ("accepted_gate_says_who_and_why", "ingest.gates", {"accepted_by": "me", "accepted_at": "now"}),
+    ("accepted_gate_says_who_and_why", "ingest.gates", {"accepted_by": "me", "why": "so"}),
+    ("accepted_gate_says_who_and_why", "ingest.gates", {"accepted_at": "now", "why": "so"}),
+    ("accepted_gate_has_a_reason", "ingest.gates", {"accepted_by": "me", "accepted_at": "now", "why": " "}),
+    ("profiles_activation_id_fkey", "ingest.profiles", {"activation_id": 99}),
+    ("profile_is_an_object", "ingest.profiles", {"profile": Jsonb([])}),
     ("part_asset_is_known", "ingest.parts", {"asset": "core_items"}),
     ("part_counts_are_not_negative", "ingest.parts", {"part": -1}),
     ("part_counts_are_not_negative", "ingest.parts", {"rows": -1}),
@@ -196,11 +207,15 @@ WRONG_TOGETHER: list[tuple[str, str, Row, Row]] = [
 
 @pytest.fixture
 def registered(connection: Connection) -> Connection:
-    """A session with a source and its branch, both of id OURS."""
+    """A session with a source and its branch, both of id OURS, and an activation of it that is closed, 900."""
     connection.execute("insert into ingest.sources (source_id, name) overriding system value values (1000000, 's')")
     connection.execute(
         """insert into ingest.branches (branch_id, name, source_id, spec, spec_digest, priority)
            overriding system value values (1000000, 'b', 1000000, '{}', 'd', 0)"""
+    )
+    connection.execute(
+        """insert into ingest.activations (activation_id, branch_id, state, closed_at)
+           overriding system value values (900, 1000000, 'failed', now())"""
     )
     return connection
 
@@ -227,6 +242,7 @@ def test_what_is_right_is_taken(registered: Connection, table: str) -> None:
         PINNED | {"state": "pinned"},
         SNAPSHOTTED | {"state": "snapshotted"},
         NORMALIZED | {"state": "blocked"},
+        SNAPSHOTTED | {"state": "blocked"},
         ACCEPTED | {"state": "accepted"},
         ACCEPTED | {"state": "planned", "plan_only": True},
         COMMITTED | {"state": "committed"},

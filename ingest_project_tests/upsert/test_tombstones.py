@@ -134,7 +134,7 @@ def test_more_than_the_limit_is_refused_before_anything_is_written(source: Sourc
     before = source.physical()
     work = line.work(4)
     rows = [item(0, "Changed", at=9), *ROWS[1:3], item("new")]
-    assert "3 of 6 live items are missing" in (plan_activation(work, parts_of(rows)).blocked or "")
+    assert "3 of 6 live items are missing" in plan_activation(work, parts_of(rows)).blocked_by["shrink_ratio"]
     with pytest.raises(GateBlocked, match=r"3 of 6 live items are missing .*: 50.0% with a limit of 40.0%"):
         apply_activation(work, parts_of(rows))
     assert source.physical() == before
@@ -146,7 +146,7 @@ def test_a_plan_says_what_would_be_deleted_and_deletes_nothing(source: Source) -
     line.ingest(ROWS)
     before = source.physical()
     plan = plan_activation(line.work(2), parts_of(ROWS[:2]))
-    assert (plan.missing, plan.tombstoned, plan.blocked) == (4, 4, None)
+    assert (plan.missing, plan.tombstoned, plan.blocked_by) == (4, 4, {})
     assert source.physical() == before
 
 

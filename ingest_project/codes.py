@@ -1,4 +1,4 @@
-"""Every code that a reject or an issue can carry: what happened, and what a person can do about it."""
+"""Every code that a reject, an issue or a gate can carry: what happened, and what a person can do about it."""
 
 from typing import NamedTuple
 
@@ -65,3 +65,38 @@ ISSUES: dict[str, Code] = {
     "time_truncated": Code("finer than a microsecond; cut", "none needed"),
     "not_finite": Code("NaN or Infinity, which JSON has not; left out", "export a blank instead"),
 }
+
+# Of the source, before anything is kept: these refuse, and are not accepted one by one.
+SOURCE_CHECKS: dict[str, Code] = {
+    "freshness": Code("the source was last written too long ago", "deliver it anew, or raise limits.max_age"),
+    "contract": Code("the columns are not those of the last time", "mend the source, or change the contract"),
+}
+
+# The limit of a gate is `max_` and its code, under `limits` of the branch.
+GATES: dict[str, Code] = {
+    "reject_ratio": Code("too many rows are rejects", "`ingest rejects NAME` says why; mend the source or the mapping"),
+    "duplicate_ratio": Code("too many rows share their key with another", "name the column that is the key"),
+    "null_ratio": Code("a field is null in too many items", "look at its issues in `ingest profile NAME`"),
+    "shrink_ratio": Code("much smaller than the activation before", "check that the export is whole"),
+    "rekeyed_ratio": Code("most keys are new and most old ones missing", "check that the key column is what it was"),
+    "change_ratio": Code("too many items would be updated", "`ingest plan NAME` shows which columns differ"),
+}
+
+ALL: dict[str, dict[str, Code]] = {"reject": REJECTS, "issue": ISSUES, "gate": GATES}
+_HEADINGS = {
+    "reject": "Rejects: rows that are no items. `ingest rejects NAME` shows them.",
+    "issue": "Issues: what normalization changed or set aside in an item. `issues` of `core.items` and `ingest profile "
+    "NAME` show them; a branch may reject on them (`reject_on`).",
+    "gate": "Gates: what blocks an activation. `ingest accept ACTIVATION CODE --why ...` takes it all the same.",
+}
+
+
+def as_markdown() -> str:
+    """All tables as a page: `.docs/codes.md` is this text."""
+    lines = ["# Codes", "", "Made by `ingest codes --markdown`.", ""]
+    for kind, table in ALL.items():
+        lines += ["## " + _HEADINGS[kind].partition(":")[0], "", _HEADINGS[kind].partition(": ")[2], ""]
+        lines += ["| code | what happened | what to do |", "| --- | --- | --- |"]
+        lines += [f"| `{code}` | {told.meaning} | {told.remedy} |" for code, told in table.items()]
+        lines.append("")
+    return "\n".join(lines)

@@ -1,0 +1,137 @@
+"""Gates: what was measured of an activation against which limit, kept in Postgres, and what a person accepted.
+
+An activation that fails one is blocked: nothing of it reaches core until each failed gate is accepted.
+"""
+
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from psycopg import errors
+from psycopg.rows import class_row
+
+from ingest_project.branches import activations
+from ingest_project.branches.activations import Activation
+from ingest_project.branches.work import Work
+from ingest_project.errors import ActivationUnknown, GateBlocked, UsageError
+from ingest_project.postgres import statements
+from ingest_project.postgres.connection import Connection
+
+_SQL = statements.load(__name__, "gates.sql")
+
+
+@dataclass(frozen=True)
+class Gate:
+    """`measured` may not be greater than `limit`, both shares from 0 to 1, unless it is accepted; `what` in words."""
+
+    code: str
+    measured: float
+    limit: float
+    what: str
+    accepted_by: str | None = None
+    accepted_at: datetime | None = None
+    why: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.measured <= self.limit
+
+    @property
+    def blocks(self) -> bool:
+        return not self.passed and self.accepted_at is None
+
+    @property
+    def setting(self) -> str:
+        """The setting of the branch file that limits it."""
+        return f"limits.max_{self.code}"
+
+    def told(self) -> str:
+        """Measure and limit in a line."""
+        return f"{self.what}: {self.measured:.1%} with a limit of {self.limit:.1%}"
+
+
+def kept(connection: Connection, activation_id: int, measured: Iterable[Gate]) -> list[Gate]:
+    """Keep what was measured, in the caller's transaction; returns the gates that block."""
+    for gate in measured:
+        values = {name: asdict(gate)[name] for name in ("code", "measured", "limit", "what")}
+        connection.execute(_SQL["keep_gate"], {"activation_id": activation_id, **values})
+    return [gate for gate in gates_of(connection, activation_id) if gate.blocks]
+
+
+def gates_of(connection: Connection, activation_id: int) -> list[Gate]:
+    """All gates of an activation that were measured so far, by code."""
+    with connection.cursor(row_factory=class_row(Gate)) as cursor:
+        return cursor.execute(_SQL["gates_of"], {"activation_id": activation_id}).fetchall()
+
+
+def blocked(work: Work, failed: Sequence[Gate]) -> GateBlocked | None:
+    """The error that these gates come to: what was measured, against what, and both ways on; None for none."""
+    return _error(work.branch.name, work.activation.activation_id, failed) if failed else None
+
+
+def refuse_blocked(connection: Connection, branch: str, activation: Activation) -> None:
+    """Raise GateBlocked where the activation is blocked."""
+    if activation.state == "blocked":
+        waiting = [gate for gate in gates_of(connection, activation.activation_id) if gate.blocks]
+        raise _error(branch, activation.activation_id, waiting)
+
+
+def _error(branch: str, activation_id: int, failed: Sequence[Gate]) -> GateBlocked:
+    codes = " ".join(gate.code for gate in failed)
+    settings = " and ".join(gate.setting for gate in failed)
+    return GateBlocked(
+        "; ".join(gate.told() for gate in failed) or None,
+        where={"branch": branch, "activation": activation_id, "gate": codes},
+        todo=f"Mend the source, or change {settings} in the branch file and apply it; then run again. To take it as it "
+        f"is: `ingest accept {activation_id} {codes} --why '...'`, then `ingest run {shlex.quote(branch)}`.",
+    )
+
+
+def accept(connection: Connection, activation_id: int, codes: Sequence[str], *, why: str, who: str) -> Activation:
+    """Take what these gates stopped; the activation goes on where all of its gates are passed or accepted.
+
+    Raises ActivationUnknown, UsageError.
+    """
+    with connection.transaction():
+        found = _locked(connection, activation_id)
+        waiting = [gate.code for gate in gates_of(connection, activation_id) if gate.blocks]
+        unknown = [code for code in codes if code not in waiting]
+        if unknown:
+            raise UsageError(
+                f"no gate {', '.join(unknown)} blocks activation {activation_id}",
+                todo=f"These do: {', '.join(waiting)}.",
+            )
+        for code in codes:
+            values = {"activation_id": activation_id, "code": code, "why": why, "who": who}
+            connection.execute(_SQL["accept_gate"], values)
+        if set(waiting) - set(codes):
+            return found
+        return _reopened(connection, found)
+
+
+def _locked(connection: Connection, activation_id: int) -> Activation:
+    row = connection.execute(_SQL["lock_activation"], {"activation_id": activation_id}).fetchone()
+    if row is None:
+        raise ActivationUnknown(f"there is no activation {activation_id}")
+    found = activations.get(connection, row[0], activation_id)
+    if found.state != "blocked":
+        raise UsageError(
+            f"activation {activation_id} is {found.state}, not blocked: there is nothing to accept",
+            where={"branch": row[1]},
+            todo=f"`ingest status {shlex.quote(row[1])}` shows the activations of its branch, and what to run.",
+        )
+    return found
+
+
+def _reopened(connection: Connection, found: Activation) -> Activation:
+    try:
+        with connection.transaction():
+            return activations.reopen_accepted(connection, found)
+    except errors.UniqueViolation:
+        other = activations.open_one(connection, found.branch_id)
+        raise UsageError(
+            f"activation {found.activation_id} stays blocked: another one of its branch is open"
+            + (f", {other.activation_id}, {other.state}" if other else ""),
+            todo="Let the other one end first (`ingest status`); where it is ingested, this one is in the past.",
+        ) from None

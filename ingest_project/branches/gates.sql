@@ -1,0 +1,21 @@
+-- name: keep_gate
+-- What was measured; what a person accepted of it stays accepted.
+insert into ingest.gates (activation_id, code, measured, "limit", what)
+values (%(activation_id)s, %(code)s, %(measured)s, %(limit)s, %(what)s)
+on conflict (activation_id, code) do update
+   set measured = excluded.measured, "limit" = excluded."limit", what = excluded.what, measured_at = now();
+
+-- name: gates_of
+-- All gates of an activation, as they are now.
+select code, measured, "limit", what, accepted_by, accepted_at, why from ingest.gates
+ where activation_id = %(activation_id)s order by code;
+
+-- name: accept_gate
+-- A person takes what a gate stopped.
+update ingest.gates set accepted_by = %(who)s, accepted_at = now(), why = %(why)s
+ where activation_id = %(activation_id)s and code = %(code)s and not passed and accepted_at is null;
+
+-- name: lock_activation
+-- Of two people who accept at once, one waits.
+select a.branch_id, b.name from ingest.activations a join ingest.branches b using (branch_id)
+ where a.activation_id = %(activation_id)s for no key update of a;

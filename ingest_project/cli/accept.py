@@ -1,0 +1,43 @@
+"""`ingest accept`: a person takes what a gate stopped."""
+
+import getpass
+import shlex
+
+import click
+
+from ingest_project.branches import gates, registry
+from ingest_project.postgres.connection import session
+from ingest_project.postgres.migrations import ensure_migrated
+
+
+@click.command()
+@click.argument("activation", type=click.IntRange(1))
+@click.argument("codes", metavar="CODE...", nargs=-1, required=True)
+@click.option("--why", required=True, help="Kept with your name and the time.")
+@click.option("--by", "who", help="Who accepts it [default: the user that you are logged in as].")
+def accept(activation: int, *, codes: tuple[str, ...], why: str, who: str | None) -> None:
+    """Take the blocked ACTIVATION although it fails the gates CODE; `ingest run` then goes on with it as it was read.
+
+    Example: ingest accept 7 shrink_ratio --why "the north was sold"
+    """
+    if not why.strip():
+        raise click.UsageError("say why: it is kept for those who ask later")
+    ensure_migrated()
+    with session() as connection:
+        found = gates.accept(connection, activation, codes, why=why.strip(), who=who or _user())
+        waiting = [gate.code for gate in gates.gates_of(connection, activation) if gate.blocks]
+        branch = registry.name_of(connection, found.branch_id)
+    click.echo(f"accepted: {' '.join(codes)} of activation {activation}; {_next(activation, branch, waiting)}")
+
+
+def _next(activation: int, branch: str, waiting: list[str]) -> str:
+    if waiting:
+        return f"still blocked by {' '.join(waiting)}; next: ingest accept {activation} {' '.join(waiting)} --why '...'"
+    return f"next: ingest run {shlex.quote(branch)}"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"

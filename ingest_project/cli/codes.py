@@ -1,0 +1,34 @@
+"""`ingest codes`: what every code means, and what a person can do about it."""
+
+import json
+
+import click
+
+from ingest_project.codes import ALL, as_markdown
+from ingest_project.errors import UsageError
+
+
+@click.command()
+@click.argument("code", required=False)
+@click.option("--markdown", is_flag=True, help="The page of the documentation.")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def codes(code: str | None, *, markdown: bool, as_json: bool) -> None:
+    """Say what every code of rejects, issues and gates means, or what CODE does, and what to do about it.
+
+    Example: ingest codes mojibake_repaired
+    """
+    if code is not None and code not in {known for table in ALL.values() for known in table}:
+        raise UsageError(f"there is no code {code!r}", todo="`ingest codes` lists all of them.")
+    found = [
+        {"kind": kind, "code": name, "meaning": told.meaning, "to_do": told.remedy}
+        for kind, table in ALL.items()
+        for name, told in table.items()
+        if code in (None, name)
+    ]
+    if as_json:
+        click.echo(json.dumps(found))
+    elif markdown:
+        click.echo(as_markdown(), nl=False)
+    else:
+        for one in found:
+            click.echo(f"{one['kind']:<7} {one['code']}: {one['meaning']}; to do: {one['to_do']}")

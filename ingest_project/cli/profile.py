@@ -1,0 +1,77 @@
+"""`ingest profile`: what the columns of an activation hold, and what moved since the last one."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+
+from ingest_project.branches import activations, registry
+from ingest_project.errors import ActivationUnknown
+from ingest_project.normalize import profiles
+from ingest_project.postgres.connection import session
+from ingest_project.postgres.migrations import ensure_migrated
+
+_WIDTH = 28
+
+
+@click.command()
+@click.argument("name")
+@click.option("--activation", type=click.IntRange(1), help="Of this activation [default: the newest that has one].")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def profile(name: str, *, activation: int | None, as_json: bool) -> None:
+    """Show what the columns of the branch NAME hold: nulls, different values, extremes, frequent values, issues.
+
+    Example: ingest profile places
+    """
+    ensure_migrated()
+    with session() as connection:
+        branch = registry.get_branch(connection, name)
+        if activation is not None:
+            candidates = [activations.get(connection, branch.branch_id, activation)]
+        else:
+            candidates = activations.newest(connection, branch.branch_id, 50)
+        made = ((one.activation_id, profiles.find(connection, one.activation_id)) for one in candidates)
+        number, found = next(((number, told) for number, told in made if told), (0, None))
+    if found is None:
+        raise ActivationUnknown(
+            "there is no profile of this branch", where={"branch": name}, todo="`ingest run` makes one with each run."
+        )
+    if as_json:
+        click.echo(json.dumps({"activation": number, **found}, ensure_ascii=False))
+    else:
+        click.echo("\n".join(_lines(name, number, found)))
+
+
+def _lines(name: str, number: int, found: dict[str, Any]) -> list[str]:
+    lines = [f"activation {number} of {name!r}: {found['rows']:,} items, values of {found['sampled']:,} of them", ""]
+    header = ("column", "nulls", "different", "least", "greatest", "frequent")
+    lines += _table(header, [_row(found, one) for one in found["columns"] if one["min"] is not None])
+    empty = [one["column"] for one in found["columns"] if one["min"] is None]
+    lines += ["", f"null everywhere: {', '.join(empty)}"] if empty else []
+    issues = [(one["field"], one["code"], f"{one['rows']:,}") for one in found["issues"]]
+    lines += ["", *_table(("issues of", "code", "rows"), issues)] if issues else []
+    moved = [(one["column"], one["what"], one["was"], one["now"]) for one in found["drift"]]
+    if found["against"]:
+        lines += ["", f"against activation {found['against']}: {'' if moved else 'nothing moved'}".rstrip()]
+        lines += _table(("column", "what", "was", "is"), moved) if moved else []
+    return lines
+
+
+def _row(found: dict[str, Any], one: dict[str, Any]) -> tuple[str, ...]:
+    share = one["nulls"] / found["rows"]
+    frequent = ", ".join(f"{_cut(value)} ({count:,})" for value, count in one["top"][:3])
+    return (one["column"], f"{share:.1%}", f"{one['distinct']:,}", _cut(one["min"]), _cut(one["max"]), frequent)
+
+
+def _cut(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= _WIDTH else flat[: _WIDTH - 1] + "…"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    whole = [header, *rows]
+    widths = [max(len(row[at]) for row in whole) for at in range(len(header))]
+    return [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in whole
+    ]

@@ -1,0 +1,96 @@
+"""The gates of normalization: rejects, duplicate keys, nulls, and how much smaller it is than the last time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ingest_project.branches import activations, gates
+from ingest_project.branches.gates import Gate
+from ingest_project.branches.work import Work
+from ingest_project.normalize.quarantine import count_rejects
+
+_EARLY = 10  # parts after which a hopeless activation is stopped
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What normalization came to, in rows; `nulls` are those of the fields that have a limit."""
+
+    read: int
+    rejected: int
+    duplicates: int
+    valid: int
+    items: int
+    nulls: Mapping[str, int]
+
+
+def measured(work: Work, outcome: Outcome) -> list[Gate]:
+    """All gates of a normalized activation; a replay is a selection of rows and no state of its branch."""
+    found = [_rejects(work, outcome.rejected, outcome.read), _duplicates(work, outcome), *_nulls(work, outcome)]
+    return [*found, *_shrink(work, outcome)] if work.activation.kind == "ingest" else found
+
+
+def _rejects(work: Work, rejected: int, read: int, first: str = "") -> Gate:
+    what = f"{rejected:,} of {first}{read:,} rows were rejected"
+    return Gate("reject_ratio", _share(rejected, read), work.spec.limits.of("reject_ratio", read), what)
+
+
+def _duplicates(work: Work, outcome: Outcome) -> Gate:
+    what = f"{outcome.duplicates:,} of {outcome.read:,} rows have the key of another row (column {work.spec.key!r})"
+    limit = work.spec.limits.of("duplicate_ratio", outcome.read)
+    return Gate("duplicate_ratio", _share(outcome.duplicates, outcome.read), limit, what)
+
+
+def _nulls(work: Work, outcome: Outcome) -> list[Gate]:
+    return [
+        Gate(
+            f"null_ratio.{field}",
+            _share(outcome.nulls[field], outcome.items),
+            limit,
+            f"{field} is null in {outcome.nulls[field]:,} of {outcome.items:,} items",
+        )
+        for field, limit in work.spec.limits.max_null_ratio.items()
+    ]
+
+
+def _shrink(work: Work, outcome: Outcome) -> list[Gate]:
+    last = activations.last_committed(work.connection, work.branch.branch_id)
+    if last is None or not last.valid:
+        return []
+    what = f"{outcome.valid:,} valid rows where activation {last.activation_id} had {last.valid:,}, a loss"
+    lost = max(0.0, 1 - outcome.valid / last.valid)
+    return [Gate("shrink_ratio", lost, work.spec.limits.of("shrink_ratio", last.valid), what)]
+
+
+def _share(some: int, of: int) -> float:
+    return some / of if of else 0.0
+
+
+class RejectWatch:
+    """Stops a normalization whose rejects pass their limit: from the tenth part on, not at its very end."""
+
+    def __init__(self, work: Work, parts: int, rows: int) -> None:
+        known = gates.gates_of(work.connection, work.activation.activation_id)
+        self._accepted = any(gate.accepted_at for gate in known if gate.code == "reject_ratio")
+        self._work = work
+        self._parts, self._rows = parts, rows
+        self._rejected = count_rejects(work.connection, work.activation.activation_id) if parts else 0
+
+    def count(self, rows: int, rejected: int) -> None:
+        """Another part is done. Raises GateBlocked, after writing down why."""
+        self._parts += 1
+        self._rows += rows
+        self._rejected += rejected
+        if self._parts < _EARLY or self._accepted:
+            return
+        gate = _rejects(self._work, self._rejected, self._rows, "the first ")
+        if not gate.passed:
+            self._stop(gate)
+
+    def _stop(self, gate: Gate) -> None:
+        with self._work.transaction() as connection:
+            failed = gates.kept(connection, self._work.activation.activation_id, [gate])
+            why = gates.blocked(self._work, failed)
+            if why:
+                activations.block(connection, self._work.activation, why)
+        if why:
+            raise why

@@ -1,0 +1,165 @@
+"""What the columns of an activation hold, and how that differs from the last one: cheap enough to make every time.
+
+Nulls and extremes are exact: the statistics that every Parquet file carries. Different and frequent values come from
+DuckDB's summary of at most 20,000 rows, spread over the parts; issues are counted in all rows.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ingest_project.item import columns, item_schema
+from ingest_project.normalize.columns import shown
+
+PROFILED = (*columns(), "source_updated_at")
+_SAMPLE = 20_000
+_SPREAD = 8  # parts that a sample is taken from
+_TOP = 5
+_MEMORY = "512MB"
+_MOVED = 0.1  # a share that moves by a tenth of all rows is told
+_FACTOR = 2  # and so is twice or half as many different values
+_FEW = 10
+_SUMMARY = "select column_name, approx_unique from (summarize sample)"
+_ISSUES = """
+select issue.field, issue.code, count(*) from (
+  select unnest(from_json(issues, '[{"field": "VARCHAR", "code": "VARCHAR"}]')) as issue
+    from read_parquet(?) where issues <> '[]')
+ group by all order by 3 desc, 1, 2
+"""
+
+
+@dataclass(frozen=True)
+class ColumnProfile:
+    """`distinct` (approximate) and `top`, values with their number of rows, are those of the sample."""
+
+    column: str
+    nulls: int
+    distinct: int = 0
+    min: str | None = None
+    max: str | None = None
+    top: list[tuple[str, int]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Of the items of an activation; `issues` are {field, code, rows}, most frequent first."""
+
+    rows: int
+    sampled: int
+    columns: list[ColumnProfile]
+    issues: list[dict[str, Any]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what `drift` compares."""
+        return asdict(self)
+
+
+def profiled(paths: Sequence[str]) -> Profile:
+    """Profile normalized parts, local files. Raises duckdb.Error."""
+    rows = sum(pq.read_metadata(path).num_rows for path in paths)
+    if not rows:
+        return Profile(0, 0, [], [])
+    sample = _sample(paths, rows)
+    settings: dict[str, str | bool | int | float | list[str]] = {"memory_limit": _MEMORY, "threads": 2}
+    with duckdb.connect(":memory:", config=settings) as connection:
+        connection.register("sample", sample)
+        distinct: dict[str, int] = dict(connection.execute(_SUMMARY).fetchall())
+        issues = connection.execute(_ISSUES, [list(paths)]).fetchall()
+    found = [_with_values(one, sample[one.column], distinct.get(one.column, 0)) for one in _extremes(paths)]
+    told = [{"field": name, "code": code, "rows": count} for name, code, count in issues]
+    return Profile(rows, sample.num_rows, found, told)
+
+
+def null_counts(paths: Sequence[str], fields: Sequence[str]) -> dict[str, int]:
+    """In how many rows each of the fields is null."""
+    found = {one.column: one.nulls for one in _extremes(paths)} if fields else {}
+    return {name: found.get(name, 0) for name in fields}
+
+
+def _extremes(paths: Sequence[str]) -> list[ColumnProfile]:
+    nulls = dict.fromkeys(PROFILED, 0)
+    seen: dict[str, list[Any]] = {name: [] for name in PROFILED}
+    schema = item_schema()
+    for path in paths:
+        file = pq.read_metadata(path)
+        for group in (file.row_group(at) for at in range(file.num_row_groups)):
+            for name in PROFILED:
+                told = group.column(schema.get_field_index(name)).statistics
+                nulls[name] += told.null_count
+                seen[name] += [told.min, told.max] if told.has_min_max else []
+    return [
+        ColumnProfile(
+            name, nulls[name], min=shown(min(seen[name], default=None)), max=shown(max(seen[name], default=None))
+        )
+        for name in PROFILED
+    ]
+
+
+def _sample(paths: Sequence[str], rows: int) -> pa.Table:
+    whole = rows <= _SAMPLE
+    taken = list(paths) if whole else list(paths[:: max(1, len(paths) // _SPREAD)])
+    return pa.concat_tables([_first_rows(path, rows if whole else _SAMPLE // len(taken)) for path in taken])
+
+
+def _first_rows(path: str, count: int) -> pa.Table:
+    with pq.ParquetFile(path) as file:
+        batches = file.iter_batches(batch_size=count, columns=list(PROFILED))
+        return pa.Table.from_batches([next(batches)])
+
+
+def _with_values(told: ColumnProfile, sample: pa.ChunkedArray, distinct: int) -> ColumnProfile:
+    known = sample.drop_null()
+    pairs = [(shown(one["values"]) or "", one["counts"]) for one in _counted(known) if one["counts"] > 1]
+    top = sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[:_TOP]
+    return replace(told, distinct=min(distinct, len(known)), top=top)
+
+
+def _counted(known: pa.ChunkedArray) -> list[dict[str, Any]]:
+    counted = known.value_counts()
+    return counted.filter(pc.greater(counted.field("counts"), 1)).to_pylist()
+
+
+# ── against the last one ────────────────────────────────────────────────────────────────────────────────────
+
+
+def drift(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What moved between two profiles, as {column, what, was, now}: shares of nulls and issues, different values."""
+    if not before["rows"] or not now["rows"]:
+        return []
+    return [*_moved_columns(before, now), *_moved_issues(before, now)]
+
+
+def _moved_columns(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    known = {one["column"]: one for one in before["columns"]}
+    for one in now["columns"]:
+        old = known.get(one["column"])
+        if old is None:
+            continue
+        was, share = old["nulls"] / before["rows"], one["nulls"] / now["rows"]
+        if abs(share - was) >= _MOVED:
+            yield {"column": one["column"], "what": "null", "was": f"{was:.1%}", "now": f"{share:.1%}"}
+        if _differ(old["distinct"] / before["sampled"], one["distinct"] / now["sampled"], one, old):
+            was, share = old["distinct"], one["distinct"]
+            yield {"column": one["column"], "what": "different values", "was": f"{was:,}", "now": f"{share:,}"}
+
+
+def _differ(was: float, now: float, one: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+    # A share of the rows: twice as many rows may well have twice as many values.
+    many = max(one["distinct"], old["distinct"]) >= _FEW
+    counts = sorted((one["distinct"], old["distinct"]))
+    return many and max(was, now) > _FACTOR * min(was, now) and counts[1] > _FACTOR * counts[0]
+
+
+def _moved_issues(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    shares = [
+        {(one["field"], one["code"]): one["rows"] / told["rows"] for one in told["issues"]} for told in (before, now)
+    ]
+    for column, code in dict.fromkeys([*shares[0], *shares[1]]):
+        was, share = (told.get((column, code), 0.0) for told in shares)
+        if abs(share - was) >= _MOVED:
+            yield {"column": column, "what": code, "was": f"{was:.1%}", "now": f"{share:.1%}"}

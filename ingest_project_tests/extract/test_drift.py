@@ -1,0 +1,105 @@
+"""Columns that are not those of the last time: named for what they are, before a part is kept."""
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from ingest_project.errors import SchemaDrifted
+from ingest_project.extract.drift import compared
+from ingest_project.extract.source import MORE, Cursor, Page, Pin
+
+OLD = {"id": ["1", "2"], "name": ["a", "b"], "city": ["Rome", "Oslo"], "lat": ["1.5", "2"]}
+
+
+def look(columns: dict[str, Any], before: dict[str, Any] | None = None, contract: str = "warn") -> dict[str, Any]:
+    table = pa.table(columns)
+    pin = Pin("csv", (), tuple(columns), None)
+    last = before or {"columns": [], "kinds": {}}
+    against = 7 if before else None
+    return compared(Page(table, Cursor(0, 2, 2), 0), pin, contract=contract, against=against, before=last)
+
+
+def whats(columns: dict[str, Any], old: dict[str, Any] | None = None) -> list[str]:
+    known = OLD if old is None else old
+    before = {"columns": list(known), "kinds": look(known)["kinds"]}
+    return [change["what"] for change in look(columns, before)["changes"]]
+
+
+def renamed(old: str, new: str) -> dict[str, Any]:
+    return {new if name == old else name: values for name, values in OLD.items()}
+
+
+def test_the_same_columns_in_any_order_are_no_drift() -> None:
+    assert whats(OLD) == []
+    assert whats(dict(reversed(OLD.items()))) == []
+
+
+def test_the_first_time_there_is_nothing_to_compare_with() -> None:
+    assert look(OLD) == {
+        "contract": "warn",
+        "against": None,
+        "kinds": {"id": "number", "name": "text", "city": "text", "lat": "number"},
+        "changes": [],
+    }
+
+
+@pytest.mark.parametrize(("old", "new"), [("city", "City"), ("city", "cities"), ("city", "town"), ("name", "na_me")])
+def test_a_renamed_column_is_told_by_its_spelling_or_its_place(old: str, new: str) -> None:
+    assert whats(renamed(old, new)) == [f"renamed: {old!r} → {new!r}"]
+
+
+def test_new_and_missing_columns() -> None:
+    assert whats({**OLD, "phone": ["1", "2"]}) == ["new: 'phone'"]
+    assert whats({name: OLD[name] for name in ("id", "name", "lat")}) == ["missing: 'city'"]
+    shorter = {"id": ["1", "2"], "name": ["a", "b"], "phone": ["", ""]}
+    assert whats(shorter) == ["missing: 'city'", "missing: 'lat'", "new: 'phone'"]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["north", "east"], "text"),
+        (["2024-01-01", "2024-01-02T10:00:00Z"], "time"),
+        (["true", "False"], "truth"),
+        (['{"a": 1}', "[]"], "nested"),
+        ([True, False], "truth"),
+        ([[1.5], [2.0]], "nested"),
+        ([b"1", b"2"], "bytes"),
+    ],
+)
+def test_a_column_of_another_kind_is_retyped(values: list[Any], kind: str) -> None:
+    assert whats({**OLD, "lat": values}) == [f"retyped: 'lat' was number, is {kind}"]
+
+
+@pytest.mark.parametrize("values", [["", " "], [None, None], ["1", "2"], [1, 2], [1.5, None], ["1,5", "-2e3"]])
+def test_numbers_in_any_writing_and_blanks_are_the_same_kind(values: list[Any]) -> None:
+    assert whats({**OLD, "lat": pa.array(values, pa.string()) if values == [None, None] else values}) == []
+
+
+def test_one_odd_value_makes_no_other_kind() -> None:
+    many = {"id": [str(at) for at in range(100)], "n": [*map(str, range(99)), "12a"]}
+    assert look(many)["kinds"]["n"] == "number"
+
+
+def test_a_frozen_contract_refuses_with_both_headers() -> None:
+    before = {"columns": list(OLD), "kinds": {}}
+    with pytest.raises(SchemaDrifted) as caught:
+        look(renamed("city", "town"), before, "freeze")
+    assert "renamed: 'city' → 'town'" in caught.value.what
+    assert "had: id, name, city, lat\n" in caught.value.what
+    assert caught.value.what.endswith("has: id, name, town, lat")
+    assert caught.value.where == {"against activation": 7}
+    assert "contract: evolve" in caught.value.todo
+
+
+def test_evolve_keeps_what_changed_and_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    before = {"columns": list(OLD), "kinds": {}}
+    assert look(renamed("city", "town"), before, "evolve")["changes"] != []
+    assert caplog.messages == []
+    look(renamed("city", "town"), before, "warn")
+    assert "renamed: 'city' → 'town'" in caplog.text
+
+
+def test_what_turned_up_late_is_no_column() -> None:
+    assert whats({**OLD, MORE: ["{}", "{}"]}) == []
