@@ -1,6 +1,7 @@
 """`ingest accept`: a person takes what a gate stopped."""
 
 import getpass
+import json
 import shlex
 
 import click
@@ -15,7 +16,8 @@ from ingest_project.postgres.migrations import ensure_migrated
 @click.argument("codes", metavar="CODE...", nargs=-1, required=True)
 @click.option("--why", required=True, help="Kept with your name and the time.")
 @click.option("--by", "who", help="Who accepts it [default: the user that you are logged in as].")
-def accept(activation: int, *, codes: tuple[str, ...], why: str, who: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def accept(activation: int, *, codes: tuple[str, ...], why: str, who: str | None, as_json: bool) -> None:
     """Take the blocked ACTIVATION although it fails the gates CODE; `ingest run` then goes on with it as it was read.
 
     Example: ingest accept 7 shrink_ratio --why "the north was sold"
@@ -27,6 +29,10 @@ def accept(activation: int, *, codes: tuple[str, ...], why: str, who: str | None
         found = gates.accept(connection, activation, codes, why=why.strip(), who=who or _user())
         waiting = [gate.code for gate in gates.gates_of(connection, activation) if gate.blocks]
         branch = registry.name_of(connection, found.branch_id)
+    if as_json:
+        told = {"activation": activation, "branch": branch, "state": found.state, "blocked_by": waiting}
+        click.echo(json.dumps(told))
+        return
     click.echo(f"accepted: {' '.join(codes)} of activation {activation}; {_next(activation, branch, waiting)}")
 
 

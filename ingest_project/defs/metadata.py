@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 
 from ingest_project.branches.activations import Activation
+from ingest_project.codes import Code
 from ingest_project.item import BESIDE, Item, columns, item_schema
-from ingest_project.normalize.codes import Code
 
 PREVIEW_ROWS = 8
 PREVIEW_WIDTH = 40

@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from ingest_project.branches.activations import Activation
 from ingest_project.branches.work import Work
+from ingest_project.codes import ISSUES, REJECTS
 from ingest_project.defs import pictures
 from ingest_project.defs.metadata import codes_table, table_of
 from ingest_project.extract.store import PartStore
 from ingest_project.item import KEY
-from ingest_project.normalize.codes import ISSUES, REJECTS
 from ingest_project.normalize.quarantine import reject_codes
 from ingest_project.normalize.sampled import sampled
 from ingest_project.upsert.changes import changed_places, inserted_samples, updated_samples

@@ -26,7 +26,7 @@ from ingest_project.normalize.duplicates import KeyFile, Loser, duplicate_losers
 from ingest_project.normalize.gates import Outcome, RejectWatch, measured
 from ingest_project.normalize.making import MadePart, PageTask, Rule, make_part
 from ingest_project.normalize.part import NORMALIZER_VERSION
-from ingest_project.normalize.profile import null_counts
+from ingest_project.normalize.profile import null_counts, profile_of
 from ingest_project.normalize.quarantine import count_rejects, keep_rejects, losers_of_part, losers_per_part
 from ingest_project.normalize.rejects import Reject, reject_of
 from ingest_project.normalize.workers import crew
@@ -48,7 +48,7 @@ def normalize_activation(work: Work, store: PartStore, rule: Rule) -> Work:
     losers = _begun(_losers(work, store))
     paths = _paths(work, store)
     nulls = null_counts(paths, list(work.spec.limits.max_null_ratio))
-    profile = profiles.made(work, paths)
+    profile = profile_of(work, paths)
     with work.transaction() as connection:
         if profile:
             profiles.keep(connection, work.activation.activation_id, profile)

@@ -13,8 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ingest_project.branches import activations
+from ingest_project.branches.work import Work
 from ingest_project.item import columns, item_schema
+from ingest_project.normalize import profiles
 from ingest_project.normalize.columns import shown
+from ingest_project.settings import settings
+from ingest_project.telemetry import log
 
 PROFILED = (*columns(), "source_updated_at")
 _SAMPLE = 20_000
@@ -65,14 +70,29 @@ def profiled(paths: Sequence[str]) -> Profile:
     if not rows:
         return Profile(0, 0, [], [])
     sample = _sample(paths, rows)
-    settings: dict[str, str | bool | int | float | list[str]] = {"memory_limit": _MEMORY, "threads": 2}
-    with duckdb.connect(":memory:", config=settings) as connection:
+    bounds: dict[str, str | bool | int | float | list[str]] = {"memory_limit": _MEMORY, "threads": 2}
+    with duckdb.connect(":memory:", config=bounds) as connection:
         connection.register("sample", sample)
         distinct: dict[str, int] = dict(connection.execute(_SUMMARY).fetchall())
         issues = connection.execute(_ISSUES, [list(paths)]).fetchall()
     found = [_with_values(one, sample[one.column], distinct.get(one.column, 0)) for one in _extremes(paths)]
     told = [{"field": name, "code": code, "rows": count} for name, code, count in issues]
     return Profile(rows, sample.num_rows, found, told)
+
+
+def profile_of(work: Work, paths: Sequence[str]) -> dict[str, Any] | None:
+    """Profile the normalized parts; None where the settings say so, or where it fails: no data waits for it."""
+    if not settings().profile:
+        return None
+    try:
+        profile = profiled(paths).to_json()
+    except duckdb.Error as error:
+        log.warning("no profile of this activation: %s", error)
+        return None
+    last = activations.last_committed(work.connection, work.branch.branch_id)
+    before = profiles.find(work.connection, last.activation_id) if last else None
+    against = last.activation_id if last and before else None
+    return {**profile, "against": against, "drift": drift(before, profile) if before else []}
 
 
 def null_counts(paths: Sequence[str], fields: Sequence[str]) -> dict[str, int]:

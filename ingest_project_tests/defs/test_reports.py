@@ -10,11 +10,11 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from ingest_project.normalize.codes import ISSUES, REJECTS
 
 from ingest_project.branches import activations
 from ingest_project.branches.registry import get_branch
 from ingest_project.branches.work import Work
+from ingest_project.codes import ISSUES, REJECTS
 from ingest_project.extract.store import PartStore
 from ingest_project.normalize import sampled as sampling
 from ingest_project.normalize.sampled import sampled
