@@ -22,6 +22,10 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None, description="A PostgreSQL >= 15, `postgresql://…`. Unset: the embedded server of `home`."
     )
+    dagster_url: SecretStr | None = Field(
+        default=None,
+        description="Where Dagster's own tables are, if elsewhere: needed where a pooler is before `database_url`.",
+    )
     store: str | None = Field(
         default=None, description="Where parts are kept: a folder or any fsspec URL. Unset: `home`/parts."
     )

@@ -11,7 +11,9 @@ from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 from psycopg import conninfo
 
-from ingest_project.postgres.connection import Connection, connect, database_url
+from ingest_project.errors import UsageError
+from ingest_project.postgres.connection import Connection, connect, database_url, is_pooled
+from ingest_project.settings import settings
 
 SCHEMA = "dagster"
 
@@ -27,12 +29,30 @@ class IngestDagsterStorage(DagsterPostgresStorage):
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> "IngestDagsterStorage":
-        with connect() as connection:
+        url = storage_url()
+        with connect(url) as connection:
+            _refuse_pooler(connection)
             _make_schema(connection)
             # Dagster's processes start together, and its way of making tables is not made for that.
             with connection.transaction():
                 connection.execute("select pg_advisory_xact_lock(hashtext('ingest_project: tables of dagster'))")
-                return cls(sqlalchemy_url(database_url()), should_autocreate_tables=True, inst_data=inst_data)
+                return cls(sqlalchemy_url(url), should_autocreate_tables=True, inst_data=inst_data)
+
+
+def storage_url() -> str:
+    """INGEST_DAGSTER_URL, or the database of the items."""
+    given = settings().dagster_url
+    return given.get_secret_value() if given else database_url()
+
+
+def _refuse_pooler(connection: Connection) -> None:
+    # Dagster's tables are found by the search path, which a pooler refuses, drops, or hands on to others.
+    if is_pooled(connection):
+        raise UsageError(
+            "the database goes through a pooler, which Dagster's own tables cannot be reached by",
+            where={"database": connection.info.dbname, "host": connection.info.host, "port": connection.info.port},
+            todo="Set INGEST_DAGSTER_URL to a direct URL, of the same database or of another one.",
+        )
 
 
 def _make_schema(connection: Connection) -> None:

@@ -121,6 +121,11 @@ def opened(url: str) -> _Session:
     return patient(_open, url)
 
 
+def is_pooled(connection: Connection) -> bool:
+    """Whether there is a pooler between this session and its server."""
+    return isinstance(connection, _Session) and connection.is_pooled
+
+
 def another(connection: Connection) -> Connection:
     """Open a further session where this one is. Raises DatabaseUnreachable, as where Postgres has no place left."""
     return connect(connection.url if isinstance(connection, _Session) else None)
@@ -143,8 +148,10 @@ def _open(url: str) -> _Session:
         # Indented is its question whether the server is running.
         lines = _without_password(str(error), url).strip().splitlines()
         words = [line for line in lines if not line.startswith("\t")] or ["no answer"]
+        # What it was comes before what to do: of a root certificate that is not there.
+        last = " ".join(words[-2:]) if words[-1].startswith("Either ") else words[-1]
         kind = _NotYet if _is_starting_or_stopping(url) else DatabaseUnreachable
-        raise kind(f"Postgres cannot be reached: {words[-1]}", where={"database": redacted(url)}) from None
+        raise kind(f"Postgres cannot be reached: {last}", where={"database": redacted(url)}) from None
     opened.url = url
     return opened
 
