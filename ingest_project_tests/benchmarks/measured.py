@@ -25,6 +25,7 @@ class Measured:
     cpu_seconds: float = 0.0
     peak_mb: float = 0.0
     counts: dict[str, int] = field(default_factory=dict)
+    dead_tuples: int = 0
 
     @property
     def total(self) -> float:
@@ -34,6 +35,18 @@ class Measured:
 def wal_position(connection: Connection) -> int:
     """Bytes of WAL that the server has written so far."""
     row = connection.execute("select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint").fetchone()
+    assert row is not None
+    return row[0]
+
+
+def dead_tuples(connection: Connection, schema: str, table: str | None = None) -> int:
+    """Row versions that nobody needs any more, in the tables of a schema, as the statistics have it."""
+    connection.execute("select pg_stat_force_next_flush()")
+    row = connection.execute(
+        """select coalesce(sum(n_dead_tup), 0)::bigint from pg_stat_user_tables
+            where schemaname = %s and (%s::text is null or relname = %s)""",
+        (schema, table, table),
+    ).fetchone()
     assert row is not None
     return row[0]
 
@@ -55,6 +68,7 @@ def measure(branch: str, run_id: str) -> Measured:
         done = ingest(branch, settings().batch_size, run_id=run_id, between=ended)
         ended(STAGES[-1])
         found.cpu_seconds = time.process_time() - cpu
+        found.dead_tuples = dead_tuples(watching, "core", "items")
     found.peak_mb = peak_memory_mb()
     found.counts = {name: getattr(done, name) for name in ("valid", "rejected", "inserted", "updated", "unchanged")}
     return found

@@ -5,13 +5,26 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ingest_project.postgres.connection import session
+from ingest_project_tests.benchmarks.inputs import State, write_states
+from ingest_project_tests.benchmarks.peers import Peer, run_peer
+from ingest_project_tests.benchmarks.report import Figures, beside
 from ingest_project_tests.house.test_architecture import REPOSITORY
 
 
 def test_the_benchmark_prints_ratios_to_the_floor_of_the_same_run(superuser: None, tmp_path: Path) -> None:
     results = tmp_path / "results.md"
     done = subprocess.run(
-        [sys.executable, "-m", "ingest_project_tests.benchmarks", "--rows", "2000", "--results", str(results)],
+        [
+            sys.executable,
+            "-m",
+            "ingest_project_tests.benchmarks",
+            "--rows",
+            "2000",
+            "--no-peers",
+            "--results",
+            str(results),
+        ],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -24,6 +37,45 @@ def test_the_benchmark_prints_ratios_to_the_floor_of_the_same_run(superuser: Non
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| 2,000")
     ]
-    assert [row[1] for row in rows] == ["floor: plain COPY", "first", "unchanged", "first", "unchanged"]
-    for row in rows[1:3]:
+    runs = ["first", "unchanged", "changed"]
+    assert [row[1] for row in rows] == ["floor: plain COPY, binary", "floor: plain COPY, csv", *runs, *runs]
+    for row in rows[2:5]:
         assert all(re.fullmatch(r"[0-9,.]+( s| MB| kB)?", cell) for cell in row[2:]), row
+
+
+def test_a_peer_that_cannot_be_installed_is_left_out_with_the_reason(
+    superuser: None, server: str, tmp_path: Path
+) -> None:
+    peer = Peer("nobody", (str(tmp_path / "no such package"),), lambda job: [])
+    with session(server) as connection:
+        figures = run_peer(peer, {}, connection, server, tmp_path)
+    assert figures.skipped.startswith("cannot be installed: ")
+    one = Figures(10, {"binary": 1.0}, {}, [figures])
+    assert f"| nobody | 10 | skipped: {figures.skipped} |" in beside([one])
+
+
+def test_a_peer_is_measured_by_itself_and_one_that_fails_is_left_out(
+    superuser: None, fresh_database: str, tmp_path: Path
+) -> None:
+    places, state = tmp_path / "places", State("t", 10, tmp_path, tmp_path, tmp_path)
+    script = "import sys; held = b'x' * 50_000_000; print('seconds 2.5'); sys.exit('gone wrong' if {} else None)"
+
+    def peer(fails: bool) -> Peer:
+        return Peer("python", ("stand in",), lambda job: [sys.executable, "-c", script.format(fails)])
+
+    (places / "stand-in").mkdir(parents=True)
+    (places / "stand-in" / "ready").touch()
+    with session() as connection:
+        run = run_peer(peer(fails=False), {"first": state}, connection, fresh_database, places).runs["first"]
+        failed = run_peer(peer(fails=True), {"first": state}, connection, fresh_database, places)
+    assert (run.rows, run.seconds) == (10, 2.5)
+    assert 50 < run.peak_mb < 150, "its own, not that of who started it"
+    assert failed.skipped == "failed: gone wrong"
+
+
+def test_the_changed_state_has_changed_and_new_rows_and_all_others_as_they_were(tmp_path: Path) -> None:
+    states = write_states(tmp_path, 2_000)
+    first, changed = (path.read_text(encoding="utf-8").splitlines() for path in (states["first"], states["changed"]))
+    assert len(changed) - len(first) == 10
+    different = [at for at, (old, new) in enumerate(zip(first, changed, strict=False)) if old != new]
+    assert 18 <= len(different) <= 20
