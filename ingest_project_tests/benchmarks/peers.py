@@ -92,12 +92,9 @@ def _ingestr(job: Job) -> list[str]:
 
 
 def _sling(job: Job) -> list[str]:
-    # Guessed from the first rows, a house number is a bigint.
-    kinds = dict.fromkeys(COLUMNS, "text") | dict.fromkeys(NUMBERS, "float") | {TIME: "timestampz"}
     return [
         *(str(job.bin / "sling"), "run", "--src-stream", f"file://{job.state.csv}", "--tgt-conn", job.url),
         *("--tgt-object", f"{job.schema}.items", "--mode", "incremental", "--primary-key", "external_id"),
-        *("--columns", json.dumps(kinds)),
     ]
 
 
