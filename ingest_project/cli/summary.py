@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingest_project.branches.activations import Activation
+from ingest_project.cli.planned import planned
 
 COUNTS = (
     "rows_read",
@@ -56,7 +57,7 @@ def summary(name: str, outcome: Outcome) -> str:
     if activation is None:
         return f"run {outcome.run_id} is done"
     if outcome.dry_run:
-        return "\n".join(_planned(name, outcome))
+        return "\n".join(planned(name, activation, outcome.rejects))
     return "\n".join(_done(name, outcome))
 
 
@@ -76,29 +77,6 @@ def _done(name: str, outcome: Outcome) -> list[str]:
         lines.append(f"  {done.missing:,} items of this branch are not in this activation; {kept}")
     lines.append(f"  embeddings: {done.requests:,} requested")
     return [*lines, "", *_next_steps(name, outcome)]
-
-
-def _planned(name: str, outcome: Outcome) -> list[str]:
-    activation = outcome.activation
-    assert activation is not None
-    plan: dict[str, Any] = activation.plan or {}
-    told = ", ".join(f"{plan.get(key, 0):,} {key}" for key in ("inserted", "updated", "touched", "unchanged", "stale"))
-    lines = [f"\ndry run of {name!r}: it wrote nothing to core", *_read(outcome), f"  would be: {told}"]
-    if missing := plan.get("missing"):
-        fate = "would be marked as deleted" if plan.get("tombstoned") else "would be kept"
-        lines.append(f"  {missing:,} items of this branch are missing and {fate}")
-    lines += [f"  but the run would be blocked: {told}" for told in plan.get("blocked_by", {}).values()]
-    by_column: dict[str, int] = plan.get("by_column", {})
-    if by_column:
-        lines.append("  updates by column: " + ", ".join(f"{key} {count:,}" for key, count in by_column.items()))
-    lines += [
-        f"    {sample['external_id']} {sample['field']}: {sample['old']!r} → {sample['new']!r}"
-        for sample in plan.get("samples", [])[:5]
-    ]
-    if plan.get("saved"):
-        exactly = f"next: ingest run --plan {activation.activation_id}   (exactly what was saved, or it refuses)"
-        return [*lines, "", exactly]
-    return [*lines, "", f"next: ingest run {shlex.quote(name)}   (uses the parts that are ready)"]
 
 
 def _read(outcome: Outcome) -> list[str]:

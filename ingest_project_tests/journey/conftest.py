@@ -1,6 +1,7 @@
 """A branch of one's own: its file, its registration, its database; and the command line in this process."""
 
 import json
+import socket
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -121,6 +122,14 @@ def command(
         return Ran(code, said.out, said.err)
 
     return run
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def write_spec(path: Path, **given: Any) -> Path:

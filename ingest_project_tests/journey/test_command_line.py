@@ -71,8 +71,8 @@ def test_a_dry_run_writes_nothing_and_its_parts_are_used(command: Command, regis
     planned = command("run", registered, "--dry-run")
     assert planned.code == 0, planned.err
     assert "dry run" in planned.out
-    assert "2 inserted, 2 updated, 1 touched, 3 unchanged, 1 stale" in planned.out
-    assert "2 name: 'Beta' → 'Beta renamed'" in planned.out
+    counts = dict(line.split()[:2] for line in planned.out.splitlines() if len(line.split()) > 1)
+    assert [counts[kind] for kind in COUNTS[3:]] == ["2", "2", "1", "3", "1", "2"]
     assert items(registered) == before
     really = command("run", registered, "--json")
     assert [really.json[count] for count in COUNTS] == [11, 2, 9, 2, 2, 1, 3, 1, 2]

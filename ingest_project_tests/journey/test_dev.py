@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -72,13 +71,6 @@ class Dev:
             for process in [*psutil.Process(self.process.pid).children(recursive=True), self.process]:
                 process.kill()
         self.process.wait()
-
-
-@pytest.fixture
-def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 @pytest.fixture

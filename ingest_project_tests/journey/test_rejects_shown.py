@@ -88,7 +88,15 @@ def test_a_plan_is_a_dry_run(command: Command, ingested: str, file: Path) -> Non
     write_csv(file, SECOND)
     planned = command("plan", ingested, "--json")
     assert (planned.code, planned.json["state"], planned.json["plan"]["updated"]) == (0, "planned", 2)
-    assert "would be: 2 inserted, 2 updated" in command("plan", ingested).out
+    lines = [line.split() for line in command("plan", ingested).out.splitlines()]
+    assert ["inserted", "2", "new", "keys"] in lines
+    assert ["updated", "2", "other", "content,", "and", "not", "older"] in lines
+    assert next(line for line in lines if line[:1] == ["missing"])[:2] == ["missing", "2"]
+    assert ["2", "name", "Beta", "→", "Beta", "renamed"] in lines
+    assert ["name", "1"] in lines
+    assert ["attributes", "1"] in lines
+    (why,) = [line for line in lines if line[:1] == ["name_missing"]]
+    assert why[1:] == ["1", *REJECTS["name_missing"].meaning.split(), "→", *REJECTS["name_missing"].remedy.split()]
 
 
 def test_a_plan_as_json_has_its_errors_as_json_too(command: Command) -> None:
