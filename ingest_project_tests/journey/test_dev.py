@@ -55,7 +55,7 @@ class Dev:
         with urllib.request.urlopen(asked, timeout=60) as answer:
             return json.load(answer)["data"]
 
-    def wait(self, seconds: float = 180) -> None:
+    def wait(self, seconds: float = 300) -> None:
         deadline = time.monotonic() + seconds
         while True:
             try:
