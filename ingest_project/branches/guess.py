@@ -13,31 +13,57 @@ from ingest_project.errors import SpecInvalid
 from ingest_project.item import columns
 
 # Folded: lower case, letters and digits only. The first is the likeliest.
-_KEY = "id externalid uuid guid identifier key placeid osmid gersid fsqplaceid fsqid recordid itemid objectid sku code"
+_KEY = (
+    "id externalid uuid guid identifier key placeid osmid "
+    "gersid fsqplaceid fsqid recordid itemid objectid businessid stopid "
+    "geonameid sku code"
+)
 _UPDATED_AT = (
     "updatedat updated lastupdated lastupdate updatetime dateupdated modifiedat modified datemodified lastmodified "
-    "changedat changed timestamp daterefreshed"
+    "changedat changed timestamp daterefreshed modificationdate "
+    "lastscraped"
 )
 _SYNONYMS = {
-    "name": "name title label displayname placename businessname namesprimary companyname storename",
-    "category": "category type kind primarycategory categoriesprimary categoryname class amenity subtype",
-    "description": "description about summary desc details",
+    "name": (
+        "name title label displayname placename businessname namesprimary "
+        "companyname storename facilityname stopname bezeichnung nom nombre"
+    ),
+    "category": (
+        "category amenity shop kind primarycategory categoriesprimary categoryname fclass facilitytype type class "
+        "roomtype featurecode subtype"
+    ),
+    "description": "description about summary desc details stopdesc",
     "status": "status operatingstatus businessstatus",
-    "street": "street streetaddress addrstreet addressline1 address1 addressline address streetname freeform",
+    "street": (
+        "street streetaddress addrstreet addressline1 address1 addressline "
+        "address streetname freeform addressesfreeform strasse strae adresse"
+    ),
     "house_number": "housenumber houseno addrhousenumber streetnumber buildingnumber hausnummer",
     "unit": "unit suite apartment addrunit addressline2 address2 flat",
     "po_box": "pobox postofficeboxnumber postbox",
     "sublocality": "sublocality neighborhood neighbourhood suburb district borough dependentlocality addrsuburb",
-    "locality": "locality city addresslocality addrcity town municipality village posttown",
+    "locality": (
+        "locality city addresslocality addrcity town municipality village posttown addresseslocality ort ville ciudad"
+    ),
     "region_code": "regioncode isoregion statecode provincecode iso31662",
-    "region_name": "regionname region addressregion state province addrstate administrativearea statename",
-    "postal_code": "postalcode postcode zip zipcode addrpostcode postal plz",
-    "country_code": "countrycode isocountry country addresscountry addrcountry countryname iso2",
-    "latitude": "latitude lat latitudedeg decimallatitude geolat latitudewgs84 y",
-    "longitude": "longitude lon lng long longitudedeg decimallongitude geolon geolng longitudewgs84 x",
-    "phone": "phone telephone tel phonenumber contactphone mobile",
+    "region_name": (
+        "regionname region addressregion state province "
+        "addrstate administrativearea statename addressesregion bundesland"
+    ),
+    "postal_code": "postalcode postcode zip zipcode addrpostcode postal plz addressespostcode codepostal codigopostal",
+    "country_code": (
+        "countrycode isocountry country addresscountry addrcountry countryname iso2 addressescountry pays pais"
+    ),
+    "latitude": (
+        "latitude lat latitudedeg decimallatitude geolat latitudewgs84 y stoplat geolatitude breitengrad latitud"
+    ),
+    "longitude": (
+        "longitude lon lng long longitudedeg decimallongitude "
+        "geolon geolng longitudewgs84 x stoplon geolongitude longitud"
+    ),
+    "phone": "phone telephone tel phonenumber contactphone mobile telefon telefono",
     "phone_ext": "phoneext phoneextension extension ext",
-    "website_url": "website websiteurl url web homepage contactwebsite site link",
+    "website_url": "website websiteurl url web homepage contactwebsite site link stopurl listingurl webseite",
     "price": "price amount cost entryprice fee",
     "currency": "currency pricecurrency currencycode",
 }

@@ -61,6 +61,46 @@ KNOWN = [
         },
     ),
     (
+        "GTFS",
+        "stop_id stop_code stop_name stop_desc stop_lat stop_lon zone_id stop_url location_type parent_station",
+        ("stop_id", None),
+        {
+            "name": "stop_name",
+            "description": "stop_desc",
+            "latitude": "stop_lat",
+            "longitude": "stop_lon",
+            "website_url": "stop_url",
+        },
+    ),
+    (
+        "Geonames",
+        "geonameid name asciiname latitude longitude feature_class feature_code country_code modification_date",
+        ("geonameid", "modification_date"),
+        {
+            "name": "name",
+            "category": "feature_code",
+            "country_code": "country_code",
+            "latitude": "latitude",
+            "longitude": "longitude",
+        },
+    ),
+    (
+        "Overture",
+        "id update_time names.primary categories.primary addresses.freeform addresses.locality addresses.postcode "
+        "addresses.region addresses.country operating_status",
+        ("id", "update_time"),
+        {
+            "name": "names.primary",
+            "category": "categories.primary",
+            "status": "operating_status",
+            "street": "addresses.freeform",
+            "locality": "addresses.locality",
+            "region_name": "addresses.region",
+            "postal_code": "addresses.postcode",
+            "country_code": "addresses.country",
+        },
+    ),
+    (
         "a spreadsheet",
         "Place ID;Title;Address 1;Address 2;City;State;ZIP;Country;Y;X;Tel.;Last Update",
         ("Place ID", "Last Update"),
