@@ -16,6 +16,7 @@ REJECTS: dict[str, Code] = {
     "key_unusable": Code("the key is longer than 200 characters", "name another key column"),
     "name_missing": Code("the name is blank", "map another column to name, or give it a default"),
     "name_unusable": Code("the name is longer than 500 characters", "map another column to name"),
+    "required_missing": Code("a field that the branch requires is blank or was set aside", "mend it at the source"),
     "duplicate_key": Code("another row of this activation has the key and is newer", "make keys unique at the source"),
 }
 
@@ -25,6 +26,7 @@ ISSUES: dict[str, Code] = {
     "not_utf8": Code("bytes that are no UTF-8 were replaced by �", "export the source as UTF-8"),
     "unicode_composed": Code("letters and accents were joined (NFC)", "none needed"),
     "whitespace_folded": Code("white space was folded or trimmed", "none needed"),
+    "sentinel_removed": Code("a text that stands for 'not known'; taken as blank", "export a blank instead"),
     "too_long": Code("longer than the field allows; set aside", "map it to description, or leave it unmapped"),
     "invalid_value": Code("not what the field allows; set aside", "mend the value at the source"),
     "status_recognised": Code("another word for a status", "none needed"),
@@ -65,6 +67,9 @@ ISSUES: dict[str, Code] = {
     "time_truncated": Code("finer than a microsecond; cut", "none needed"),
     "not_finite": Code("NaN or Infinity, which JSON has not; left out", "export a blank instead"),
 }
+
+# Why a row may have been set aside: a branch may reject on any issue.
+REASONS = {**REJECTS, **ISSUES}
 
 # Of the source, before anything is kept: these refuse, and are not accepted one by one.
 SOURCE_CHECKS: dict[str, Code] = {

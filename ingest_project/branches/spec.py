@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from ingest_project.branches.relation import has_secret, is_relation
+from ingest_project.codes import ISSUES
 from ingest_project.errors import SpecInvalid
 from ingest_project.item import KEY, REQUIRED, columns
 
@@ -217,6 +218,13 @@ class BranchSpec(_Strict):
         "the sole branch of a source, whose every activation is all that there is).",
     )
     embed: bool = Field(default=True, strict=True, description="Whether items of this branch get embeddings.")
+    required: list[str] = Field(default=[], description="Item fields without which a row is rejected.")
+    reject_on: list[str] = Field(
+        default=[], description="Codes of issues (`ingest codes`) that reject a row rather than set its value aside."
+    )
+    sentinels: dict[str, list[Text]] = Field(
+        default={}, description="Item field to texts that stand for 'not known' in it, as '-9999' or 'tbd'."
+    )
     contract: Literal["freeze", "warn", "evolve"] = Field(
         default="warn",
         description="When columns are renamed, new, missing or retyped since the last time: refuse, say so, or take it "
@@ -226,7 +234,10 @@ class BranchSpec(_Strict):
 
     @model_validator(mode="after")
     def _fields_are_fields(self) -> Self:
-        for setting, named in (("mapping", self.mapping), ("limits.max_null_ratio", self.limits.max_null_ratio)):
+        for setting, named in (
+            *(("mapping", self.mapping), ("limits.max_null_ratio", self.limits.max_null_ratio)),
+            *(("required", self.required), ("sentinels", self.sentinels)),
+        ):
             unknown = sorted(set(named) - (set(columns()) - {KEY}))
             if unknown:
                 raise ValueError(f"{setting} names no item field: {', '.join(unknown)}; fields are {_field_names()}")
@@ -241,6 +252,13 @@ class BranchSpec(_Strict):
             raise ValueError("cursor is a column of a relation (postgresql://…); files go on without it")
         if self.cursor and self.missing == "tombstone":
             raise ValueError("missing: tombstone takes one state of a relation; a cursor may go on in another")
+        return self
+
+    @model_validator(mode="after")
+    def _codes_are_issues(self) -> Self:
+        unknown = sorted(set(self.reject_on) - set(ISSUES))
+        if unknown:
+            raise ValueError(f"reject_on names no issue: {', '.join(unknown)}; `ingest codes` lists them")
         return self
 
     @property

@@ -13,7 +13,7 @@ from ingest_project.branches import activations, registry
 from ingest_project.branches.activations import Activation
 from ingest_project.branches.registry import Branch
 from ingest_project.cli.completion import branch_names
-from ingest_project.codes import REJECTS
+from ingest_project.codes import REASONS
 from ingest_project.errors import ActivationUnknown
 from ingest_project.normalize.quarantine import listed_rejects, reject_codes
 from ingest_project.normalize.rejects import Reject
@@ -25,7 +25,7 @@ _WIDTH = 160
 
 @click.command()
 @click.argument("name", shell_complete=branch_names)
-@click.option("--by", "--code", "code", type=click.Choice(list(REJECTS)), help="Only rows with this code.")
+@click.option("--by", "--code", "code", type=click.Choice(list(REASONS)), help="Only rows with this code.")
 @click.option(
     "--activation", type=click.IntRange(1), help="Of this activation [default: the newest that was normalized]."
 )
@@ -67,7 +67,7 @@ def _activation(connection: Connection, branch: Branch, wanted: int | None) -> A
 def _told(name: str, found: Activation, counted: dict[str, int], rows: list[Reject]) -> list[str]:
     lines = [f"activation {found.activation_id} of {name!r}: {found.rejected or 0:,} of {found.rows_read or 0:,} rows"]
     for code, count in counted.items():
-        meaning = REJECTS[code]
+        meaning = REASONS[code]
         lines.append(f"  {count:>9,}  {code}: {meaning.meaning}; to do: {meaning.remedy}")
     for reject in rows:
         why = "; ".join(f"{error['code']}: {error['message']}" for error in reject.errors)

@@ -16,7 +16,7 @@ import pyarrow as pa
 from ingest_project import instruments
 from ingest_project.branches import alerts
 from ingest_project.branches.work import Work
-from ingest_project.codes import REJECTS
+from ingest_project.codes import REASONS
 from ingest_project.defs import gates, metadata
 from ingest_project.defs.failures import explained
 from ingest_project.defs.lineage import lineage_of_core, lineage_of_normalized, source_table_schema
@@ -121,7 +121,7 @@ class ParquetParts(dg.IOManager):
                 "peak_memory_mb": metadata.peak_memory_mb(),
                 "dagster/column_schema": metadata.item_table_schema(),
                 "dagster/column_lineage": lineage_of_normalized((activation.pin or {}).get("columns", []), ended.spec),
-                "rejects": dg.MetadataValue.md(metadata.codes_table(why, REJECTS) or "none"),
+                "rejects": dg.MetadataValue.md(metadata.codes_table(why, REASONS) or "none"),
                 **({"preview": metadata.preview(first)} if first is not None else {}),
                 **(metadata.profile(profile) if profile else {}),
             }

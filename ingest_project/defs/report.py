@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ingest_project.branches.activations import Activation
 from ingest_project.branches.work import Work
-from ingest_project.codes import ISSUES, REJECTS
+from ingest_project.codes import ISSUES, REASONS
 from ingest_project.defs import pictures
 from ingest_project.defs.metadata import codes_table, table_of
 from ingest_project.extract.store import PartStore
@@ -79,7 +79,7 @@ def rejects_section(work: Work) -> list[str]:
     found = reject_codes(work.connection, activation.activation_id)
     title = f"Rejected: {activation.rejected or 0:,} of {activation.rows_read or 0:,} rows"
     words = f"`ingest rejects {shlex.quote(work.branch.name)}` shows each of them."
-    table = codes_table(found, REJECTS)
+    table = codes_table(found, REASONS)
     return _section(title, f"{words}\n\n{table}" if table else "")
 
 

