@@ -14,6 +14,7 @@ from ingest_project.cli.completion import completion
 from ingest_project.cli.db import db
 from ingest_project.cli.demo import demo
 from ingest_project.cli.dev import dev
+from ingest_project.cli.embed import embed
 from ingest_project.cli.history import history
 from ingest_project.cli.model import model
 from ingest_project.cli.profile import profile
@@ -46,7 +47,7 @@ def ingest(context: click.Context) -> None:
 
 
 _COMMANDS = (
-    *(demo, run, plan, rollback, rejects, accept, profile, history, status, branch, codes),
+    *(demo, run, plan, rollback, rejects, accept, profile, history, status, embed, branch, codes),
     *(db, dev, prune_command, completion, model, search_command, verify),
 )
 for _command in _COMMANDS:

@@ -95,6 +95,8 @@ def _next_steps(name: str, outcome: Outcome) -> list[str]:
         "next: ingest dev                 the same data in Dagster's UI",
         f"      ingest status {shlex.quote(name)}",
     ]
+    if outcome.activation and outcome.activation.requests:
+        steps.append(f"      ingest embed run {shlex.quote(name)}")
     if outcome.rejects:
         steps.append(f"      ingest rejects {shlex.quote(name)}")
     return steps

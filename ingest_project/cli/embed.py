@@ -1,0 +1,187 @@
+"""`ingest embed`: vectors for what waits in the ledger, how far it is, and another try for what is dead."""
+
+import json
+import shlex
+import signal
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import datetime
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from ingest_project.branches import registry
+from ingest_project.cli import progress
+from ingest_project.cli.completion import branch_names
+from ingest_project.cli.terminal import json_option
+from ingest_project.errors import Interrupted
+from ingest_project.postgres.connection import session
+from ingest_project.postgres.migrations import ensure_migrated
+
+if TYPE_CHECKING:
+    from ingest_project.embeddings.models import Model
+    from ingest_project.embeddings.status import EmbeddingStatus
+    from ingest_project.embeddings.worker import EmbedOutcome
+
+
+@click.group()
+def embed() -> None:
+    """Vectors of items: make those that are asked for, see how far it is, try dead ones again."""
+
+
+@embed.command("run")
+@click.argument("name", required=False, shell_complete=branch_names)
+@click.option("--limit", type=click.IntRange(1), help="So many items at most, of each model.")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="At the same time.")
+def run_command(name: str | None, *, limit: int | None, workers: int) -> int:
+    """Embed what waits, of all branches or of NAME, until nothing is due; Ctrl-C hands back what is not answered.
+
+    Any number of these may run at once, here and elsewhere.
+
+    Example: ingest embed run places --workers 4
+    """
+    from ingest_project.embeddings.crew import run_workers
+    from ingest_project.embeddings.models import working_models
+    from ingest_project.embeddings.queue import chosen_limits, clean_up, require_vectors
+
+    ensure_migrated()
+    branch_id = _branch_id(name)
+    with session() as connection:
+        require_vectors(connection)
+        clean_up(connection)
+        models = working_models(connection)
+    with _stopped_by_signals() as stop:
+        for model in models:
+            _announce(model, branch_id, limit)
+            limits = replace(chosen_limits(), limit=limit)
+            with progress.shown():
+                outcome = run_workers(
+                    model_id=model.model_id, branch_id=branch_id, workers=workers, limits=limits, stop=stop
+                )
+            click.echo("\n".join(_told(model, outcome, name)))
+            if stop.is_set():
+                raise Interrupted(
+                    "interrupted: what was answered is stored, what was not is handed back and waits as before"
+                )
+    return 0
+
+
+@embed.command("status")
+@click.argument("name", required=False, shell_complete=branch_names)
+@json_option
+def status_command(name: str | None, *, as_json: bool) -> None:
+    """How far embedding is, per model and branch: waiting, done, dead and why, and what to run.
+
+    Example: ingest embed status places
+    """
+    from ingest_project.embeddings.status import embedding_status
+
+    ensure_migrated()
+    branch_id = _branch_id(name)
+    with session() as connection:
+        found = embedding_status(connection, branch_id)
+    if as_json:
+        told = [{**asdict(one), "coverage": round(one.coverage, 4)} for one in found]
+        click.echo(json.dumps(told, default=_as_text))
+    elif not found:
+        click.echo("nothing is embedded yet; next: ingest branch apply FILE, or ingest demo")
+    else:
+        click.echo("\n".join(line for one in found for line in _lines(one)))
+
+
+@embed.command("retry")
+@click.argument("name", required=False, shell_complete=branch_names)
+@click.option("--error-class", help="Only requests that died of this: `ingest embed status` counts by it.")
+def retry_command(name: str | None, *, error_class: str | None) -> None:
+    """Give dead requests all their attempts again, once what was wrong is mended.
+
+    Example: ingest embed retry places --error-class refused
+    """
+    from ingest_project.embeddings.queue import retry_dead
+
+    ensure_migrated()
+    branch_id = _branch_id(name)
+    with session() as connection:
+        count = retry_dead(connection, branch_id, error_class)
+    again = f"\nnext: ingest embed run{_of(name)}" if count else ""
+    click.echo(f"{count:,} dead requests wait again{again}")
+
+
+def _branch_id(name: str | None) -> int | None:
+    if name is None:
+        return None
+    with session() as connection:
+        return registry.get_branch(connection, name).branch_id
+
+
+@contextmanager
+def _stopped_by_signals() -> Generator[threading.Event]:
+    """The first signal asks for a stop, which hands leases back; a second one does not wait for it."""
+    stop = threading.Event()
+
+    def asked(signum: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {which: signal.signal(which, asked) for which in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for which, handler in before.items():
+            signal.signal(which, handler)
+
+
+def _announce(model: "Model", branch_id: int | None, limit: int | None) -> None:
+    from ingest_project.embeddings.queue import estimate
+
+    with session() as connection:
+        expected = estimate(connection, model, branch_id)
+    at_most = f", {limit:,} of them now" if limit is not None and limit < expected.items else ""
+    click.echo(f"{model.label}: {expected.items:,} items wait{at_most}, about {expected.tokens:,} tokens", err=True)
+
+
+def _told(model: "Model", outcome: "EmbedOutcome", name: str | None) -> list[str]:
+    rate = outcome.done / outcome.seconds if outcome.seconds else 0
+    tokens = f", {outcome.tokens:,} tokens" if outcome.tokens else ""
+    lines = [f"{model.label}: {outcome.done:,} embedded in {outcome.seconds:.1f} s ({rate:,.0f}/s){tokens}"]
+    told = {
+        "failed, to be tried again": outcome.failed,
+        "deferred, since the provider was asked too fast": outcome.deferred,
+        "changed or lost meanwhile, not stored": outcome.stale,
+        "dead: ingest embed status": outcome.dead,
+    }
+    lines += [f"  {count:,} {words}" for words, count in told.items() if count]
+    if outcome.waiting is not None:
+        when = f"the next in {outcome.waiting:,.0f} s" if outcome.waiting else "the next now"
+        lines.append(f"  some still wait, {when}; next: ingest embed run{_of(name)}")
+    return lines
+
+
+def _lines(one: "EmbeddingStatus") -> list[str]:
+    dead = sum(one.dead.values())
+    lines = [
+        f"{one.branch}   {one.model} ({one.state}): {one.done:,} of {one.items:,} items embedded, {one.coverage:.1%}",
+        f"  {one.pending:,} pending, {one.leased:,} leased, {dead:,} dead, {one.rate:,.1f}/s in the last five minutes",
+    ]
+    if one.oldest:
+        lines.append(f"  the oldest waits since {one.oldest:%Y-%m-%d %H:%M:%S} UTC; {one.waiting:,} are not due yet")
+    if one.paused_until:
+        lines.append(f"  the provider is left alone until {one.paused_until:%H:%M:%S} UTC: {one.paused_for}")
+    if dead:
+        lines.append("  dead: " + ", ".join(f"{name} {count:,}" for name, count in sorted(one.dead.items())))
+        lines.append(f"  next: mend the cause, then ingest embed retry {shlex.quote(one.branch)}")
+    elif one.pending:
+        lines.append(f"  next: ingest embed run {shlex.quote(one.branch)}")
+    return lines
+
+
+def _of(name: str | None) -> str:
+    return f" {shlex.quote(name)}" if name else ""
+
+
+def _as_text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
