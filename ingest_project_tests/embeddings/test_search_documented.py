@@ -25,7 +25,7 @@ def test_the_sql_for_applications_finds_what_the_command_finds(alone: Source) ->
     with alone.connection.transaction():
         alone.connection.execute(block[1].encode())
         found = alone.connection.execute(block[2].replace("$1", "%(query)s").encode(), {"query": vector[0]}).fetchall()
-    assert [name for name, *_ in found][0] == "Café am Hafen"
+    assert found[0][0] == "Café am Hafen"
     assert {name for name, *_ in found} == {"Café am Hafen", "Kreissparkasse"}
     assert abs(found[0][-1]) < 1e-6
     assert search(alone.connection, "Café am Hafen", limit=1)[1][0].external_id == "kiel"
