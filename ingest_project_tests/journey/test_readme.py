@@ -72,6 +72,9 @@ def check_what_they_said(said: dict[str, str]) -> None:
     assert "inserted   2  new keys" in said["ingest plan places"]
     assert "2 inserted, 0 updated" in said["ingest run places"]
     assert "places" in said["ingest branch list"]
+    assert '"name": "Tour Eiffel"' in next(text for command, text in said.items() if "--near" in command)
+    assert "model 2 (builtin/lexical-hashing) answers searches" in said["ingest model activate 2"]
+    assert "nothing to do" in said["ingest verify"]
     assert "column: city" in said["ingest branch show places"]
     assert "floor: plain COPY" in next(text for command, text in said.items() if "benchmarks" in command)
     table = next(text for command, text in said.items() if "items_with_provenance" in command)
