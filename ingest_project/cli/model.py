@@ -173,7 +173,7 @@ def retire_command(wanted: str, *, keep_vectors: bool, as_json: bool) -> None:
 def index_command(wanted: str, *, drop: bool, as_json: bool) -> None:
     """Build the index over the vectors of MODEL, while workers and searches go on.
 
-    From some ten thousand vectors on it pays; the asset item_embeddings builds it by itself from 50,000.
+    The asset item_embeddings builds it by itself, from 20,000 vectors on, once nothing waits.
 
     Example: ingest model index 1
     """

@@ -14,7 +14,7 @@ from ingest_project.postgres.connection import Connection
 from ingest_project.telemetry import log
 
 _SQL = statements.load(__name__, "vectors.sql")
-WORTH_AN_INDEX = 50_000  # vectors: below, reading all of them takes some tens of milliseconds
+WORTH_AN_INDEX = 20_000  # vectors: below, reading all of them takes a tenth of a second
 MOST_DIMS = {"vector": 2000, "halfvec": 4000}  # of an HNSW index
 _BYTES = {"vector": 4, "halfvec": 2}
 _MEMORY_KB = (65_536, 524_288)  # of a build, at least and at most
