@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     embed_batch_size: int = Field(default=500, ge=1, le=10_000, description="Texts per call of an embedding provider.")
     embed_batch_tokens: int = Field(default=100_000, ge=1, description="Tokens per call, as estimated.")
     embed_calls: int = Field(default=4, ge=1, le=64, description="Calls in flight per embedding worker.")
+    embed_run_seconds: int = Field(
+        default=600, ge=1, description="Longest run of the asset item_embeddings; the next one goes on."
+    )
     embed_attempts: int = Field(
         default=10, ge=1, le=30, description="Failed attempts after which an embedding request is dead."
     )

@@ -2,12 +2,18 @@
 
 import click
 
+from ingest_project.branches import registry
 from ingest_project.branches.spec import load_spec
+from ingest_project.cli import progress
 from ingest_project.cli.branch import apply_spec
 from ingest_project.cli.run import run_branch, tell
 from ingest_project.cli.terminal import json_option
+from ingest_project.errors import VectorsMissing
+from ingest_project.postgres.connection import session
 from ingest_project.sample import SPEC, write_demo
 from ingest_project.settings import settings
+
+_AT_ONCE = 20_000  # rows whose vectors take a few seconds
 
 
 @click.command()
@@ -29,5 +35,26 @@ def demo(rows: int | None, *, as_json: bool) -> int:
     apply_spec(spec)
     click.echo(f"branch {spec.name!r}: {spec.location}", err=True)
     outcome = run_branch(spec.name)
+    at_once = outcome.exit_code == 0 and (rows or 0) <= _AT_ONCE
+    if at_once:
+        _embed(spec.name)
     tell(spec.name, outcome, as_json=as_json)
+    if at_once and not as_json:
+        click.echo('      ingest search "museum near a river"')
     return outcome.exit_code
+
+
+def _embed(name: str) -> None:
+    """Vectors by the built-in model, which costs nothing and asks nobody."""
+    from ingest_project.embeddings.crew import run_workers
+    from ingest_project.embeddings.models import working_models
+
+    with session() as connection:
+        branch = registry.get_branch(connection, name)
+        builtin = [model for model in working_models(connection) if model.provider == "builtin"]
+    try:
+        with progress.shown():
+            for model in builtin:
+                run_workers(model_id=model.model_id, branch_id=branch.branch_id)
+    except VectorsMissing as error:
+        click.echo(f"no vectors: {error}", err=True)

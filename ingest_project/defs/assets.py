@@ -1,4 +1,4 @@
-"""The four assets, in the order of the data. Bodies say what happens; IO managers say how it is stored."""
+"""The five assets, in the order of the data. Bodies say what happens; IO managers say how it is stored."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -8,11 +8,12 @@ from typing import Any
 import dagster as dg
 
 from ingest_project.defs import gates
+from ingest_project.defs.embedding import check_specs, checked
 from ingest_project.defs.failures import explained
 from ingest_project.defs.lineage import request_table_schema
 from ingest_project.defs.metadata import item_table_schema
 from ingest_project.defs.partitions import branch_partitions
-from ingest_project.defs.parts import Changes, Pages, Parts, Requests, Upsert, normalize_frame
+from ingest_project.defs.parts import Changes, Embedded, Ledger, Pages, Parts, Requests, Upsert, normalize_frame
 from ingest_project.defs.plans import observed_plan
 from ingest_project.defs.resources import SNAPSHOTTED, IngestRun
 
@@ -116,3 +117,27 @@ def embedding_requests(core_items: Changes) -> Requests:
     Derived from history, never sent: whatever was lost on the way is found again by deriving once more.
     """
     return Requests(core_items)
+
+
+@dg.asset(
+    partitions_def=branch_partitions,
+    io_manager_key="vectors",
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"postgres", "table"},
+    metadata={"dagster/table_name": "core.item_embeddings"},
+    check_specs=check_specs(),
+    retry_policy=_RETRIES,
+)
+def item_embeddings(
+    embedding_requests: Ledger,
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+    """core.item_embeddings: the vector of each item's text, by the active model and by those that are being filled.
+
+    Works off what is due in the ledger of the branch, whichever activation asked for it; a run of some minutes, and the
+    sensor embedding_backlog starts the next one. Old vectors are replaced only by new ones.
+    """
+    embedded = Embedded(embedding_requests)
+    yield dg.MaterializeResult(value=embedded)
+    if embedded.drained is not None:
+        yield from checked(embedded.drained)

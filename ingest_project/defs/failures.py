@@ -16,9 +16,11 @@ from ingest_project.errors import (
     Interrupted,
     Locked,
     PartDamaged,
+    ProviderUnusable,
     Refused,
     Unexpected,
     UsageError,
+    VectorsMissing,
     first_line,
 )
 from ingest_project.postgres.connection import session
@@ -27,7 +29,7 @@ from ingest_project.telemetry import log
 AssetContext = dg.AssetExecutionContext
 Context = AssetContext | dg.InputContext | dg.OutputContext
 # Trying again changes nothing here; all else may pass.
-FINAL = (Locked, Refused, UsageError, Fenced, Interrupted, PartDamaged, Unexpected)
+FINAL = (Locked, Refused, UsageError, Fenced, Interrupted, PartDamaged, ProviderUnusable, VectorsMissing, Unexpected)
 
 
 @contextmanager

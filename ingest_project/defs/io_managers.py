@@ -20,7 +20,7 @@ from ingest_project.codes import REASONS
 from ingest_project.defs import gates, metadata
 from ingest_project.defs.failures import explained
 from ingest_project.defs.lineage import lineage_of_core, lineage_of_normalized, source_table_schema
-from ingest_project.defs.parts import Changes, MappedParts, Pages, Parts, Requests, Upsert, on_table
+from ingest_project.defs.parts import Changes, Ledger, MappedParts, Pages, Parts, Requests, Upsert, on_table
 from ingest_project.defs.progress import mirrored
 from ingest_project.defs.report import links, report
 from ingest_project.defs.resources import COMMITTED, READY, SNAPSHOTTED, IngestRun
@@ -190,9 +190,10 @@ class PostgresLedger(dg.IOManager):
             }
         )
 
-    def load_input(self, context: dg.InputContext) -> None:
-        """The ledger is read by claiming from it, not by loading it."""
-        raise NotImplementedError("embedding_requests is read by claiming requests from core.embedding_requests")
+    def load_input(self, context: dg.InputContext) -> Ledger:
+        """The branch's requests, whichever activation asked for them; they are read by claiming them."""
+        with explained(context):
+            return Ledger(_run_of(context).branch(context.asset_partition_key))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import pyarrow as pa
 from ingest_project.branches.registry import Branch
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.branches.work import Work
+from ingest_project.embeddings.backlog import Drained
 from ingest_project.normalize.part import NormalizedPart, normalize_part
 
 
@@ -94,3 +95,18 @@ class Requests:
     """Embedding requests wanted for changes."""
 
     changes: Changes
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The requests of a branch, to be claimed."""
+
+    branch: Branch
+
+
+@dataclass
+class Embedded:
+    """Vectors wanted for what a ledger asks for; `drained` is known once they are stored."""
+
+    ledger: Ledger
+    drained: Drained | None = None

@@ -196,6 +196,11 @@ class IngestRun(dg.ConfigurableResource[Any]):
         with suppress(dg.DagsterRunNotFoundError):
             held.instance.add_run_tags(held.run_id, tags)
 
+    def let_go(self) -> None:
+        """Free the branch before the run ends: what follows does not write for it."""
+        self._release()
+        self._holds().lease = None
+
     def _release(self) -> None:
         held = self._holds()
         if held.lease is None:

@@ -21,6 +21,7 @@ from ingest_project_tests.journey.states import rows
 
 SNAPSHOT, NORMALIZED, CORE, REQUESTS = "branch_snapshot", "normalized_items", "core_items", "embedding_requests"
 CHAIN = (SNAPSHOT, NORMALIZED, CORE, REQUESTS)
+VECTORS = "item_embeddings"
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,19 @@ class Line:
             raise_on_error=raises,
         )
         return Run(result, self.instance)
+
+    def embed(self, *selection: str) -> Run:
+        """Execute the job that embeds, or Materialize all where all assets are selected."""
+        job = "embed_branch" if not selection else "__ASSET_JOB"
+        result = defs.resolve_implicit_global_asset_job_def() if selection else defs.resolve_job_def(job)
+        ran = result.execute_in_process(
+            instance=self.instance,
+            partition_key=self.name,
+            asset_selection=[dg.AssetKey(asset) for asset in selection] or None,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
+        )
+        return Run(ran, self.instance)
 
     def applies(self, **given: Any) -> None:
         """Apply its spec with other settings."""

@@ -6,9 +6,15 @@ import dagster as dg
 import pytest
 
 from ingest_project.definitions import defs
-from ingest_project.defs.assets import branch_snapshot, core_items, embedding_requests, normalized_items
+from ingest_project.defs.assets import (
+    branch_snapshot,
+    core_items,
+    embedding_requests,
+    item_embeddings,
+    normalized_items,
+)
 from ingest_project.defs.partitions import branch_partitions
-from ingest_project_tests.defs.conftest import CHAIN, CORE, NORMALIZED, REQUESTS, SNAPSHOT
+from ingest_project_tests.defs.conftest import CHAIN, CORE, NORMALIZED, REQUESTS, SNAPSHOT, VECTORS
 
 DEFAULTS = {"batch_size": None, "dry_run": False, "activation": None, "save": False, "plan": None}
 
@@ -24,10 +30,10 @@ def test_the_definitions_load() -> None:
     dg.Definitions.validate_loadable(defs)
 
 
-def test_there_are_four_assets_in_a_chain(graph: dict[str, Any]) -> None:
-    assert set(graph) == set(CHAIN)
+def test_there_are_four_assets_in_a_chain_and_vectors_behind_them(graph: dict[str, Any]) -> None:
+    assert set(graph) == {*CHAIN, VECTORS}
     parents = {name: sorted(key.path[-1] for key in node.parent_keys) for name, node in graph.items()}
-    assert parents == {SNAPSHOT: [], NORMALIZED: [SNAPSHOT], CORE: [NORMALIZED], REQUESTS: [CORE]}
+    assert parents == {SNAPSHOT: [], NORMALIZED: [SNAPSHOT], CORE: [NORMALIZED], REQUESTS: [CORE], VECTORS: [REQUESTS]}
 
 
 def test_all_are_partitioned_by_the_same_branches(graph: dict[str, Any]) -> None:
@@ -35,7 +41,7 @@ def test_all_are_partitioned_by_the_same_branches(graph: dict[str, Any]) -> None
     assert branch_partitions.name == "branch"
 
 
-@pytest.mark.parametrize("asset", CHAIN)
+@pytest.mark.parametrize("asset", [*CHAIN, VECTORS])
 def test_each_says_what_it_is_whose_it_is_and_where_it_lies(asset: str, graph: dict[str, Any]) -> None:
     node = graph[asset]
     assert len(node.description) > 60
@@ -51,7 +57,7 @@ def test_what_an_upsert_does_to_a_row_is_said_where_people_look(graph: dict[str,
         assert word in graph[CORE].description, word
 
 
-@pytest.mark.parametrize("asset", [branch_snapshot, normalized_items, core_items, embedding_requests])
+@pytest.mark.parametrize("asset", [branch_snapshot, normalized_items, core_items, embedding_requests, item_embeddings])
 def test_what_may_pass_is_tried_again_a_few_times(asset: dg.AssetsDefinition) -> None:
     policy = asset.op.retry_policy
     assert policy is not None
@@ -65,6 +71,19 @@ def test_the_job_takes_all_of_it_one_branch_at_a_time_in_one_process() -> None:
     assert job.partitions_def == branch_partitions
     assert {key.path[-1] for key in job.asset_layer.executable_asset_keys} == set(CHAIN)
     assert job.executor_def.name == "in_process"
+
+
+def test_vectors_have_a_job_of_their_own() -> None:
+    job = defs.resolve_job_def("embed_branch")
+    assert {key.path[-1] for key in job.asset_layer.executable_asset_keys} == {VECTORS}
+    assert job.partitions_def == branch_partitions
+    assert job.description
+
+
+def test_every_schedule_is_on_by_default_and_says_what_for() -> None:
+    schedules = [one for one in defs.schedules or [] if isinstance(one, dg.ScheduleDefinition)]
+    assert {one.name for one in schedules} >= {"reconcile_daily"}
+    assert all(one.default_status == dg.DefaultScheduleStatus.RUNNING and one.description for one in schedules)
 
 
 @pytest.mark.parametrize("option", DEFAULTS)
@@ -87,7 +106,7 @@ def test_config_of_the_wrong_kind_is_refused_before_the_run() -> None:
 
 def test_the_sensors_are_on_by_default_and_say_what_they_do() -> None:
     sensors = [sensor for sensor in defs.sensors or [] if isinstance(sensor, dg.SensorDefinition)]
-    assert [sensor.name for sensor in sensors] == ["branch_activation", "release_leases"]
+    assert [sensor.name for sensor in sensors] == ["branch_activation", "embedding_backlog", "release_leases"]
     assert all(sensor.default_status == dg.DefaultSensorStatus.RUNNING for sensor in sensors)
     assert all(sensor.description for sensor in sensors)
 

@@ -1,0 +1,137 @@
+"""The vectors of a branch as an asset's output: the backlog drained; how the branch stands, as checks and numbers."""
+
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+from dagster._utils.warnings import PreviewWarning
+
+from ingest_project.defs import metadata
+from ingest_project.defs.failures import explained
+from ingest_project.defs.partitions import branch_partitions
+from ingest_project.defs.parts import Embedded
+from ingest_project.defs.progress import EVERY_SECONDS
+from ingest_project.embeddings.backlog import Drained, drain
+from ingest_project.embeddings.crew import STAGE
+from ingest_project.embeddings.status import EmbeddingStatus
+from ingest_project.settings import settings
+from ingest_project.telemetry import Progress, listening
+
+ASSET = "item_embeddings"
+# By name: what passes, and what to do where it does not.
+_CHECKS = {
+    "coverage": (
+        "Every item of the branch has the vector of what it says, by the model that answers searches.",
+        "What waits is embedded by the next run: `ingest embed status`.",
+    ),
+    "dead_requests": (
+        "No request was given up: refused for its text, or out of attempts.",
+        "`ingest embed status` says why; mend it, then `ingest embed retry`.",
+    ),
+    "ledger_equals_vectors": ("Every request that is done has its vector.", "`ingest verify --repair`."),
+}
+
+
+def check_specs() -> list[dg.AssetCheckSpec]:
+    """Checks of a branch: one that is not partitioned would let the pass of one branch stand for another."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PreviewWarning)
+        return [
+            dg.AssetCheckSpec(name, asset=ASSET, description=words, partitions_def=branch_partitions)
+            for name, (words, _) in _CHECKS.items()
+        ]
+
+
+class PostgresVectors(dg.IOManager):
+    """Claims the requests of a branch, asks the models' providers, stores vectors in core.item_embeddings."""
+
+    def handle_output(self, context: dg.OutputContext, obj: Embedded) -> None:
+        branch, began = obj.ledger.branch, time.monotonic()
+        with explained(context):
+            # Of an ingest in the same run: vectors are fenced by their own leases, and may take long.
+            context.resources.ingest.let_go()
+            with listening(_Observed(context, branch.name)):
+                obj.drained = drain(branch, settings().embed_run_seconds)
+        context.add_output_metadata(_numbers(branch.name, obj.drained, time.monotonic() - began))
+
+    def load_input(self, context: dg.InputContext) -> None:
+        """Vectors are searched where they are."""
+        raise NotImplementedError("item_embeddings is read by `ingest search`, or in SQL from core.item_embeddings")
+
+
+vectors_io_manager = dg.IOManagerDefinition(lambda _: PostgresVectors(), required_resource_keys={"ingest"})
+
+
+def checked(drained: Drained) -> Iterator[dg.AssetCheckResult]:
+    """How the branch stands, by check."""
+    active = drained.active
+    items, done = (active.items, active.done) if active else (0, 0)
+    dead: Counter[str] = Counter()
+    for one in drained.status:
+        dead.update(one.dead)
+    yield _result("coverage", active is not None and done >= items, {"items": items, "lacking": max(items - done, 0)})
+    yield _result("dead_requests", not dead, {"dead": dead.total(), "by_class": dict(dead)})
+    yield _result("ledger_equals_vectors", not drained.lost, {"lost": drained.lost}, dg.AssetCheckSeverity.ERROR)
+
+
+def _result(
+    name: str, passed: bool, told: dict[str, Any], severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.WARN
+) -> dg.AssetCheckResult:
+    todo = {} if passed else {"do": _CHECKS[name][1]}
+    return dg.AssetCheckResult(passed=passed, check_name=name, severity=severity, metadata={**told, **todo})
+
+
+def _numbers(branch: str, drained: Drained, seconds: float) -> dict[str, Any]:
+    active = drained.active
+    waiting = sum(one.pending + one.leased for one in drained.status)
+    return {
+        "branch": branch,
+        "embedded": drained.outcome.done,
+        "pending": waiting,
+        "done": sum(one.done for one in drained.status),
+        "dead": sum(sum(one.dead.values()) for one in drained.status),
+        "coverage": round(active.coverage, 4) if active else 0.0,
+        "tokens": drained.outcome.tokens,
+        "seconds": round(seconds, 3),
+        "items_per_second": round(drained.outcome.done / drained.outcome.seconds) if drained.outcome.seconds else 0,
+        "models": metadata.table_of([_of_model(one) for one in drained.status]),
+        "dagster/table_name": "core.item_embeddings",
+        "dagster/partition_row_count": active.done if active else 0,
+        "peak_memory_mb": metadata.peak_memory_mb(),
+    }
+
+
+def _of_model(one: EmbeddingStatus) -> dict[str, object]:
+    dead = ", ".join(f"{key} {count:,}" for key, count in one.dead.items())
+    return {
+        "model": f"{one.model_id} {one.model}",
+        "state": one.state,
+        "items": one.items,
+        "done": one.done,
+        "pending": one.pending,
+        "leased": one.leased,
+        "dead": dead or "0",
+        "coverage": f"{100 * one.coverage:.1f} %",
+        "paused for": (one.paused_for or "") if one.paused_until else "",
+    }
+
+
+class _Observed:
+    """Progress as an observation of the partition, every few seconds: each costs Dagster a connection or two."""
+
+    def __init__(self, context: dg.OutputContext, branch: str) -> None:
+        self._context = context
+        self._branch = branch
+        self._next = time.monotonic() + EVERY_SECONDS
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.stage != STAGE or time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + EVERY_SECONDS
+        numbers = {"embedded_so_far": progress.rows, "waited_at_the_start": progress.total or 0}
+        self._context.log_event(
+            dg.AssetObservation(asset_key=self._context.asset_key, partition=self._branch, metadata=numbers)
+        )
