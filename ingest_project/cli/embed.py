@@ -36,7 +36,8 @@ def embed() -> None:
 @click.argument("name", required=False, shell_complete=branch_names)
 @click.option("--limit", type=click.IntRange(1), help="So many items at most, of each model.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="At the same time.")
-def run_command(name: str | None, *, limit: int | None, workers: int) -> int:
+@json_option
+def run_command(name: str | None, *, limit: int | None, workers: int, as_json: bool) -> int:
     """Embed what waits, of all branches or of NAME, until nothing is due; Ctrl-C hands back what is not answered.
 
     Any number of these may run at once, here and elsewhere.
@@ -53,6 +54,7 @@ def run_command(name: str | None, *, limit: int | None, workers: int) -> int:
         require_vectors(connection)
         clean_up(connection)
         models = working_models(connection)
+    told: list[dict[str, object]] = []
     with _stopped_by_signals() as stop:
         for model in models:
             _announce(model, branch_id, limit)
@@ -61,11 +63,15 @@ def run_command(name: str | None, *, limit: int | None, workers: int) -> int:
                 outcome = run_workers(
                     model_id=model.model_id, branch_id=branch_id, workers=workers, limits=limits, stop=stop
                 )
-            click.echo("\n".join(_told(model, outcome, name)))
+            told.append({"model": model.model_id, "name": model.label, **asdict(outcome)})
+            if not as_json:
+                click.echo("\n".join(_told(model, outcome, name)))
             if stop.is_set():
                 raise Interrupted(
                     "interrupted: what was answered is stored, what was not is handed back and waits as before"
                 )
+    if as_json:
+        click.echo(json.dumps(told))
     return 0
 
 
@@ -95,7 +101,8 @@ def status_command(name: str | None, *, as_json: bool) -> None:
 @embed.command("retry")
 @click.argument("name", required=False, shell_complete=branch_names)
 @click.option("--error-class", help="Only requests that died of this: `ingest embed status` counts by it.")
-def retry_command(name: str | None, *, error_class: str | None) -> None:
+@json_option
+def retry_command(name: str | None, *, error_class: str | None, as_json: bool) -> None:
     """Give dead requests all their attempts again, once what was wrong is mended.
 
     Example: ingest embed retry places --error-class refused
@@ -106,6 +113,9 @@ def retry_command(name: str | None, *, error_class: str | None) -> None:
     branch_id = _branch_id(name)
     with session() as connection:
         count = retry_dead(connection, branch_id, error_class)
+    if as_json:
+        click.echo(json.dumps({"retried": count}))
+        return
     again = f"\nnext: ingest embed run{_of(name)}" if count else ""
     click.echo(f"{count:,} dead requests wait again{again}")
 
