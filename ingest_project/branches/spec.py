@@ -6,7 +6,6 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
@@ -24,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from ingest_project.branches.limits import Limits
 from ingest_project.branches.relation import has_secret, is_relation
 from ingest_project.codes import ISSUES
 from ingest_project.errors import SpecInvalid
@@ -112,53 +112,6 @@ class FieldMapping(_Strict):
         if self.constant is not None and self.default is not None:
             raise ValueError("a constant needs no default")
         return self
-
-
-Ratio = Annotated[float, Field(ge=0, le=1, strict=True)]
-
-
-class Limits(_Strict):
-    """When to refuse a source, or to block what came out of it. 1 lets all pass."""
-
-    max_age: timedelta | None = Field(
-        default=None,
-        gt=timedelta(0),
-        description="Refuse a source last written longer ago, for example P1DT12H or 36:00:00.",
-    )
-    max_reject_ratio: Ratio | None = Field(
-        default=None, description="Share of rows that are rejected; left out, 0.5 from 100 rows on."
-    )
-    max_duplicate_ratio: Ratio | None = Field(
-        default=None,
-        description="Share of rows whose key another row of the activation has; left out, 0.5 from 100 rows on.",
-    )
-    max_null_ratio: dict[str, Ratio] = Field(
-        default={}, description="Item field to the share of items in which it may be null."
-    )
-    max_shrink_ratio: Ratio | None = Field(
-        default=None,
-        description="By how much an activation may be smaller than the one before; left out, 0.5 from 100 rows on. "
-        "1 for a branch that delivers what changed, not all of it.",
-    )
-    max_rekeyed_ratio: Ratio | None = Field(
-        default=None,
-        description="Share of keys that are new while as great a share of the old ones is missing; left out, 0.9 from "
-        "100 rows on. 1 for a branch that delivers other items each time.",
-    )
-    max_change_ratio: Ratio | None = Field(
-        default=None, description="Share of the items already there that would be updated; left out, all may be."
-    )
-
-    def of(self, code: str, rows: int) -> float:
-        """The limit of a gate; what is not declared is not judged by a handful of `rows`."""
-        declared: float | None = getattr(self, f"max_{code}")
-        if declared is not None:
-            return declared
-        return _USUAL_LIMITS.get(code, 1.0) if rows >= _JUDGED_FROM else 1.0
-
-
-_USUAL_LIMITS = {"reject_ratio": 0.5, "duplicate_ratio": 0.5, "shrink_ratio": 0.5, "rekeyed_ratio": 0.9}
-_JUDGED_FROM = 100
 
 
 class BranchSpec(_Strict):

@@ -1,0 +1,54 @@
+"""When a source is refused and an activation blocked: what a branch file may say, and what holds where it does not."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Ratio = Annotated[float, Field(ge=0, le=1, strict=True)]
+
+
+class Limits(BaseModel):
+    """When to refuse a source, or to block what came out of it. 1 lets all pass."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_age: timedelta | None = Field(
+        default=None,
+        gt=timedelta(0),
+        description="Refuse a source last written longer ago, for example P1DT12H or 36:00:00.",
+    )
+    max_reject_ratio: Ratio | None = Field(
+        default=None, description="Share of rows that are rejected; left out, 0.5 from 100 rows on."
+    )
+    max_duplicate_ratio: Ratio | None = Field(
+        default=None,
+        description="Share of rows whose key another row of the activation has; left out, 0.5 from 100 rows on.",
+    )
+    max_null_ratio: dict[str, Ratio] = Field(
+        default={}, description="Item field to the share of items in which it may be null."
+    )
+    max_shrink_ratio: Ratio | None = Field(
+        default=None,
+        description="By how much an activation may be smaller than the one before; left out, 0.5 from 100 rows on. "
+        "1 for a branch that delivers what changed, not all of it.",
+    )
+    max_rekeyed_ratio: Ratio | None = Field(
+        default=None,
+        description="Share of keys that are new while as great a share of the old ones is missing; left out, 0.9 from "
+        "100 rows on. 1 for a branch that delivers other items each time.",
+    )
+    max_change_ratio: Ratio | None = Field(
+        default=None, description="Share of the items already there that would be updated; left out, all may be."
+    )
+
+    def of(self, code: str, rows: int) -> float:
+        """The limit of a gate; what is not declared is not judged by a handful of `rows`."""
+        declared: float | None = getattr(self, f"max_{code}")
+        if declared is not None:
+            return declared
+        return _USUAL_LIMITS.get(code, 1.0) if rows >= _JUDGED_FROM else 1.0
+
+
+_USUAL_LIMITS = {"reject_ratio": 0.5, "duplicate_ratio": 0.5, "shrink_ratio": 0.5, "rekeyed_ratio": 0.9}
+_JUDGED_FROM = 100
