@@ -110,7 +110,8 @@ class Queue:
             self._connection.execute(_SQL["make_batch"])
             with self._connection.cursor() as cursor, cursor.copy(_SQL["copy_batch"]) as copy:
                 copy.write(data)
-            row = self._connection.execute(_SQL["complete"], self._values(lease_id=claim.lease_id)).fetchone()
+            values = self._values(lease_id=claim.lease_id, count=len(positions))
+            row = self._connection.execute(_SQL["complete"], values).fetchone()
             failpoints.reach("vectors_stored")
         failpoints.reach("vectors_committed")
         assert row is not None

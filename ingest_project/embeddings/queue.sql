@@ -41,15 +41,23 @@ copy embedded_batch (item_id, content_hash, embedding) from stdin (format binary
 
 -- name: complete
 -- Acknowledge and store in one statement: only what is still leased by us, and still wanted with the text that was
--- embedded. A late worker, or an item changed meanwhile, stores nothing.
-with acknowledged as (
+-- embedded. A late worker, or an item changed meanwhile, stores nothing. Rows are found by key, one by one: left to
+-- itself, the planner trusts the lease to be one row and reads the whole ledger for it.
+with held as materialized (
+  select b.item_id, b.content_hash, b.embedding, f.place
+    from embedded_batch b
+   cross join lateral (select r.ctid as place from core.embedding_requests r
+                        where r.model_id = %(model_id)s and r.item_id = b.item_id and r.lease_id = %(lease_id)s
+                          and r.content_hash = b.content_hash
+                          for update) f
+   limit %(count)s
+), acknowledged as (
   update core.embedding_requests r
      set status = 'd', completed_at = now(), updated_at = now(), lease_id = null, leased_until = null,
          error_class = null, error = null
-    from embedded_batch b
-   where r.model_id = %(model_id)s and r.item_id = b.item_id and r.lease_id = %(lease_id)s
-     and r.content_hash = b.content_hash
-  returning b.item_id, b.content_hash, b.embedding
+    from held h
+   where r.ctid = h.place
+  returning h.item_id, h.content_hash, h.embedding
 ), stored as (
   insert into core.item_embeddings as e (model_id, item_id, content_hash, embedding)
   select %(model_id)s, item_id, content_hash, embedding from acknowledged
