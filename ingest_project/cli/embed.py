@@ -46,13 +46,12 @@ def run_command(name: str | None, *, limit: int | None, workers: int, as_json: b
     """
     from ingest_project.embeddings.crew import run_workers
     from ingest_project.embeddings.models import working_models
-    from ingest_project.embeddings.queue import chosen_limits, clean_up, require_vectors
+    from ingest_project.embeddings.queue import chosen_limits, require_vectors
 
     ensure_migrated()
     branch_id = _branch_id(name)
     with session() as connection:
         require_vectors(connection)
-        clean_up(connection)
         models = working_models(connection)
     told: list[dict[str, object]] = []
     with _stopped_by_signals() as stop:
@@ -151,7 +150,11 @@ def _announce(model: "Model", branch_id: int | None, limit: int | None) -> None:
     with session() as connection:
         expected = estimate(connection, model, branch_id)
     at_most = f", {limit:,} of them now" if limit is not None and limit < expected.items else ""
-    click.echo(f"{model.label}: {expected.items:,} items wait{at_most}, about {expected.tokens:,} tokens", err=True)
+    price = "" if expected.usd is None else f", about {expected.usd:,.2f} USD"
+    click.echo(
+        f"{model.label}: {expected.items:,} items wait{at_most}; all are about {expected.tokens:,} tokens{price}",
+        err=True,
+    )
 
 
 def _told(model: "Model", outcome: "EmbedOutcome", name: str | None) -> list[str]:

@@ -205,10 +205,11 @@ def require_vectors(connection: Connection) -> None:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What waits for a model; `tokens` from a sample of the texts."""
+    """What waits for a model: `tokens` from a sample of the texts, `usd` where the model declares its price."""
 
     items: int
     tokens: int
+    usd: float | None
     next_attempt_at: datetime | None
 
 
@@ -220,20 +221,10 @@ def estimate(connection: Connection, model: Model, branch_id: int | None = None)
     assert counted is not None
     assert sampled is not None
     tokens = round(counted[0] * (sampled[0] / BYTES_PER_TOKEN))
-    return Estimate(counted[0], tokens, counted[1])
+    price = model.options.usd_per_million_tokens
+    return Estimate(counted[0], tokens, None if price is None else price * tokens / 1e6, counted[1])
 
 
 def retry_dead(connection: Connection, branch_id: int | None = None, error_class: str | None = None) -> int:
     """Give dead requests their attempts again; how many."""
     return connection.execute(_SQL["retry_dead"], {"branch_id": branch_id, "error_class": error_class}).rowcount
-
-
-def clean_up(connection: Connection) -> tuple[int, int]:
-    """Drop requests of retired models and deleted items, then vectors of deleted items; how many of each.
-
-    In this order: a worker that completes meanwhile either has its request dropped before it, and stores nothing,
-    or has stored what the second statement sees.
-    """
-    requests = connection.execute(_SQL["drop_unwanted_requests"]).rowcount
-    has_vectors = connection.execute("select to_regclass('core.item_embeddings') is not null").fetchone() == (True,)
-    return requests, connection.execute(_SQL["drop_unwanted_vectors"]).rowcount if has_vectors else 0

@@ -176,14 +176,3 @@ update core.embedding_requests
    set status = 'p', attempts = 0, rate_deferrals = 0, next_attempt_at = now(), updated_at = now()
  where status = 'x' and (%(branch_id)s::int is null or branch_id = %(branch_id)s)
    and (%(error_class)s::text is null or error_class = %(error_class)s);
-
--- name: drop_unwanted_requests
--- Requests for models that are retired or gone, and for items that are deleted or gone.
-delete from core.embedding_requests r
- where not exists (select from core.embedding_models m where m.model_id = r.model_id and m.state <> 'retired')
-    or not exists (select from core.items i where i.item_id = r.item_id and i.deleted_at is null);
-
--- name: drop_unwanted_vectors
--- Vectors of items that are deleted or gone.
-delete from core.item_embeddings e
- where not exists (select from core.items i where i.item_id = e.item_id and i.deleted_at is null);

@@ -9,6 +9,8 @@ from ingest_project.item import embeddable_fields
 
 # Of UTF-8, in the usual tokenizers: enough to keep calls within a budget and to say beforehand what a run costs.
 BYTES_PER_TOKEN = 4
+# Numbers and names cost more tokens than sentences do.
+_SURELY_A_TOKEN = 2
 
 
 def text_of(template: Sequence[str]) -> sql.Composed:
@@ -26,6 +28,6 @@ def text_of(template: Sequence[str]) -> sql.Composed:
     return sql.SQL("concat_ws({}, {})").format(sql.Literal("\n"), fields)
 
 
-def estimated_tokens(text: str) -> int:
-    """About how many tokens a text is; the claim counts in the same way."""
-    return len(text.encode()) // BYTES_PER_TOKEN + 1
+def shortened(text: str, tokens: int | None) -> str:
+    """As much of the beginning of a text as a model that takes so many tokens is sure to take."""
+    return text if tokens is None else text.encode()[: tokens * _SURELY_A_TOKEN].decode("utf-8", "ignore")

@@ -29,6 +29,7 @@ from ingest_project.embeddings.providers import (
     provider_for,
 )
 from ingest_project.embeddings.queue import FROM_THE_START, Claim, Cursor, Limits, Queue, chosen_limits, require_vectors
+from ingest_project.embeddings.text import shortened
 from ingest_project.errors import DatabaseUnreachable, ProviderUnusable
 from ingest_project.postgres.connection import session
 from ingest_project.telemetry import log
@@ -194,7 +195,8 @@ class _Worker:
     def _fly(self, claim: Claim) -> None:
         answer = Answer(rest=list(range(len(claim))), error=Transient("the call did not end", error_class="unexpected"))
         try:
-            answer = ask(self._provider, claim.texts, claim.attempts)
+            texts = [shortened(text, self._model.options.token_limit) for text in claim.texts]
+            answer = ask(self._provider, texts, claim.attempts)
         finally:
             self._ended.put((claim, answer))
 

@@ -106,11 +106,11 @@ def provider_for(model: Model) -> Provider:
     if model.provider == "openai":
         from ingest_project.embeddings.providers.openai_api import OpenAIApi  # noqa: PLC0415
 
-        return OpenAIApi(model.model, model.dims)
+        return OpenAIApi(model.model, model.dims, model.options)
     if model.provider == "fastembed":
         from ingest_project.embeddings.providers.fastembed_local import FastembedLocal  # noqa: PLC0415
 
-        return FastembedLocal(model.model, model.dims)
+        return FastembedLocal(model.model, model.dims, model.options.folder)
     raise UsageError(
         f"no provider {model.provider!r} is known",
         todo="Providers are: builtin, openai, fastembed (README, Embeddings).",

@@ -1,9 +1,10 @@
 """Semantic embeddings on this machine by `fastembed` (ONNX, no torch), from its hub or from a folder.
 
-INGEST_FASTEMBED_FOLDER names a folder with the files of the model, for machines that do not reach the hub.
+The model's `folder`, or INGEST_FASTEMBED_FOLDER, is one with its files, for machines that do not reach the hub.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ class FastembedLocal:
     name = "fastembed"
     tokens = 0
 
-    def __init__(self, model: str, dims: int) -> None:
+    def __init__(self, model: str, dims: int, folder: str | None = None) -> None:
         try:
             from fastembed import TextEmbedding  # pyright: ignore[reportMissingImports]  # noqa: PLC0415 - seconds, for its users
         except ModuleNotFoundError:
@@ -33,10 +34,9 @@ class FastembedLocal:
                 f"fastembed has no model {model!r} of {dims} dimensions",
                 "See `fastembed.TextEmbedding.list_supported_models()`; BAAI/bge-small-en-v1.5 has 384.",
             )
-        self._made = self._loaded(TextEmbedding)
+        self._made = self._loaded(TextEmbedding, Path(folder) if folder else settings().fastembed_folder)
 
-    def _loaded(self, kind: Any) -> Any:
-        folder = settings().fastembed_folder
+    def _loaded(self, kind: Any, folder: Path | None) -> Any:
         given: dict[str, Any] = {"specific_model_path": str(folder.expanduser())} if folder else {}
         try:
             return kind(self.model, **given)
@@ -44,8 +44,8 @@ class FastembedLocal:
             where = f"{folder} does not hold it" if folder else "its hub does not give it"
             raise AuthFailed(
                 f"the model {self.model} cannot be loaded, {where}: {type(error).__name__}: {error}"[:500],
-                "Set INGEST_FASTEMBED_FOLDER to a folder with its files (model_optimized.onnx, tokenizer.json, "
-                "config.json, …), or let this machine reach the hub.",
+                "Declare the folder of the model (or set INGEST_FASTEMBED_FOLDER), one with model_optimized.onnx, "
+                "tokenizer.json, config.json and so on; or let this machine reach the hub.",
             ) from error
 
     def embed(self, texts: Sequence[str]) -> Vectors:

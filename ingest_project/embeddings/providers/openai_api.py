@@ -1,6 +1,7 @@
 """Any OpenAI-compatible endpoint (OpenAI, vLLM, Ollama, TEI, …) by the `openai` SDK.
 
-OPENAI_BASE_URL and OPENAI_API_KEY come from the environment and from nowhere else. The SDK does not retry: the ledger
+The key comes from the environment and from nowhere else: from OPENAI_API_KEY, or the variable that the model names; the
+endpoint from OPENAI_BASE_URL, unless the model declares one. The SDK does not retry: the ledger
 does, so that waits are seen by all workers and attempts are counted once.
 """
 
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ingest_project.embeddings.models import ModelOptions
 from ingest_project.embeddings.providers import (
     AuthFailed,
     BadRequest,
@@ -42,7 +44,7 @@ class OpenAIApi:
 
     name = "openai"
 
-    def __init__(self, model: str, dims: int) -> None:
+    def __init__(self, model: str, dims: int, options: ModelOptions | None = None) -> None:
         try:
             import openai  # pyright: ignore[reportMissingImports]  # noqa: PLC0415 - half a second, for those who use it
         except ModuleNotFoundError:
@@ -52,14 +54,22 @@ class OpenAIApi:
         self.tokens = 0
         self._counting = threading.Lock()
         self._sdk = openai
-        self._key = os.environ.get(KEY_VARIABLE, "")
-        if not self._key and not os.environ.get(URL_VARIABLE):
+        options = options or ModelOptions()
+        self._key_variable = options.key_env or KEY_VARIABLE
+        # A declared endpoint gets the key that is declared for it, never the one that is meant for OpenAI's.
+        keyless = options.base_url and not options.key_env
+        self._key = "" if keyless else os.environ.get(self._key_variable, "")
+        endpoint = options.base_url or os.environ.get(options.base_url_env or URL_VARIABLE)
+        if not self._key and (not endpoint or options.key_env):
             raise AuthFailed(
-                f"neither {KEY_VARIABLE} nor {URL_VARIABLE} is set",
-                f"Set {KEY_VARIABLE}; for an endpoint of your own, {URL_VARIABLE} (such as http://localhost:11434/v1).",
+                f"{self._key_variable} is not set, and so there is no key",
+                f"Set {self._key_variable}; for an endpoint without keys, {options.base_url_env or URL_VARIABLE} "
+                "(such as http://localhost:11434/v1).",
             )
         # A server of one's own often wants no key, but the SDK wants one.
-        self._client = openai.OpenAI(api_key=self._key or "none", max_retries=0, timeout=TIMEOUT_SECONDS)
+        self._client = openai.OpenAI(
+            api_key=self._key or "none", base_url=endpoint or None, max_retries=0, timeout=TIMEOUT_SECONDS
+        )
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Vectors of shape (len(texts), dims), in the order of the texts, whatever order they came in."""
@@ -95,14 +105,17 @@ class OpenAIApi:
                 self.tokens += tokens
 
     def _translated(self, error: Any) -> ProviderError:
-        status, told = error.status_code, self._safe(f"{error.status_code}: {error.message}")
+        body = error.body if isinstance(error.body, dict) else {}
+        status, told = error.status_code, self._safe(f"{error.status_code}: {body.get('message') or error.message}")
         wait = _retry_after(error.response.headers)
         if status == _TOO_FAST and error.code == _QUOTA:
             return AuthFailed(told, "Raise the quota of this key with its provider, then run again.")
         if status == _TOO_FAST or (status == _UNAVAILABLE and wait is not None):
             return RateLimited(told, wait)
         if status in _CONFIGURATION:
-            return AuthFailed(told, f"Mend {KEY_VARIABLE}, {URL_VARIABLE} or the name of the model, then run again.")
+            return AuthFailed(
+                told, f"Mend {self._key_variable}, the endpoint or the name of the model, then run again."
+            )
         if status in _REFUSALS:
             return BadRequest(told)
         return Transient(told, error_class=f"http_{status}")
