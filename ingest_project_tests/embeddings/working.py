@@ -150,6 +150,14 @@ class Ledger:
             "update core.embedding_providers set paused_until = now() where provider = %s", (self.model.provider,)
         )
 
+    def leases_run_out(self) -> None:
+        """Time passes, and no worker is heard of."""
+        self.connection.execute(
+            """update core.embedding_requests set leased_until = now() - interval '1 second'
+                where model_id = %s and status = 'l'""",
+            (self.model.model_id,),
+        )
+
     def untrue(self) -> list[int]:
         """Items whose stored vector is not that of the text for which it is acknowledged."""
         rows = self.connection.execute(

@@ -58,9 +58,11 @@ def test_a_second_run_changes_nothing_and_says_so(command: Command, registered: 
     assert f"'{registered}' is done (run " in first.out
     assert "9 inserted" in first.out
     assert f"ingest rejects {registered}" in first.out
+    assert f"ingest embed run {registered}" in first.out
     second = command("run", registered)
     assert second.code == 0
     assert "nothing changed in core.items" in second.out
+    assert "ingest embed run" not in second.out
     assert "9 unchanged" in second.out
 
 

@@ -1,0 +1,114 @@
+"""`ingest embed`: what waits, what it came to, what is dead and why, and another try."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from ingest_project.embeddings.models import Declared, ModelOptions, add_model
+from ingest_project.embeddings.reconcile import reconcile
+from ingest_project.postgres.connection import session
+from ingest_project_tests.embeddings.serving import Endpoint, Reply, answer_to, ok, refusal, serving
+from ingest_project_tests.embeddings.working import DIMS
+from ingest_project_tests.journey.conftest import FIRST, Ran, write_csv, write_spec
+from ingest_project_tests.journey.pipeline import ingest
+
+Command = Callable[..., Ran]
+
+
+@pytest.fixture
+def name(command: Command, tmp_path: Path) -> str:
+    """A branch of nine items that was ingested, and not embedded."""
+    found = f"embedded-{uuid4().hex[:8]}"
+    file = write_csv(tmp_path / "places.csv", FIRST)
+    command("branch", "apply", write_spec(tmp_path / "places.yaml", name=found, location=str(file)))
+    ingest(found)
+    return found
+
+
+@pytest.fixture
+def endpoint(name: str) -> Iterator[Endpoint]:
+    """A second model, at an endpoint of the test's own, that is filled beside the first."""
+    with serving() as found, session() as connection:
+        declared = Declared(
+            "openai", f"scripted-{name}", DIMS, options=ModelOptions(base_url=found.url, usd_per_million_tokens=1000)
+        )
+        model, _ = add_model(connection, declared)
+        reconcile(connection, model=model)
+        yield found
+        connection.execute("update core.embedding_models set state = 'retired', retired_at = now() where model_id = %s",
+                           (model.model_id,))  # fmt: skip
+
+
+def test_run_embeds_what_waits_and_status_says_so(command: Command, name: str) -> None:
+    before = command("embed", "status", name)
+    assert "0 of 9 items embedded, 0.0%" in before.out
+    assert f"next: ingest embed run {name}" in before.out
+    ran = command("embed", "run", name, "--limit", "5")
+    assert ran.code == 0, ran.err
+    assert "9 items wait, 5 of them now" in ran.err
+    assert "5 embedded" in ran.out
+    ran = command("embed", "run", name, "--workers", "2")
+    assert "4 embedded" in ran.out
+    assert "item_embeddings: 4 of 4" in ran.err
+    assert "9 of 9 items embedded, 100.0%" in command("embed", "status", name).out
+    (told,) = command("embed", "status", name, "--json").json
+    assert [told[key] for key in ("branch", "items", "done", "pending", "dead", "coverage")] == [name, 9, 9, 0, {}, 1.0]
+    assert "0 embedded" in command("embed", "run", name).out
+
+
+def test_what_is_dead_is_counted_by_why_and_can_be_tried_again(command: Command, name: str, endpoint: Endpoint) -> None:
+    pytest.importorskip("openai")
+
+    def refusing(texts: list[str]) -> Reply:
+        return refusal(400) if any("Beta" in text for text in texts) else ok(answer_to(texts))
+
+    endpoint.usual = refusing
+    ran = command("embed", "run", name)
+    assert ran.code == 0, ran.err
+    assert "1 dead" in ran.out
+    assert "USD" in ran.err
+    told = command("embed", "status", name)
+    assert "dead: refused 1" in told.out
+    assert f"ingest embed retry {name}" in told.out
+    assert "0 dead requests wait again" in command("embed", "retry", name, "--error-class", "http_500").out
+    assert "1 dead requests wait again" in command("embed", "retry", name, "--error-class", "refused").out
+    endpoint.usual = lambda texts: ok(answer_to(texts))
+    assert "1 embedded" in command("embed", "run", name).out
+
+
+def test_a_wrong_key_is_an_error_that_says_what_to_do(command: Command, name: str, endpoint: Endpoint) -> None:
+    pytest.importorskip("openai")
+    endpoint.usual = lambda texts: refusal(401, words="who are you")
+    ran = command("embed", "run", name)
+    assert ran.code == 1
+    assert "401: who are you" in ran.err
+    assert "Traceback" not in ran.err
+    assert "9 pending, 0 leased, 0 dead" in command("embed", "status", name).out
+
+
+def test_ctrl_c_hands_back_what_is_not_answered(command: Command, name: str, endpoint: Endpoint) -> None:
+    pytest.importorskip("openai")
+    answer = threading.Event()
+
+    def interrupted(texts: list[str]) -> Reply:
+        os.kill(os.getpid(), signal.SIGINT)
+        answer.wait(60)
+        return ok(answer_to(texts))
+
+    endpoint.usual = interrupted
+    ran = command("embed", "run", name)
+    answer.set()
+    assert ran.code == 130
+    assert "handed back" in ran.err
+    assert "9 pending, 0 leased, 0 dead" in command("embed", "status", name).out
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_branch_that_is_not_there(command: Command) -> None:
+    for deed in ("run", "status", "retry"):
+        assert command("embed", deed, "nowhere").code == 2
