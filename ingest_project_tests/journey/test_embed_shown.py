@@ -58,7 +58,9 @@ def test_run_embeds_what_waits_and_status_says_so(command: Command, name: str) -
     assert "9 of 9 items embedded, 100.0%" in command("embed", "status", name).out
     (told,) = command("embed", "status", name, "--json").json
     assert [told[key] for key in ("branch", "items", "done", "pending", "dead", "coverage")] == [name, 9, 9, 0, {}, 1.0]
-    assert "0 embedded" in command("embed", "run", name).out
+    (ran_again,) = command("embed", "run", name, "--json").json
+    assert (ran_again["done"], ran_again["dead"], ran_again["waiting"]) == (0, 0, None)
+    assert command("embed", "retry", name, "--json").json == {"retried": 0}
 
 
 def test_what_is_dead_is_counted_by_why_and_can_be_tried_again(command: Command, name: str, endpoint: Endpoint) -> None:
