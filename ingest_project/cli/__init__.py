@@ -25,6 +25,7 @@ from ingest_project.cli.run import plan, run
 from ingest_project.cli.search import search_command
 from ingest_project.cli.status import status
 from ingest_project.cli.terminal import colours, say_error, usage_error
+from ingest_project.cli.torture import torture
 from ingest_project.cli.verify import verify
 from ingest_project.errors import IngestError, Interrupted
 from ingest_project.telemetry import configure_logging
@@ -48,7 +49,7 @@ def ingest(context: click.Context) -> None:
 
 _COMMANDS = (
     *(demo, run, plan, rollback, rejects, accept, profile, history, status, embed, branch, codes),
-    *(db, dev, prune_command, completion, model, search_command, verify),
+    *(db, dev, prune_command, completion, model, search_command, verify, torture),
 )
 for _command in _COMMANDS:
     ingest.add_command(_command)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from ingest_project.defs.metadata import peak_memory_mb
 from ingest_project.postgres.connection import Connection, session
 from ingest_project.settings import settings
-from ingest_project_tests.journey.pipeline import ingest
+from ingest_project.torture.chain import ingest
 
 STAGES = ("branch_snapshot", "normalized_items", "core_items", "embedding_requests")
 

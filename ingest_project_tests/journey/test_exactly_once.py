@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from ingest_project.postgres.connection import session
-from ingest_project_tests.journey import pipeline
+from ingest_project.torture import chain
+from ingest_project.torture.chain import ingest
 from ingest_project_tests.journey.conftest import FIRST, SECOND, Place
-from ingest_project_tests.journey.pipeline import ingest
 from ingest_project_tests.journey.states import rows, state
 
 EVERYWHERE = (
@@ -28,14 +28,14 @@ _undisturbed: Undisturbed = {}
 
 def killed_at(place: Place, failpoint: str) -> None:
     """Run the branch in a process that ends at the failpoint as by a power cut."""
-    child = pipeline.start(place.name, run_id="killed", failpoint=failpoint)
+    child = chain.start(place.name, run_id="killed", failpoint=failpoint)
     child.join(60)
     assert child.exitcode == -signal.SIGKILL, f"did not get to {failpoint}: {child.exitcode}"
 
 
 def killed_after(place: Place, seconds: float, run_id: str) -> int:
     """Run the branch and kill it after so long; 1 where that struck, 0 where it was done before."""
-    child = pipeline.start(place.name, run_id=run_id)
+    child = chain.start(place.name, run_id=run_id)
     child.join(seconds)
     child.kill()
     child.join()
@@ -78,7 +78,8 @@ def _forget_everything() -> None:
     with session() as connection:
         connection.execute(
             "truncate ingest.sources, ingest.branches, ingest.activations, ingest.parts, ingest.batches, "
-            "ingest.rejects, ingest.leases, core.items, core.item_versions, core.embedding_requests restart identity"
+            "ingest.rejects, ingest.leases, core.items, core.item_versions, core.embedding_requests "
+            "restart identity cascade"
         )
 
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import pytest
 
 from ingest_project.postgres.connection import Connection, session
+from ingest_project.torture.chain import ingest
 from ingest_project_tests.journey.conftest import FIRST, SECOND, Place
-from ingest_project_tests.journey.pipeline import ingest
 from ingest_project_tests.journey.states import rows
 
 COMMAND = "from ingest_project.cli import main; main()"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ingest_project.postgres.connection import session
+from ingest_project.torture.chain import ingest
 from ingest_project_tests.journey.conftest import Place
-from ingest_project_tests.journey.pipeline import ingest
 from ingest_project_tests.journey.states import rows
 
 MAPPING = {

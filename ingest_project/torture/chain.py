@@ -1,4 +1,4 @@
-"""The four stages of one branch in a row, without Dagster: what a run does, in a process that can be killed."""
+"""The four stages of one branch in a row, without Dagster: what a run does, in a process that may be killed."""
 
 import multiprocessing
 import os
@@ -29,7 +29,7 @@ def ingest(
     holder: str | None = None,
     between: Callable[[str], None] = lambda stage: None,
 ) -> Activation:
-    """Ingest a branch; `between` is called after each stage with its name."""
+    """Ingest a branch as it is now; `between` is called after each stage with its name. Raises as the stages do."""
     with correlated(run_id), session() as connection:
         branch = get_branch(connection, name)
         lease = leases.acquire(connection, branch.branch_id, name, holder=holder or run_id, run_id=run_id)

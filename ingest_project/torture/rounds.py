@@ -1,0 +1,191 @@
+"""Rounds of torture: the same data into two sources, one left alone, one killed on its way; then all tables compared.
+
+A round is another state of the data: some rows changed, some gone, some new. The tortured ingest is killed (SIGKILL)
+at named points or at random moments, several times in a row, and then run to its end. What both left must be equal.
+"""
+
+import csv
+import random
+import signal
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+from ingest_project.branches import registry
+from ingest_project.branches.spec import parse_spec
+from ingest_project.errors import IngestError
+from ingest_project.extract.store import PartStore
+from ingest_project.postgres.connection import session
+from ingest_project.postgres.migrations import ensure_migrated
+from ingest_project.sample.generate import Row, generated
+from ingest_project.settings import settings
+from ingest_project.torture import chain
+from ingest_project.torture.traces import Trace, forget, traces
+
+# Every durable step of the four stages, and the instants just before and after it.
+POINTS = (
+    *("activation_claimed", "pinned", "part_written_not_renamed", "part_stored", "part_listed", "snapshot_ended"),
+    *("normalized_part_listed", "duplicates_decided", "normalization_ended", "probed", "batch_open", "batch_staged"),
+    *("batch_locked", "batch_history", "batch_updated", "batch_inserted", "batch_row", "batch_committed"),
+    *("all_batches", "activation_committed", "requests_derived", "activation_done"),
+)
+_PARTS = 8  # a round has about so many
+_LONGEST_WAIT = 120.0
+_STEADY = 4.0  # seconds within which a random kill strikes
+
+
+@dataclass
+class Tally:
+    """What has been done so far."""
+
+    rounds: int = 0
+    kills_at_points: int = 0
+    kills_at_random: int = 0
+    rows: int = 0
+    differences: list[str] = field(default_factory=list[str])
+
+    @property
+    def kills(self) -> int:
+        return self.kills_at_points + self.kills_at_random
+
+
+@dataclass(frozen=True)
+class Torture:
+    """How hard: rounds, rows a round, and at most so many kills a round. One seed, one course of events."""
+
+    rounds: int = 10
+    rows: int = 2_000
+    kills: int = 4
+    seed: int = 0
+
+    @property
+    def batch_size(self) -> int:
+        return max(self.rows // _PARTS, 1)
+
+    def run(self, told: Callable[[Tally], None] = lambda tally: None, *, keep: bool = False) -> Tally:
+        """Torture and compare; `told` is called after each round. Leaves nothing behind unless `keep`.
+
+        Raises IngestError where an ingest that was left alone did not get to its end.
+        """
+        ensure_migrated()
+        chance, tally = random.Random(self.seed), Tally()  # noqa: S311 - a course of events, not a secret
+        with tempfile.TemporaryDirectory(prefix="ingest-torture-") as folder, _pair(Path(folder), keep=keep) as pair:
+            for state in _states(self.rows, self.rounds, chance):
+                for place in pair:
+                    place.holds(state)
+                left_alone, tortured = pair
+                chain.ingest(left_alone.name, self.batch_size, run_id="left-alone")
+                self._torture(tortured.name, chance, tally)
+                tally.rounds, tally.rows = tally.rounds + 1, tally.rows + len(state)
+                tally.differences += _differences(left_alone.name, tortured.name, tally.rounds)
+                told(tally)
+        return tally
+
+    def _torture(self, name: str, chance: random.Random, tally: Tally) -> None:
+        for attempt in range(chance.randint(1, self.kills)):
+            if chance.random() < 0.7:  # noqa: PLR2004 - most kills where they hurt
+                ended = _killed_at_point(name, chance, attempt, self.batch_size)
+                tally.kills_at_points += ended == -signal.SIGKILL
+            else:
+                ended = _killed_at_random(name, chance, attempt, self.batch_size)
+                tally.kills_at_random += ended == -signal.SIGKILL
+            if ended == 0:
+                return  # it got to its end before the kill
+            if ended != -signal.SIGKILL:
+                raise IngestError(f"a tortured ingest ended by itself with exit code {ended}", where={"branch": name})
+        chain.ingest(name, self.batch_size, run_id="at-last")
+
+
+def _killed_at_point(name: str, chance: random.Random, attempt: int, batch_size: int) -> int | None:
+    point = f"{chance.choice(POINTS)}:{chance.randint(1, _PARTS // 2)}"
+    child = chain.start(name, run_id=f"killed-{attempt}", failpoint=point, batch_size=batch_size)
+    child.join(_LONGEST_WAIT)
+    return child.exitcode
+
+
+def _killed_at_random(name: str, chance: random.Random, attempt: int, batch_size: int) -> int | None:
+    child = chain.start(name, run_id=f"killed-{attempt}", batch_size=batch_size)
+    child.join(chance.uniform(0.01, _STEADY) ** 2 / _STEADY)  # rather early than late
+    child.kill()
+    child.join()
+    return child.exitcode
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A branch that is all of its source, and its file."""
+
+    name: str
+    file: Path
+
+    def holds(self, rows: list[Row]) -> None:
+        with self.file.open("w", encoding="utf-8", newline="") as handle:
+            writer = csv.DictWriter(handle, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def register(self) -> None:
+        spec = {
+            **{"name": self.name, "source": self.name, "location": str(self.file), "key": "place_id"},
+            **{"updated_at": "updated", "mapping": _MAPPING},
+        }
+        with session() as connection:
+            registry.apply_branch(connection, parse_spec(spec, origin="torture"))
+
+
+_MAPPING = {
+    **{"name": "title", "category": "kind", "street": "street", "locality": "city", "postal_code": "postcode"},
+    **{"country_code": "country", "latitude": "lat", "longitude": "lon", "phone": "phone", "website_url": "website"},
+}
+
+
+@contextmanager
+def _pair(folder: Path, *, keep: bool) -> Generator[tuple[_Place, _Place]]:
+    token = uuid4().hex[:8]
+    names = (f"torture-{token}-left-alone", f"torture-{token}-killed")
+    one, other = (_Place(name, folder / f"{name}.csv") for name in names)
+    try:
+        one.register()
+        other.register()
+        yield one, other
+    finally:
+        if not keep:
+            store = PartStore(settings().store_location)
+            with session() as connection:
+                for name in names:
+                    forget(connection, store, name)
+
+
+def _states(rows: int, count: int, chance: random.Random) -> Iterator[list[Row]]:
+    """So many states of the data, each from the one before."""
+    state = list(generated(rows))
+    for number in range(count):
+        yield state
+        kept = [row for row in state if chance.random() > 0.01]  # noqa: PLR2004 - one in a hundred goes
+        state = [_changed(row, number) if chance.random() < 0.1 else row for row in kept]  # noqa: PLR2004 - a tenth
+        state += [_renamed(row, number) for row in chance.sample(state, max(rows - len(state), 0))]
+
+
+def _changed(row: Row, number: int) -> Row:
+    return {**row, "title": f"{row['title']} ({number})", "updated": f"2030-01-{number % 28 + 1:02d}T00:00:00Z"}
+
+
+def _renamed(row: Row, number: int) -> Row:
+    return {**row, "place_id": f"{row['place_id']}-{number}"} if row["place_id"] else row
+
+
+def _differences(one: str, other: str, number: int) -> list[str]:
+    with session() as connection:
+        expected, found = traces(connection, one), traces(connection, other)
+    return [
+        f"round {number}: {table}: {_told(found[table])}, left alone {_told(expected[table])}"
+        for table in expected
+        if expected[table] != found[table]
+    ]
+
+
+def _told(trace: Trace) -> str:
+    return f"{trace.rows:,} rows ({(trace.digest or '-')[:8]})"

@@ -1,0 +1,65 @@
+"""`ingest torture`: kills strike, tables are compared, a difference is found, nothing stays behind."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingest_project.postgres.connection import session
+from ingest_project.torture.rounds import POINTS, Tally, Torture
+from ingest_project_tests.conftest import REPOSITORY
+
+
+@pytest.fixture
+def quick(fresh_database: str, home: Path) -> Iterator[Torture]:
+    """Two short rounds on a database of the test's own."""
+    yield Torture(rounds=2, rows=120, kills=2, seed=3)
+
+
+def left_behind() -> int:
+    tables = ("ingest.sources", "ingest.branches", "ingest.activations", "ingest.parts", "ingest.batches")
+    more = ("ingest.rejects", "ingest.leases", "core.items", "core.item_versions", "core.embedding_requests")
+    with session() as connection:
+        return sum(
+            connection.execute(f"select count(*) from {table}".encode()).fetchone()[0]  # pyright: ignore[reportOptionalSubscript]
+            for table in (*tables, *more)
+        )
+
+
+def test_killed_ingests_leave_what_others_leave_and_nothing_stays(quick: Torture, home: Path) -> None:
+    tally = quick.run()
+    assert (tally.rounds, tally.differences) == (2, [])
+    assert tally.kills >= 1
+    assert left_behind() == 0
+    assert list((home / "parts").rglob("*.parquet")) == []
+
+
+def test_a_row_that_differs_is_found_and_named(quick: Torture) -> None:
+    def spoil(_: Tally) -> None:
+        with session() as connection:
+            connection.execute(
+                "delete from core.embedding_requests where item_id = (select min(item_id) from core.items)"
+            )
+
+    tally = Torture(2, 120, 1).run(spoil)
+    assert [one.split(":")[1].strip() for one in tally.differences] == ["requests"]
+    assert tally.differences[0].startswith("round 2")
+    assert left_behind() == 0
+
+
+def test_every_point_of_the_torture_is_in_the_code() -> None:
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "ingest_project").rglob("*.py"))
+    assert [point for point in POINTS if f'reach("{point}")' not in code] == []
+
+
+@pytest.mark.long
+def test_three_hundred_kills(fresh_database: str, home: Path) -> None:
+    tally = Tally()
+    for seed in range(100):
+        found = Torture(rounds=6, rows=400, kills=4, seed=seed).run()
+        assert found.differences == [], f"seed {seed}"
+        tally.kills_at_points += found.kills_at_points
+        tally.kills_at_random += found.kills_at_random
+        if tally.kills >= 300:
+            break
+    assert tally.kills >= 300
