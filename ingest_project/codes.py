@@ -18,6 +18,7 @@ REJECTS: dict[str, Code] = {
     "name_unusable": Code("the name is longer than 500 characters", "map another column to name"),
     "required_missing": Code("a field that the branch requires is blank or was set aside", "mend it at the source"),
     "duplicate_key": Code("another row of this activation has the key and is newer", "make keys unique at the source"),
+    "key_superseded": Code("replayed, and a later activation had carried the key already", "none needed"),
 }
 
 ISSUES: dict[str, Code] = {

@@ -153,6 +153,11 @@ def create(connection: Connection, branch_id: int, *, holder: str, plan_only: bo
     return made
 
 
+def create_replay(connection: Connection, branch_id: int, *, holder: str) -> Activation:
+    """A new activation for rows that were set aside; the branch has none open."""
+    return _present(_one(connection, "create_replay", {"branch_id": branch_id, "holder": holder}))
+
+
 def claim(connection: Connection, activation: Activation, *, holder: str, plan_only: bool) -> Activation:
     """Take an open activation on. A real run lets a planned one through. Raises Fenced where it is closed."""
     return _step(connection, "claim_activation", activation, holder=holder, plan_only=plan_only)

@@ -37,6 +37,11 @@ select {columns} from ingest.activations
 insert into ingest.activations (branch_id, claimed_by, plan_only)
 values (%(branch_id)s, %(holder)s, %(plan_only)s) on conflict do nothing returning {columns};
 
+-- name: create_replay
+-- An activation of rows that were set aside before.
+insert into ingest.activations (branch_id, kind, claimed_by)
+values (%(branch_id)s, 'replay', %(holder)s) returning {columns};
+
 -- name: claim_activation
 -- An open activation taken on by a run; a real run lets a planned one through.
 update ingest.activations

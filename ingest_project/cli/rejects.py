@@ -13,6 +13,7 @@ from ingest_project.branches import activations, registry
 from ingest_project.branches.activations import Activation
 from ingest_project.branches.registry import Branch
 from ingest_project.cli.completion import branch_names
+from ingest_project.cli.terminal import json_option
 from ingest_project.codes import REASONS
 from ingest_project.errors import ActivationUnknown
 from ingest_project.normalize.quarantine import listed_rejects, reject_codes
@@ -23,7 +24,26 @@ from ingest_project.postgres.migrations import ensure_migrated
 _WIDTH = 160
 
 
-@click.command()
+class _Shown(click.Group):
+    """A group whose first word may be a branch: `ingest rejects NAME` is `ingest rejects show NAME`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Shown)
+def rejects() -> None:
+    """Rows that were set aside: shown, or taken up again.
+
+    `ingest rejects NAME` shows those of a branch; so does `ingest rejects show NAME`.
+
+    Example: ingest rejects places --by key_missing --export rejects.jsonl
+    """
+
+
+@rejects.command()
 @click.argument("name", shell_complete=branch_names)
 @click.option("--by", "--code", "code", type=click.Choice(list(REASONS)), help="Only rows with this code.")
 @click.option(
@@ -32,7 +52,7 @@ _WIDTH = 160
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="So many rows on the terminal.")
 @click.option("--export", type=click.Path(path_type=Path), help="Write all of them to this file, a JSON object a line.")
 @click.option("--json", "as_json", is_flag=True, help="Print all of them, a JSON object a line.")
-def rejects(
+def show(
     name: str, *, code: str | None, activation: int | None, limit: int, export: Path | None, as_json: bool
 ) -> None:
     """Show the rows of the branch NAME that were set aside: why, what they said, and what to do about it.
@@ -54,11 +74,27 @@ def rejects(
             click.echo("\n".join(_told(name, found, counted, list(islice(rows, limit)))))
 
 
+@rejects.command()
+@click.argument("name", shell_complete=branch_names)
+@json_option
+def replay(name: str, *, as_json: bool) -> int:
+    """Take up again the rows of the branch NAME that were set aside, under its rules and its file as they are now.
+
+    Each row ranks as the activation that brought it; a key that a later one carried is superseded. What still fails
+    stays where it is, to be replayed again.
+
+    Example: ingest rejects replay places
+    """
+    from ingest_project.cli.replay import replay_rejects
+
+    return replay_rejects(name, as_json=as_json)
+
+
 def _activation(connection: Connection, branch: Branch, wanted: int | None) -> Activation:
     if wanted is not None:
         return activations.get(connection, branch.branch_id, wanted)
     newest = activations.newest(connection, branch.branch_id, 50)
-    found = next((one for one in newest if one.normalized_at), None)
+    found = next((one for one in newest if one.normalized_at and one.kind == "ingest"), None)
     if found is None:
         raise ActivationUnknown("no activation of this branch was normalized yet", where={"branch": branch.name})
     return found

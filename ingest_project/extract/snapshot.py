@@ -99,6 +99,8 @@ def moved_since(branch: Branch, activation: Activation) -> SourceMoved | None:
     spec = activation.pinned_spec()
     if spec.digest() != branch.spec_digest:
         return SourceMoved("the branch file was changed since this activation was pinned")
+    if activation.kind == "replay":
+        return None  # what it reads again does not move
     try:
         moved = open_source(spec).moved(Pin.from_json(activation.pin))
     except Refused:

@@ -7,18 +7,20 @@ from pathlib import Path
 import duckdb
 
 _MEMORY = "512MB"
-# Newest: the greatest source time, nulls lowest, then the greatest row. The digits of a part's file name are not
-# trusted: each file is numbered by its place in the list.
+# Newest: the greatest source time, nulls lowest, then the last part and row: rows of a replay have the numbers of
+# several activations. The digits of a part's file name are not trusted: each file is numbered by its place in the list.
 _LOSERS = """
 with keys as (
   select external_id, source_updated_at, "row", list_position($paths, filename) as place
     from read_parquet($paths, filename = true)
+   where len($gone) = 0 or not list_contains($gone, list_position($paths, filename) || ':' || "row")
 ), ranked as (
-  select *, first_value("row") over newest as winner
+  select *, first_value("row") over newest as winner, first_value(place) over newest as winners_place
     from keys where external_id in (select external_id from keys group by external_id having count(*) > 1)
-  window newest as (partition by external_id order by source_updated_at desc nulls last, "row" desc)
+  window newest as (partition by external_id order by source_updated_at desc nulls last, place desc, "row" desc)
 )
-select place, "row", external_id, winner from ranked where "row" <> winner order by place, "row"
+select place, "row", external_id, winner from ranked
+ where "row" <> winner or place <> winners_place order by place, "row"
 """
 
 
@@ -38,12 +40,23 @@ class Loser:
     row: int
     external_id: str
     winner_row: int
+    code: str = "duplicate_key"
+
+    @property
+    def words(self) -> str:
+        """Why, for a person."""
+        if self.code == "key_superseded":
+            return f"activation {self.winner_row} has carried the key since"
+        return f"row {self.winner_row} has the same key and is newer"
 
 
-def duplicate_losers(files: Sequence[KeyFile], scratch: Path) -> Iterator[Loser]:
-    """Losers by part and row. DuckDB spills to `scratch` beyond half a gigabyte."""
+def duplicate_losers(files: Sequence[KeyFile], scratch: Path, gone: Sequence[Loser] = ()) -> Iterator[Loser]:
+    """Losers by part and row, without what is `gone` already. DuckDB spills to `scratch` beyond half a gigabyte."""
     if not files:
         return
+    places = {file.part: place for place, file in enumerate(files, start=1)}
+    named = [f"{places[loser.part]}:{loser.row}" for loser in gone]
+    given = {"paths": [file.path for file in files], "gone": named}
     settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": _MEMORY,
         "threads": 2,
@@ -51,7 +64,7 @@ def duplicate_losers(files: Sequence[KeyFile], scratch: Path) -> Iterator[Loser]
         "preserve_insertion_order": False,
     }
     with duckdb.connect(":memory:", config=settings) as connection:
-        found = connection.execute(_LOSERS, {"paths": [file.path for file in files]})
+        found = connection.execute(_LOSERS, given)
         while rows := found.fetchmany(10_000):
             for place, row, key, winner in rows:
                 yield Loser(files[place - 1].part, row, key, winner)

@@ -25,8 +25,10 @@ class Outcome:
 
 def measured(work: Work, outcome: Outcome) -> list[Gate]:
     """All gates of a normalized activation; a replay is a selection of rows and no state of its branch."""
+    if work.activation.kind != "ingest":
+        return []
     found = [_rejects(work, outcome.rejected, outcome.read), _duplicates(work, outcome), *_nulls(work, outcome)]
-    return [*found, *_shrink(work, outcome)] if work.activation.kind == "ingest" else found
+    return [*found, *_shrink(work, outcome)]
 
 
 def _rejects(work: Work, rejected: int, read: int, first: str = "") -> Gate:
@@ -70,7 +72,9 @@ class RejectWatch:
 
     def __init__(self, work: Work, parts: int, rows: int) -> None:
         known = gates.gates_of(work.connection, work.activation.activation_id)
-        self._accepted = any(gate.accepted_at for gate in known if gate.code == "reject_ratio")
+        self._accepted = work.activation.kind != "ingest" or any(
+            gate.accepted_at for gate in known if gate.code == "reject_ratio"
+        )
         self._work = work
         self._parts, self._rows = parts, rows
         self._rejected = count_rejects(work.connection, work.activation.activation_id) if parts else 0

@@ -7,6 +7,7 @@ transaction at the end.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from heapq import merge
 from itertools import chain, groupby, islice
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from ingest_project.normalize.part import NORMALIZER_VERSION
 from ingest_project.normalize.profile import null_counts, profile_of
 from ingest_project.normalize.quarantine import count_rejects, keep_rejects, losers_of_part, losers_per_part
 from ingest_project.normalize.rejects import Reject, reject_of
+from ingest_project.normalize.replay import superseded
 from ingest_project.normalize.workers import crew
 from ingest_project.settings import settings
 from ingest_project.telemetry import Progress, report
@@ -111,7 +113,9 @@ def _losers(work: Work, store: PartStore) -> Iterator[Loser]:
     files = [KeyFile(part.part, store.local_path(part.path)) for part in parts if part.rows]
     scratch = Path(settings().home).expanduser() / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
-    return duplicate_losers(files, scratch)
+    gone = list(superseded(work, store, files))
+    losers = duplicate_losers(files, scratch, gone)
+    return merge(gone, losers, key=lambda loser: (loser.part, loser.row)) if gone else losers
 
 
 def _paths(work: Work, store: PartStore) -> list[str]:
@@ -135,10 +139,9 @@ def _set_losers_aside(work: Work, store: PartStore, duplicates: Iterator[Loser])
 
 
 def _losing(page: pa.Table, losers: Iterable[Loser]) -> Iterator[Reject]:
-    first = page["__row"][0].as_py()
+    places = {row: place for place, row in enumerate(page["__row"].to_pylist())}
     for loser in losers:
-        words = f"row {loser.winner_row} has the same key and is newer"
-        reject = reject_of(page, loser.row - first, KEY, "duplicate_key", words)
+        reject = reject_of(page, places[loser.row], KEY, loser.code, loser.words)
         yield replace(reject, external_id=loser.external_id)
 
 

@@ -7,14 +7,16 @@ copy ingest.rejects (activation_id, part, "row", external_id, errors, raw, raw_t
 select count(*) from ingest.rejects where activation_id = %(activation_id)s;
 
 -- name: losers_per_part
--- How many rows of a normalized part gave way to a newer row with their key.
+-- How many rows of a normalized part gave way to another row with their key.
 select part, count(*)::int from ingest.rejects
- where activation_id = %(activation_id)s and errors @> '[{"code": "duplicate_key"}]' group by part;
+ where activation_id = %(activation_id)s
+   and (errors @> '[{"code": "duplicate_key"}]' or errors @> '[{"code": "key_superseded"}]') group by part;
 
 -- name: losers_of_part
--- Which rows of a normalized part gave way to a newer row with their key.
+-- Which rows of a normalized part gave way to another row with their key.
 select "row" from ingest.rejects
- where activation_id = %(activation_id)s and part = %(part)s and errors @> '[{"code": "duplicate_key"}]';
+ where activation_id = %(activation_id)s and part = %(part)s
+   and (errors @> '[{"code": "duplicate_key"}]' or errors @> '[{"code": "key_superseded"}]');
 
 -- name: reject_codes
 -- Why rows were set aside, most frequent first.

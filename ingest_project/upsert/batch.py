@@ -13,6 +13,7 @@ from ingest_project.branches import activations, gates
 from ingest_project.branches.work import Work
 from ingest_project.errors import ActivationClosed
 from ingest_project.item import KEY
+from ingest_project.normalize.originals import originals_of
 from ingest_project.postgres.connection import Connection, retried
 from ingest_project.upsert.binary import copy_binary, with_constants
 from ingest_project.upsert.counts import Counts
@@ -70,7 +71,9 @@ class Batch:
         while True:
             connection.execute(statement("lock_live_rows"), values)
             failpoints.reach("batch_locked")
-            connection.execute(judging("classify_stage", kind_of(self.work), self.work.branch.source_id))
+            connection.execute(
+                judging("classify_stage", kind_of(self.work, self.part.number), self.work.branch.source_id)
+            )
             connection.execute(statement("keep_history"), values)
             failpoints.reach("batch_history")
             connection.execute(statement("update_items"), values)
@@ -147,7 +150,16 @@ class Batch:
         lease = self.work.lease
         values = {**self._values(), **asdict(counts), "epoch": lease.epoch, "run_id": lease.run_id}
         connection.execute(statement("keep_batch"), values)
+        self._mark_replayed(connection)
         failpoints.reach("batch_row")
+
+    def _mark_replayed(self, connection: Connection) -> None:
+        original = originals_of(self.work.activation).get(self.part.number)
+        if original is not None:
+            values = {"activation_id": self.work.activation.activation_id, "part": self.part.number}
+            connection.execute(
+                statement("mark_replayed"), {**values, **asdict(original), "original": original.activation}
+            )
 
 
 def is_done(connection: Connection, work: Work, part: int, allowed: frozenset[str]) -> bool:

@@ -142,6 +142,15 @@ insert into ingest.batches (activation_id, part, valid, inserted, updated, touch
 values (%(activation_id)s, %(part)s, %(valid)s, %(inserted)s, %(updated)s, %(touched)s, %(unchanged)s, %(stale)s,
         %(epoch)s, %(run_id)s);
 
+-- name: mark_replayed
+-- Rows that this part of a replay took up again, in the transaction of its rows: all but those that still fail.
+update ingest.rejects o set replayed_by = %(activation_id)s
+ where o.activation_id = %(original)s and o."row" between %(first)s and %(last)s and o.replayed_by is null
+   and not o.raw_truncated and not o.errors @> '[{"code": "duplicate_key"}]'
+   and not exists (select from ingest.rejects p
+                    where p.activation_id = %(activation_id)s and p.part = %(part)s and p."row" = o."row"
+                      and not (p.errors @> '[{"code": "duplicate_key"}]' or p.errors @> '[{"code": "key_superseded"}]'));
+
 -- name: vacuum_items
 -- After a first load, or the first unchanged run writes hint bits for every row. Statistics of the columns by which
 -- rows are looked up; those of the others are left to autovacuum, as Postgres counts on where columns are named.

@@ -22,6 +22,7 @@ OTHERS = {
     *("max_length", "string_too_long", "memory_limit", "temp_directory", "preserve_insertion_order", "losers_of_part"),
     *("text_column", "normalized_items", "keep_profile", "find_profile", "null_ratio"),
     *("normalized_part_listed", "duplicates_decided", "normalization_ended"),
+    *("later_parts", "rows_to_replay", "count_truncated", "estimated_rows", "branch_id", "newest_ingested"),
     *("keep_rejects", "count_rejects", "losers_per_part", "reject_codes", "activation_id", "listed_rejects"),
 }
 

@@ -1,0 +1,82 @@
+"""`ingest rejects replay`: rows that were set aside, taken up again."""
+
+import json
+import shlex
+from uuid import uuid4
+
+import click
+
+from ingest_project.branches import registry
+from ingest_project.cli.run import run_branch, tell
+from ingest_project.cli.summary import Outcome
+from ingest_project.cli.summary import as_json as summary_as_json
+from ingest_project.extract.store import PartStore
+from ingest_project.normalize.replay import begin_replay, count_truncated
+from ingest_project.postgres import leases
+from ingest_project.postgres.connection import session
+from ingest_project.postgres.migrations import ensure_migrated
+from ingest_project.settings import settings
+
+_GAVE_WAY = ("key_superseded", "duplicate_key")
+
+
+def replay_rejects(name: str, *, as_json: bool) -> int:
+    """Make the replay of a branch, run it, and say what was fixed and what still fails; the exit code.
+
+    Raises UsageError where there is nothing to replay, Locked.
+    """
+    ensure_migrated()
+    truncated, activation = _begun(name)
+    outcome = run_branch(name, activation=activation)
+    if as_json:
+        click.echo(json.dumps({**summary_as_json(name, outcome), "replayed": _told(outcome), "truncated": truncated}))
+    elif outcome.exit_code:
+        tell(name, outcome)
+    else:
+        click.echo("\n".join(_lines(name, outcome, truncated)))
+    return outcome.exit_code
+
+
+def _begun(name: str) -> tuple[int, int]:
+    run_id = str(uuid4())
+    with session() as connection:
+        branch = registry.get_branch(connection, name)
+        lease = leases.acquire(connection, branch.branch_id, name, holder=run_id, run_id=run_id)
+        try:
+            store = PartStore(settings().store_location)
+            work = begin_replay(connection, lease, branch, store, settings().batch_size)
+        finally:
+            leases.release(connection, lease)
+        return count_truncated(connection, branch), work.activation.activation_id
+
+
+def _told(outcome: Outcome) -> dict[str, int]:
+    done = outcome.activation
+    if done is None or done.valid is None:
+        return {}
+    given_way = {code: outcome.rejects.get(code, 0) for code in _GAVE_WAY}
+    return {"fixed": done.valid, **given_way, "still_rejected": (done.rejected or 0) - sum(given_way.values())}
+
+
+def _lines(name: str, outcome: Outcome, truncated: int) -> list[str]:
+    done, told = outcome.activation, _told(outcome)
+    assert done is not None
+    lines = [
+        f"\nactivation {done.activation_id} of {name!r} replayed {done.rows_read or 0:,} rows that were set aside",
+        f"  fixed: {told['fixed']:,}   (core.items: {done.inserted:,} inserted, {done.updated:,} updated, "
+        f"{done.touched:,} touched, {done.unchanged:,} unchanged, {done.stale:,} stale)",
+    ]
+    if told["key_superseded"]:
+        lines.append(f"  superseded: {told['superseded']:,}   a later activation carried their keys")
+    if told["duplicate_key"]:
+        lines.append(f"  gave way: {told['duplicate_key']:,}   to a newer row of the replay with their key")
+    if told["still_rejected"]:
+        codes = [f"{code} {rows:,}" for code, rows in outcome.rejects.items() if code not in _GAVE_WAY]
+        lines.append(f"  still rejected: {told['still_rejected']:,}   {', '.join(codes)}")
+    if truncated:
+        lines.append(
+            f"  not replayed: {truncated:,}   what they said was cut when they were set aside; mend the source"
+        )
+    if told["still_rejected"]:
+        lines += ["", f"next: ingest rejects {shlex.quote(name)} --activation {done.activation_id}"]
+    return lines

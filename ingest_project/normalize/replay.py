@@ -1,0 +1,174 @@
+"""Rows that were set aside, taken up again under the rules and the spec of now: an activation of kind `replay`.
+
+Its snapshot is made of what the rejects say, a part for rows of one activation only, so that each row ranks as the
+activation that brought it. A key that a later activation carried is superseded, as it would be had the row been good.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby, islice
+
+import duckdb
+import pyarrow as pa
+
+from ingest_project.branches import activations
+from ingest_project.branches.registry import Branch
+from ingest_project.branches.work import Work
+from ingest_project.errors import UsageError
+from ingest_project.extract.json_rows import row_of
+from ingest_project.extract.manifest import list_part, part_key
+from ingest_project.extract.snapshot import ASSET as SNAPSHOT
+from ingest_project.extract.source import MALFORMED, ROW
+from ingest_project.extract.store import PartStore
+from ingest_project.normalize.duplicates import KeyFile, Loser
+from ingest_project.normalize.originals import Original, originals_of
+from ingest_project.postgres import statements
+from ingest_project.postgres.connection import Connection
+from ingest_project.postgres.leases import Lease, fenced
+
+_SQL = statements.load(__name__, "replay.sql")
+_SUPERSEDED = """
+with later as (
+  select distinct external_id, $activations[list_position($later, filename)] as activation
+    from read_parquet($later, filename = true)
+), ours as (
+  select external_id, "row", list_position($paths, filename) as place from read_parquet($paths, filename = true)
+)
+select o.place, o."row", o.external_id, max(l.activation)
+  from ours o join later l on l.external_id = o.external_id and l.activation > $originals[o.place]
+ group by 1, 2, 3 order by 1, 2
+"""
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A row that was set aside by an activation."""
+
+    activation: int
+    row: int
+    raw: bytes
+
+
+def count_truncated(connection: Connection, branch: Branch) -> int:
+    """How many rows cannot be replayed, since what they said was cut."""
+    row = connection.execute(_SQL["count_truncated"], {"branch_id": branch.branch_id}).fetchone()
+    return row[0] if row else 0
+
+
+def begin_replay(connection: Connection, lease: Lease, branch: Branch, store: PartStore, rows_per_part: int) -> Work:
+    """Make the activation of a replay and its snapshot, in one transaction.
+
+    Raises UsageError where the branch has something open, or nothing to replay.
+    """
+    with fenced(connection, lease):
+        found = activations.open_one(connection, branch.branch_id)
+        if found is not None:
+            raise UsageError(
+                f"activation {found.activation_id} of this branch is {found.state}: a replay comes after it",
+                where={"branch": branch.name},
+                todo=f"`ingest run {branch.name}` ends it; then replay.",
+            )
+        names = _names(connection, branch)
+        if not names:
+            raise UsageError(
+                "no row that was set aside is left to replay",
+                where={"branch": branch.name},
+                todo=f"`ingest rejects {branch.name}` shows those of the newest activation, and why they are there.",
+            )
+        made = activations.create_replay(connection, branch.branch_id, holder=lease.holder)
+        work = Work(connection, lease, branch, made)
+        return _snapshot(work, store, names, rows_per_part)
+
+
+def _raws(connection: Connection, branch: Branch) -> Iterator[Raw]:
+    with connection.cursor("rows_to_replay") as cursor:
+        cursor.execute(_SQL["rows_to_replay"], {"branch_id": branch.branch_id})
+        for activation, row, raw in cursor:
+            yield Raw(activation, row, bytes(raw))
+
+
+def _names(connection: Connection, branch: Branch) -> list[str]:
+    names: dict[str, None] = {}
+    for one in _raws(connection, branch):
+        names |= dict.fromkeys(_said(one))
+    if not names:
+        return []
+    return [name for name in dict.fromkeys([*names, *branch.spec.declared_columns()]) if name != MALFORMED]
+
+
+def _said(one: Raw) -> dict[str, str | None]:
+    text = one.raw.decode("utf-8", "replace")
+    row = row_of(text, None)
+    if row is None:  # what no line of JSON may say, our own rejects do not say either
+        return {MALFORMED: text}
+    return {name: json.dumps(value) if isinstance(value, bool) else value for name, value in row.items()}
+
+
+def _snapshot(work: Work, store: PartStore, names: list[str], rows_per_part: int) -> Work:
+    originals: dict[str, dict[str, int]] = {}
+    rows = 0
+    for part, raws in enumerate(_pages(_raws(work.connection, work.branch), rows_per_part)):
+        stored = store.put(part_key(work, SNAPSHOT, part), _page(raws, names))
+        list_part(work.connection, work, SNAPSHOT, part, stored, None)
+        originals[str(part)] = {"activation": raws[0].activation, "first": raws[0].row, "last": raws[-1].row}
+        rows += len(raws)
+    pin = {"format": "replay", "files": [], "columns": names, "estimated_rows": rows, "originals": originals}
+    pinned = activations.pin(work.connection, work.activation, work.branch.spec, pin)
+    return work.on(activations.end_snapshot(work.connection, pinned, pin, rows))
+
+
+def _pages(raws: Iterable[Raw], size: int) -> Iterator[list[Raw]]:
+    for _, own in groupby(raws, key=lambda one: one.activation):
+        yield from iter(partial(lambda rows: list(islice(rows, size)), own), [])
+
+
+def _page(raws: list[Raw], names: list[str]) -> pa.Table:
+    said = [_said(one) for one in raws]
+    columns = {name: pa.array([row.get(name) for row in said], pa.string()) for name in (*names, MALFORMED)}
+    return pa.table(columns).append_column(ROW, pa.array([one.row for one in raws], pa.int64()))
+
+
+def superseded(work: Work, store: PartStore, files: list[KeyFile]) -> Iterator[Loser]:
+    """Rows of a replay whose keys a later activation carried, by part and row; `winner_row` is that activation.
+
+    Where the branch tombstones what is missing, a later activation says of every key whether it is there.
+    """
+    originals = originals_of(work.activation)
+    if not files or not originals:
+        return
+    values = {"branch_id": work.branch.branch_id, "after": min(one.activation for one in originals.values())}
+    later: list[tuple[int, str]] = work.connection.execute(_SQL["later_parts"], values).fetchall()
+    if work.spec.missing == "tombstone":
+        yield from _all_before(work, files, originals)
+    elif later:
+        yield from _carried(store, files, originals, later)
+
+
+def _carried(
+    store: PartStore, files: list[KeyFile], originals: dict[int, Original], later: list[tuple[int, str]]
+) -> Iterator[Loser]:
+    given = {
+        "paths": [file.path for file in files],
+        "originals": [originals[file.part].activation for file in files],
+        "later": [store.local_path(path) for _, path in later],
+        "activations": [activation for activation, _ in later],
+    }
+    with duckdb.connect(":memory:") as connection:
+        for place, row, key, activation in connection.execute(_SUPERSEDED, given).fetchall():
+            yield Loser(files[place - 1].part, row, key, activation, "key_superseded")
+
+
+def _all_before(work: Work, files: list[KeyFile], originals: dict[int, Original]) -> Iterator[Loser]:
+    row = work.connection.execute(_SQL["newest_ingested"], {"branch_id": work.branch.branch_id}).fetchone()
+    newest: int = row[0] if row and row[0] else 0
+    with duckdb.connect(":memory:") as connection:
+        for file in files:
+            if originals[file.part].activation >= newest:
+                continue
+            found = connection.execute(
+                'select "row", external_id from read_parquet($path) order by 1', {"path": file.path}
+            )
+            for number, key in found.fetchall():
+                yield Loser(file.part, number, key, newest, "key_superseded")
