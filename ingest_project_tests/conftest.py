@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 from uuid import uuid4
 
 import psycopg
@@ -168,6 +168,8 @@ def _run(server: str, statement: sql.Composed) -> None:
 def _pointed_at(url: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INGEST_DATABASE_URL", url)
+        if password := urlsplit(url).password:
+            patch.setenv("PGPASSWORD", unquote(password))  # locations of relations carry none
         settings.cache_clear()
         yield
     settings.cache_clear()
