@@ -57,7 +57,7 @@ def show(
 ) -> None:
     """Show the rows of the branch NAME that were set aside: why, what they said, and what to do about it.
 
-    Example: ingest rejects places --by key_missing --export rejects.jsonl
+    Example: ingest rejects show places --by key_missing --export rejects.jsonl
     """
     ensure_migrated()
     with session() as connection:

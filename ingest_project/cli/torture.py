@@ -2,12 +2,15 @@
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from ingest_project.cli.terminal import json_option
 from ingest_project.errors import Unexpected
-from ingest_project.torture.rounds import Tally, Torture
+
+if TYPE_CHECKING:
+    from ingest_project.torture.rounds import Tally
 
 
 @click.command()
@@ -24,6 +27,8 @@ def torture(*, rounds: int, rows: int, kills: int, seed: int, keep: bool, as_jso
 
     Example: ingest torture --rounds 20 --rows 5000
     """
+    from ingest_project.torture.rounds import Torture
+
     tally = Torture(rounds, rows, kills, seed).run((lambda _: None) if as_json else _round_told, keep=keep)
     if as_json:
         click.echo(json.dumps(asdict(tally)))
@@ -42,6 +47,6 @@ def torture(*, rounds: int, rows: int, kills: int, seed: int, keep: bool, as_jso
     return int(bool(tally.differences))
 
 
-def _round_told(tally: Tally) -> None:
+def _round_told(tally: "Tally") -> None:
     verdict = "DIFFERENT" if tally.differences else "equal"
     click.echo(f"round {tally.rounds}: {tally.kills} kills so far, {verdict}")

@@ -60,6 +60,14 @@ delete from core.items where branch_id = any(%(branches)s);
 -- Its history.
 delete from core.item_versions where written_by_activation = any(%(activations)s);
 
+-- name: forget_gates
+-- Its gates.
+delete from ingest.gates where activation_id = any(%(activations)s);
+
+-- name: forget_profiles
+-- Its profiles.
+delete from ingest.profiles where activation_id = any(%(activations)s);
+
 -- name: forget_rejects
 -- Its rejects.
 delete from ingest.rejects where activation_id = any(%(activations)s);

@@ -9,7 +9,16 @@ from ingest_project.postgres.connection import Connection
 _SQL = statements.load(__name__, "torture.sql")
 TABLES = ("items_of", "versions_of", "rejects_of", "batches_of", "requests_of", "activations_of")
 _FORGOTTEN = (
-    *("forget_requests", "forget_items", "forget_versions", "forget_rejects", "forget_batches", "forget_parts"),
+    *(
+        "forget_requests",
+        "forget_items",
+        "forget_versions",
+        "forget_gates",
+        "forget_profiles",
+        "forget_rejects",
+        "forget_batches",
+        "forget_parts",
+    ),
     *("forget_activations", "forget_leases", "forget_branches", "forget_source"),
 )
 

@@ -143,7 +143,7 @@ def test_a_real_run_lets_a_planned_one_through_and_a_dry_run_does_not(connection
     again = activations.claim(connection, found, holder="dry", plan_only=True)
     assert (again.state, again.plan_only) == ("accepted", True)
     again = planned(connection, again)
-    assert (again.state, again.plan) == ("planned", {"new": 7})
+    assert (again.state, again.plan) == ("planned", {"new": 7, "saved": None})
     real = activations.claim(connection, again, holder="real", plan_only=False)
     assert (real.state, real.plan_only, real.claimed_by) == ("accepted", False, "real")
     assert planned(connection, real).state == "accepted", "somebody asked for it to be ingested"

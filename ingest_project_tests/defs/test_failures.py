@@ -26,10 +26,19 @@ def all_of(kind: type[IngestError]) -> Iterator[type[IngestError]]:
 
 
 ERRORS = sorted({one for one in all_of(IngestError) if one.__module__ == errors.__name__}, key=lambda one: one.__name__)
-FINAL_BY_NAME = {"Locked", "Fenced", "Interrupted", "UsageError", "PartDamaged", "Unexpected"}
+FINAL_BY_NAME = {
+    "Locked",
+    "Fenced",
+    "Interrupted",
+    "UsageError",
+    "PartDamaged",
+    "Unexpected",
+    "ProviderUnusable",
+    "VectorsMissing",
+}
 ONCE = (
     FINAL_BY_NAME
-    | {"SpecInvalid", "BranchUnknown", "ActivationUnknown", "TableUnfit"}
+    | {"SpecInvalid", "BranchUnknown", "ActivationUnknown", "TableUnfit", "ModelUnknown"}
     | {one.__name__ for one in all_of(errors.Refused)}
 )
 

@@ -1,6 +1,6 @@
 """The lease of a run: taken by its first step, kept through the others, given back however the run ends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
@@ -12,6 +12,7 @@ from ingest_project.defs.sensors import release_leases
 from ingest_project.postgres import leases
 from ingest_project.postgres.connection import session
 from ingest_project.postgres.leases import Lease
+from ingest_project.settings import settings
 from ingest_project_tests.defs.conftest import CORE, NORMALIZED, SNAPSHOT, Line
 
 # The instant in the middle of each stage.
@@ -85,9 +86,19 @@ def test_it_is_free_after_a_failure_and_the_next_run_goes_on(line: Callable[...,
     assert (place.states, len(place.items), place.requests) == (["done"], 9, 9)
 
 
+@pytest.fixture
+def one_writer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The batch at hand is the only one."""
+    monkeypatch.setenv("INGEST_WRITERS", "1")
+    settings.cache_clear()
+    yield
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
 @pytest.mark.parametrize("asset", MIDDLES)
 def test_terminate_frees_it_and_leaves_what_can_be_resumed(
-    line: Callable[..., Line], at: Callable[..., list[Any]], asset: str
+    line: Callable[..., Line], at: Callable[..., list[Any]], asset: str, one_writer: None
 ) -> None:
     place = line()
     at(MIDDLES[asset], interrupt)

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.process import BaseProcess
@@ -31,6 +32,7 @@ def start(url: str, model_id: int, endpoint: str, limits: Limits, failpoint: str
 
 
 def _work_in(environment: Mapping[str, str], failpoint: str, url: str, model_id: int, limits: Limits) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the suite runs behind a script
     os.environ.update(environment)
     settings.cache_clear()
     failpoints.arm(failpoint)

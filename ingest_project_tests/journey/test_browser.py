@@ -16,7 +16,7 @@ from ingest_project.branches import registry
 from ingest_project.branches.spec import load_spec
 from ingest_project.postgres.connection import session
 from ingest_project.sample import SPEC, write_demo
-from ingest_project_tests.journey.pipeline import ingest
+from ingest_project.torture.chain import ingest
 from ingest_project_tests.journey.test_dev import COMMAND, Dev, add_partition, until_done
 
 webdriver = pytest.importorskip("selenium.webdriver")

@@ -87,7 +87,7 @@ def test_dagster_dev_works_with_the_workspace_file(fresh_database: str, home: Pa
     running = Dev(port, home / "log", *command, DAGSTER_HOME=str(dagster_home()))
     try:
         running.wait()
-        assert len(running.ask(ASSETS)["assetNodes"]) == 4
+        assert len(running.ask(ASSETS)["assetNodes"]) == 5
     finally:
         running.end()
 
@@ -96,7 +96,7 @@ def test_materialize_in_the_ui_activate_in_sql_and_one_ctrl_c_ends_it(dev: Dev, 
     place = branch()
     dev.wait()
     nodes = {node["assetKey"]["path"][-1]: node for node in dev.ask(ASSETS)["assetNodes"]}
-    assert set(nodes) == {"branch_snapshot", "normalized_items", "core_items", "embedding_requests"}
+    assert set(nodes) == {"branch_snapshot", "normalized_items", "core_items", "embedding_requests", "item_embeddings"}
     assert all(node["isPartitioned"] and node["description"] for node in nodes.values())
     add_partition(place.name)
     launched = dev.ask(MATERIALIZE, key=place.name, name="ingest_branch")["launchPipelineExecution"]

@@ -12,10 +12,10 @@ import pytest
 from ingest_project.embeddings.models import Declared, ModelOptions, add_model
 from ingest_project.embeddings.reconcile import reconcile
 from ingest_project.postgres.connection import session
+from ingest_project.torture.chain import ingest
 from ingest_project_tests.embeddings.serving import Endpoint, Reply, answer_to, ok, refusal, serving
 from ingest_project_tests.embeddings.working import DIMS
 from ingest_project_tests.journey.conftest import FIRST, Ran, write_csv, write_spec
-from ingest_project_tests.journey.pipeline import ingest
 
 Command = Callable[..., Ran]
 

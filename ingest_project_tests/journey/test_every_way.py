@@ -18,10 +18,10 @@ from ingest_project.branches import registry
 from ingest_project.item import columns
 from ingest_project.postgres.connection import session
 from ingest_project.settings import settings
+from ingest_project.torture import chain
 from ingest_project_tests.extract.relations import location_of
 from ingest_project_tests.extract.s3_server import bucket, endpoint
 from ingest_project_tests.extract.web_server import serving
-from ingest_project_tests.journey import pipeline
 from ingest_project_tests.journey.conftest import FIRST, HEADER, spec_of
 from ingest_project_tests.journey.states import rows
 
@@ -100,7 +100,7 @@ def came_to(location: str, **given: Any) -> dict[str, Any]:
     name = location[-60:]
     with session() as connection:
         registry.apply_branch(connection, spec_of(Path("-"), name=name, source=name, location=location, **given))
-    done = pipeline.ingest(name)
+    done = chain.ingest(name)
     wanted = ", ".join(f"i.{column}" for column in (*columns(), "content_hash", "embed_hash", "source_updated_at"))
     query = f"select {wanted}, i.attributes, i.issues from core.items i where branch_id = {done.branch_id}"
     with session() as connection:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from ingest_project.postgres.connection import Connection, session
+from ingest_project.settings import settings
 from ingest_project.torture.chain import ingest
 from ingest_project_tests.journey.conftest import FIRST, SECOND, Place
 from ingest_project_tests.journey.states import rows
@@ -33,8 +34,10 @@ def start(*words: str, **environment: str) -> subprocess.Popen[str]:
 
 
 @pytest.fixture
-def changed(branch: Callable[..., Place]) -> Place:
-    """A branch that is ingested, and whose data has changed since."""
+def changed(branch: Callable[..., Place], monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A branch that is ingested, and whose data has changed since; one writer, so that a batch waits for the other."""
+    monkeypatch.setenv("INGEST_WRITERS", "1")
+    settings.cache_clear()
     place = branch(FIRST)
     ingest(place.name)
     place.holds(SECOND)

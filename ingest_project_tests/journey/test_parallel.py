@@ -7,8 +7,8 @@ import pytest
 from ingest_project.errors import IngestError
 from ingest_project.postgres.connection import session
 from ingest_project.settings import settings
+from ingest_project.torture.chain import ingest
 from ingest_project_tests.journey.conftest import FIRST, SECOND, Place
-from ingest_project_tests.journey.pipeline import ingest
 from ingest_project_tests.journey.states import state
 from ingest_project_tests.journey.test_exactly_once import Undisturbed, killed_at, undisturbed
 

@@ -14,9 +14,9 @@ from ingest_project.extract.kinds import open_source
 from ingest_project.postgres.connection import connect, session
 from ingest_project.postgres.migrations import migrate
 from ingest_project.settings import settings
+from ingest_project.torture import chain
 from ingest_project_tests import debian
 from ingest_project_tests.debian import Server
-from ingest_project_tests.journey import pipeline
 from ingest_project_tests.journey.conftest import FIRST, Ran, spec_of, write_csv
 from ingest_project_tests.journey.states import rows
 
@@ -125,10 +125,10 @@ def test_a_killed_run_is_taken_up_behind_a_pooler(
     file = write_csv(tmp_path / "places.csv", FIRST)
     with session() as connection:
         registry.apply_branch(connection, spec_of(file, name="killed", source="killed"))
-    child = pipeline.start("killed", run_id="killed", failpoint="batch_committed")
+    child = chain.start("killed", run_id="killed", failpoint="batch_committed")
     child.join(120)
     assert child.exitcode == -9
-    done = pipeline.ingest("killed", run_id="resumed")
+    done = chain.ingest("killed", run_id="resumed")
     assert (done.state, done.rows_read, done.inserted) == ("done", 11, 9)
 
 

@@ -11,8 +11,8 @@ import pytest
 from ingest_project.branches import registry
 from ingest_project.branches.spec import load_spec
 from ingest_project.postgres.connection import session
+from ingest_project.torture import chain
 from ingest_project_tests.extract.relations import location_of, run
-from ingest_project_tests.journey import pipeline
 from ingest_project_tests.journey.conftest import Ran, spec_of
 from ingest_project_tests.journey.states import rows
 
@@ -104,7 +104,7 @@ def registered(database: str, cursor: str | None) -> str:
 
 
 def killed_in_the_middle(name: str) -> None:
-    child = pipeline.start(name, run_id="killed", failpoint="part_listed:3")
+    child = chain.start(name, run_id="killed", failpoint="part_listed:3")
     child.join(60)
     assert child.exitcode == -signal.SIGKILL
 
@@ -122,7 +122,7 @@ def test_killed_in_the_middle_all_of_it_is_read_anew_in_one_state(fresh_database
     name = registered(fresh_database, None)
     killed_in_the_middle(name)
     run(fresh_database, "update public.places set title = 'later'", "delete from public.places where code = 'c20'")
-    done = pipeline.ingest(name, run_id="resumed")
+    done = chain.ingest(name, run_id="resumed")
     assert (done.state, done.rows_read, done.inserted) == ("done", 19, 19)
     assert set(names().values()) == {"later"}
     with session() as connection:
@@ -137,7 +137,7 @@ def test_killed_in_the_middle_it_goes_on_where_a_cursor_is_declared(fresh_databa
     killed_in_the_middle(name)
     run(fresh_database, "update public.places set title = 'later'",
         "insert into public.places (code, title) values ('c21', 'after the pin')")  # fmt: skip
-    done = pipeline.ingest(name, run_id="resumed")
+    done = chain.ingest(name, run_id="resumed")
     assert (done.state, done.rows_read, done.inserted) == ("done", 20, 20)
     found = names()
     assert [found[f"c{n}"] == "later" for n in range(1, 21)] == [False] * 12 + [True] * 8
@@ -148,7 +148,7 @@ def test_killed_in_the_middle_it_goes_on_where_a_cursor_is_declared(fresh_databa
 @pytest.mark.usefixtures("home")
 def test_once_it_is_read_the_source_is_not_asked_again(fresh_database: str) -> None:
     name = registered(fresh_database, None)
-    child = pipeline.start(name, run_id="killed", failpoint="snapshot_ended")
+    child = chain.start(name, run_id="killed", failpoint="snapshot_ended")
     child.join(60)
     run(fresh_database, "drop table public.places")
-    assert pipeline.ingest(name, run_id="resumed").inserted == 20
+    assert chain.ingest(name, run_id="resumed").inserted == 20

@@ -31,8 +31,8 @@ def registered(command: Command, tmp_path: Path) -> str:
     ("words", "said"),
     [
         (("run", "nobody"), "no branch 'nobody' is registered"),
-        (("run",), "Missing argument 'NAME|FILE'."),
-        (("runn",), "No such command 'runn'. Did you mean 'run'?"),
+        (("run",), "give NAME or FILE"),
+        (("runn",), "No such command 'runn'. (Did you mean one of: 'prune', 'run'?)"),
         (("rejects", "x", "--bye", "y"), "No such option '--bye'."),
         (("branch", "show"), "name a branch, or ask for --schema"),
         (("rejects", "x", "--by", "nonsense"), "Invalid value for '--by' / '--code': 'nonsense' is not one of"),
