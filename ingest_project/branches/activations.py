@@ -39,6 +39,7 @@ class Activation:
     pin: dict[str, Any] | None
     normalizer_version: str | None
     rows_read: int | None
+    carried: int | None
     rejected: int | None
     valid: int | None
     inserted: int | None

@@ -98,7 +98,9 @@ update ingest.activations
 update ingest.activations
    set state = %(state)s, normalized_at = now(), accepted_at = case when %(state)s = 'accepted' then now() end,
        normalizer_version = %(normalizer_version)s, rows_read = %(rows_read)s, rejected = %(rejected)s,
-       valid = %(valid)s, error = %(error)s
+       valid = %(valid)s, error = %(error)s,
+       carried = (select coalesce(sum(p.carried), 0) from ingest.parts p
+                   where p.activation_id = %(activation_id)s and p.asset = 'normalized_items')
  where activation_id = %(activation_id)s and state = 'snapshotted' returning {columns};
 
 -- name: block_activation

@@ -9,6 +9,7 @@ from ingest_project.cli.planned import planned
 
 COUNTS = (
     "rows_read",
+    "carried",
     "rejected",
     "valid",
     "inserted",
@@ -85,6 +86,8 @@ def _read(outcome: Outcome) -> list[str]:
     read, valid, rejected = (activation.rows_read or 0, activation.valid or 0, activation.rejected or 0)
     lines = [f"  read {read:,} rows: {valid:,} valid, {rejected:,} rejected"]
     lines += [f"  columns: {change}" for change in activation.told_drift]
+    if activation.carried:
+        lines.append(f"  carried forward: {activation.carried:,} rows that are as they were, not normalized again")
     if outcome.rejects:
         lines.append("  rejected: " + ", ".join(f"{code} {count:,}" for code, count in outcome.rejects.items()))
     return lines

@@ -113,7 +113,7 @@ class ParquetParts(dg.IOManager):
         context.add_output_metadata(
             {
                 **_of(ended),
-                **metadata.counts(activation, "rows_read", "valid", "rejected"),
+                **metadata.counts(activation, "rows_read", "valid", "rejected", "carried"),
                 "dagster/partition_row_count": activation.valid or 0,
                 "bytes": sum(part.bytes for part in listed),
                 "parts": len(listed),

@@ -25,6 +25,7 @@ class ListedPart:
     bytes: int
     digest: str
     cursor: dict[str, Any] | None
+    carried: int = 0
 
 
 def part_key(work: Work, asset: Asset, part: int) -> str:
@@ -33,9 +34,16 @@ def part_key(work: Work, asset: Asset, part: int) -> str:
 
 
 def list_part(
-    connection: Connection, work: Work, asset: Asset, part: int, stored: StoredPart, cursor: dict[str, Any] | None
+    connection: Connection,
+    work: Work,
+    asset: Asset,
+    part: int,
+    stored: StoredPart,
+    cursor: dict[str, Any] | None,
+    *,
+    carried: int = 0,
 ) -> None:
-    """Make a stored part exist; part of the caller's fenced transaction."""
+    """Make a stored part exist; part of the caller's fenced transaction. `carried`: rows not normalized again."""
     connection.execute(
         _SQL["list_part"],
         {
@@ -49,6 +57,7 @@ def list_part(
             "digest": stored.digest,
             "cursor": Jsonb(cursor) if cursor is not None else None,
             "run_id": work.lease.run_id,
+            "carried": carried,
         },
     )
 

@@ -45,16 +45,34 @@ class PartStore:
             else:
                 (self._root / path).write_bytes(data.to_pybytes())
         except OSError as error:
-            raise IngestError(
-                f"a part could not be stored: {error.strerror or error}",
-                where={"store": self._root, "part": path},
-                todo="Make room or mend its rights (INGEST_STORE), then run the same command: it resumes.",
-            ) from error
+            raise self._not_stored(path, error) from error
         failpoints.reach("part_stored")
         return StoredPart(path, table.num_rows, data.size, hashlib.sha256(data).hexdigest())
 
+    def copy(self, path: str, digest: str, rows: int, key: str) -> StoredPart:
+        """Store a part a second time under `key`, as it is; local ones share their bytes. Raises PartDamaged."""
+        data = self._read(path, digest)
+        target = f"{key}.parquet"
+        try:
+            if self._is_local:
+                _link_durably(Path(self.local_path(path)), Path(self.local_path(target)), data)
+            else:
+                (self._root / target).write_bytes(data)
+        except OSError as error:
+            raise self._not_stored(target, error) from error
+        failpoints.reach("part_stored")
+        return StoredPart(target, rows, len(data), digest)
+
     def get(self, path: str, digest: str | None = None, *, columns: list[str] | None = None) -> pa.Table:
         """Read a part, or some columns of it. Raises PartDamaged where it is not what was written."""
+        data = self._read(path, digest)
+        try:
+            return pq.read_table(pa.BufferReader(data), columns=columns)
+        except (pa.ArrowException, OSError) as error:
+            where = {"store": self._root, "part": path}
+            raise PartDamaged(f"a part cannot be read: {error}", where=where) from None
+
+    def _read(self, path: str, digest: str | None) -> bytes:
         where = {"store": self._root, "part": path}
         try:
             data = (self._root / path).read_bytes()
@@ -63,10 +81,14 @@ class PartStore:
         if digest is not None and (found := hashlib.sha256(data).hexdigest()) != digest:
             why = f"a part is not what was written: its sha256 is {found[:12]}…, not {digest[:12]}…"
             raise PartDamaged(why, where=where)
-        try:
-            return pq.read_table(pa.BufferReader(data), columns=columns)
-        except (pa.ArrowException, OSError) as error:
-            raise PartDamaged(f"a part cannot be read: {error}", where=where) from None
+        return data
+
+    def _not_stored(self, path: str, error: OSError) -> IngestError:
+        return IngestError(
+            f"a part could not be stored: {error.strerror or error}",
+            where={"store": self._root, "part": path},
+            todo="Make room or mend its rights (INGEST_STORE), then run the same command: it resumes.",
+        )
 
     def local_path(self, path: str) -> str:
         """Name the part as a file, for readers that take no other (DuckDB). Raises IngestError."""
@@ -125,6 +147,21 @@ def _write_durably(target: Path, data: pa.Buffer) -> None:
     except OSError:
         fresh.unlink(missing_ok=True)
         raise
+    _sync_folder(target.parent)
+
+
+def _link_durably(source: Path, target: Path, data: bytes) -> None:
+    """A second name for a file that nobody writes to again; a copy where the file system has no such thing."""
+    _make_folder(target.parent)
+    fresh = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        fresh.unlink(missing_ok=True)
+        fresh.hardlink_to(source)
+    except OSError:
+        _write_durably(target, pa.py_buffer(data))
+        return
+    fresh.rename(target)
+    fresh.unlink(missing_ok=True)  # a rename between two names of one file does nothing
     _sync_folder(target.parent)
 
 

@@ -1,6 +1,7 @@
 """Of rows with one key, the newest: decided once, over all parts, out of core."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,13 +51,9 @@ class Loser:
         return f"row {self.winner_row} has the same key and is newer"
 
 
-def duplicate_losers(files: Sequence[KeyFile], scratch: Path, gone: Sequence[Loser] = ()) -> Iterator[Loser]:
-    """Losers by part and row, without what is `gone` already. DuckDB spills to `scratch` beyond half a gigabyte."""
-    if not files:
-        return
-    places = {file.part: place for place, file in enumerate(files, start=1)}
-    named = [f"{places[loser.part]}:{loser.row}" for loser in gone]
-    given = {"paths": [file.path for file in files], "gone": named}
+@contextmanager
+def out_of_core(scratch: Path) -> Generator[duckdb.DuckDBPyConnection]:
+    """A database in memory that spills to `scratch` beyond half a gigabyte."""
     settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": _MEMORY,
         "threads": 2,
@@ -64,7 +61,17 @@ def duplicate_losers(files: Sequence[KeyFile], scratch: Path, gone: Sequence[Los
         "preserve_insertion_order": False,
     }
     with duckdb.connect(":memory:", config=settings) as connection:
-        found = connection.execute(_LOSERS, given)
+        yield connection
+
+
+def duplicate_losers(files: Sequence[KeyFile], scratch: Path, gone: Sequence[Loser] = ()) -> Iterator[Loser]:
+    """Losers by part and row, without what is `gone` already. DuckDB spills to `scratch` beyond half a gigabyte."""
+    if not files:
+        return
+    places = {file.part: place for place, file in enumerate(files, start=1)}
+    named = [f"{places[loser.part]}:{loser.row}" for loser in gone]
+    with out_of_core(scratch) as connection:
+        found = connection.execute(_LOSERS, {"paths": [file.path for file in files], "gone": named})
         while rows := found.fetchmany(10_000):
             for place, row, key, winner in rows:
                 yield Loser(files[place - 1].part, row, key, winner)

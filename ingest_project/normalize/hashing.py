@@ -50,16 +50,18 @@ def _written(array: pa.Array) -> pa.Array:
 
 
 def piece(array: pa.Array) -> pa.Array | pa.Scalar:
-    """Each text as `<bytes>:<text>`, or `~` for null; a column of nulls is one scalar."""
+    """Each text, or all bytes, as `<bytes>:<text>`, or `~` for null; a column of nulls is one scalar."""
+    kind = array.type
+    null, colon = pa.scalar("~").cast(kind), pa.scalar(":").cast(kind)
     if array.null_count == len(array):
-        return pa.scalar("~")
-    lengths = pc.binary_length(array).cast(pa.string())
-    return pc.fill_null(pc.binary_join_element_wise(lengths, array, ":"), "~")
+        return null
+    lengths = pc.binary_length(array).cast(pa.string()).cast(kind)
+    return pc.fill_null(pc.binary_join_element_wise(lengths, array, colon), null)
 
 
-def digests(layout: str, pieces: Sequence[pa.Array | pa.Scalar], rows: int) -> bytes:
+def digests(layout: str | bytes, pieces: Sequence[pa.Array | pa.Scalar], rows: int) -> bytes:
     """sha256, cut to 128 bits, of the layout and each row's pieces; one row's after another's."""
-    joined = pc.binary_join_element_wise(pa.repeat(pa.scalar(layout), rows), *pieces, "")
+    joined = pc.binary_join_element_wise(pa.repeat(pa.scalar(layout), rows), *pieces, layout[:0])
     sha256 = hashlib.sha256
     # As numpy: Arrow's own way to a list makes a scalar of each text.
     whole = b"".join([sha256(text).digest() for text in joined.cast(pa.binary()).to_numpy(zero_copy_only=False)])

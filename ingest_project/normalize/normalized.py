@@ -23,6 +23,7 @@ from ingest_project.extract.snapshot import ASSET as SNAPSHOT
 from ingest_project.extract.store import PartStore
 from ingest_project.item import KEY
 from ingest_project.normalize import profiles
+from ingest_project.normalize.carry import Baseline, baseline_of, carrying, keep_carried_rejects
 from ingest_project.normalize.duplicates import KeyFile, Loser, duplicate_losers
 from ingest_project.normalize.gates import Outcome, RejectWatch, measured
 from ingest_project.normalize.making import MadePart, PageTask, Rule, make_part
@@ -68,21 +69,28 @@ def _normalize_parts(work: Work, store: PartStore, rule: Rule) -> None:
     rows = sum(part.rows for part in parts if part.part in done)
     total = work.activation.rows_read
     pending = [part for part in parts if part.part not in done]
-    tasks = [PageTask(store, part, part_key(work, ASSET, part.part)) for part in pending]
     watch = RejectWatch(work, len(done), rows)
-    with crew(sum(part.rows for part in pending), len(pending), rule) as workers:
+    baseline = baseline_of(work)
+    new = sum(part.rows for part in pending if not (baseline and baseline.same_as(part)))
+    with (
+        crew(new, len(pending), rule) as workers,
+        carrying(store, baseline, pending, workers, _scratch() / f"carry-{work.branch.branch_id}") as carried,
+    ):
+        tasks = (PageTask(store, part, part_key(work, ASSET, part.part), carried(part)) for part in pending)
         for made in workers.map(partial(make_part, rule), tasks):
-            _keep(work, made)
-            watch.count(made.page.rows, len(made.rejects))
+            _keep(work, baseline, made)
+            watch.count(made.page.rows, made.rejected)
             rows += made.page.rows
             report(Progress(ASSET, rows, total))
 
 
-def _keep(work: Work, made: MadePart) -> None:
-    number = made.page.part
+def _keep(work: Work, baseline: Baseline | None, made: MadePart) -> None:
+    number, activation_id = made.page.part, work.activation.activation_id
     with work.transaction() as connection:
-        list_part(connection, work, ASSET, number, made.stored, None)
-        keep_rejects(connection, work.activation.activation_id, number, made.rejects)
+        list_part(connection, work, ASSET, number, made.stored, None, carried=made.carried)
+        keep_rejects(connection, activation_id, number, made.rejects)
+        if baseline and made.carried_rejects:
+            keep_carried_rejects(connection, baseline.activation_id, activation_id, number, made.carried_rejects)
     failpoints.reach("normalized_part_listed")
 
 
@@ -111,11 +119,15 @@ def _end(
 def _losers(work: Work, store: PartStore) -> Iterator[Loser]:
     parts = listed_parts(work.connection, work.activation.activation_id, ASSET)
     files = [KeyFile(part.part, store.local_path(part.path)) for part in parts if part.rows]
-    scratch = Path(settings().home).expanduser() / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
     gone = list(superseded(work, store, files))
-    losers = duplicate_losers(files, scratch, gone)
+    losers = duplicate_losers(files, _scratch(), gone)
     return merge(gone, losers, key=lambda loser: (loser.part, loser.row)) if gone else losers
+
+
+def _scratch() -> Path:
+    folder = Path(settings().home).expanduser() / "scratch"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _paths(work: Work, store: PartStore) -> list[str]:

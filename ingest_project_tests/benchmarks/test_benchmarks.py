@@ -5,10 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ingest_project.normalize.part import normalize_part
 from ingest_project.postgres.connection import session
+from ingest_project_tests.benchmarks import listings
 from ingest_project_tests.benchmarks.inputs import State, write_states
 from ingest_project_tests.benchmarks.peers import Peer, run_peer
 from ingest_project_tests.benchmarks.report import Figures, beside
+from ingest_project_tests.benchmarks.row_by_row import normalize_rows
 from ingest_project_tests.house.test_architecture import REPOSITORY
 
 
@@ -79,3 +82,23 @@ def test_the_changed_state_has_changed_and_new_rows_and_all_others_as_they_were(
     assert len(changed) - len(first) == 10
     different = [at for at, (old, new) in enumerate(zip(first, changed, strict=False)) if old != new]
     assert 18 <= len(different) <= 20
+
+
+def test_normalization_is_measured_beside_the_row_by_row_model(tmp_path: Path) -> None:
+    results = tmp_path / "results.md"
+    command = [sys.executable, "-m", "ingest_project_tests.benchmarks", "normalize", "--rows", "300"]
+    command += ["--results", str(results)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    text = results.read_text(encoding="utf-8")
+    assert text.strip() in done.stdout
+    ratios = re.findall(r"^\| (?:row by row|this project)[^|]*\| [0-9,]+ \| ([0-9.]+) \|$", text, re.MULTILINE)
+    assert len(ratios) == 2 and ratios[0] == "1.0"
+
+
+def test_the_row_by_row_model_says_what_the_stage_says() -> None:
+    page, branch = listings.listings(200), listings.spec()
+    items, rejects = normalize_rows(page, branch)
+    assert rejects == []
+    made = normalize_part(page, branch).items.to_pylist()
+    assert [{name: item[name] for name in row} for item, row in zip(made, items, strict=True)] == items

@@ -38,8 +38,8 @@ select m.provider, m.model, i.external_id, r.status::text, r.content_hash
   from core.embedding_requests r join core.items i using (item_id) join core.embedding_models m using (model_id)
  order by 1, 2, 3"""
 ACTIVATIONS = """
-select b.name, a.kind, a.state, a.rows_read, a.rejected, a.valid, a.inserted, a.updated, a.touched, a.unchanged,
-       a.stale, a.missing, a.tombstoned, t.nth as undoes
+select b.name, a.kind, a.state, a.rows_read, a.carried, a.rejected, a.valid, a.inserted, a.updated, a.touched,
+       a.unchanged, a.stale, a.missing, a.tombstoned, t.nth as undoes
   from ingest.activations a join ingest.branches b using (branch_id)
   left join (select activation_id, rank() over (partition by branch_id order by activation_id) as nth
                from ingest.activations) t on t.activation_id = a.undoes

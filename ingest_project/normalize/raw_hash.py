@@ -1,0 +1,44 @@
+"""What a row said before anything was done to it, as 128 bits: equal hashes are equal rows, key and all.
+
+sha256 over the names and types of the columns and then each value as `<bytes>:<value>`, or `~` for null. The row's
+number is not in it: a row that only moved is the same row.
+"""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as kinds
+
+from ingest_project.extract.source import ROW
+from ingest_project.normalize.cells import as_json
+from ingest_project.normalize.columns import as_one
+from ingest_project.normalize.hashing import BYTES, digests, piece
+
+HASH = pa.binary(BYTES)
+_WIDTHS = {32: pa.int32(), 64: pa.int64()}
+
+
+def raw_hashes(page: pa.Table) -> pa.Array:
+    """One hash a row, fixed binary."""
+    named = [(field.name, as_one(page.column(at))) for at, field in enumerate(page.schema) if field.name != ROW]
+    layout = repr([(name, str(array.type)) for name, array in named]).encode("utf-8", "surrogatepass")
+    found = digests(layout, [piece(_bytes(array)) for _, array in named], page.num_rows)
+    return pa.FixedSizeBinaryArray.from_buffers(HASH, page.num_rows, [None, pa.py_buffer(found)])
+
+
+def _bytes(array: pa.Array) -> pa.Array:
+    """The values so that different ones stay different; bytes that are no UTF-8 too."""
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
+    if kinds.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if kinds.is_run_end_encoded(array.type):
+        array = pc.run_end_decode(array)
+    if kinds.is_temporal(array.type) and not kinds.is_interval(array.type):
+        array = array.view(_WIDTHS[array.type.bit_width])
+    if kinds.is_float16(array.type):
+        array = array.cast(pa.float32())
+    if kinds.is_nested(array.type) or kinds.is_interval(array.type):
+        array = as_json(array, "")[0]
+    if kinds.is_primitive(array.type) or kinds.is_decimal(array.type) or kinds.is_null(array.type):
+        array = array.cast(pa.string())
+    return array.cast(pa.binary())
