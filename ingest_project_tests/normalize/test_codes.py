@@ -24,6 +24,8 @@ OTHERS = {
     *("normalized_part_listed", "duplicates_decided", "normalization_ended"),
     *("later_parts", "rows_to_replay", "count_truncated", "estimated_rows", "branch_id", "newest_ingested"),
     *("keep_rejects", "count_rejects", "losers_per_part", "reject_codes", "activation_id", "listed_rejects"),
+    *("base_part", "base_parts", "base_row", "base_rows", "branch_id", "branch_snapshot", "normalizer_version"),
+    *("carry_rejects", "carry_all_rejects"),
 }
 
 
