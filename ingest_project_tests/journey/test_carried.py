@@ -158,7 +158,9 @@ def forget() -> None:
     with session() as connection:
         connection.execute("truncate ingest.sources, core.items, core.item_versions, core.embedding_requests "
                            "restart identity cascade")  # fmt: skip
-        connection.execute("truncate ingest.activations, ingest.parts, ingest.batches, ingest.rejects restart identity")
+        connection.execute(
+            "truncate ingest.activations, ingest.parts, ingest.batches, ingest.rejects restart identity cascade"
+        )
 
 
 def test_rows_from_too_many_parts_are_normalized_again(
