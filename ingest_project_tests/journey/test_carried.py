@@ -17,10 +17,10 @@ from ingest_project.normalize.part import NormalizedPart, normalize_part
 from ingest_project.postgres import leases
 from ingest_project.postgres.connection import Connection, session
 from ingest_project.settings import settings
+from ingest_project.torture import chain
+from ingest_project.torture.chain import ingest
 from ingest_project.upsert import rollback
-from ingest_project_tests.journey import pipeline
 from ingest_project_tests.journey.conftest import FIRST, SECOND, Place, spec_of
-from ingest_project_tests.journey.pipeline import ingest
 from ingest_project_tests.journey.states import rows, state
 from ingest_project_tests.journey.test_exactly_once import killed_at
 
@@ -37,7 +37,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         numbers.extend(page["__row"].to_pylist())
         return normalize_part(page, spec)
 
-    monkeypatch.setattr(pipeline, "normalize_part", counted)
+    monkeypatch.setattr(chain, "normalize_part", counted)
     yield numbers
 
 
@@ -194,8 +194,8 @@ def is_baseline(connection: Connection, place: Place) -> bool:
     """Whether the next activation of the branch would carry rows."""
     branch = registry.get_branch(connection, place.name)
     held = leases.acquire(connection, branch.branch_id, branch.name, holder="looking", run_id="looking")
-    work = pipeline.snapshot.begin(connection, held, branch, wanted=None, plan_only=False)
-    work = pipeline.snapshot.take_snapshot(work, pipeline.PartStore(settings().store_location), batch_size=4).work
+    work = chain.snapshot.begin(connection, held, branch, wanted=None, plan_only=False)
+    work = chain.snapshot.take_snapshot(work, chain.PartStore(settings().store_location), batch_size=4).work
     return carry.baseline_of(work) is not None
 
 
