@@ -84,7 +84,9 @@ CarriedBy = Callable[[ListedPart], Carried | None]
 
 
 def baseline_of(work: Work) -> Baseline | None:
-    """The activation that this one is compared with, if there is one."""
+    """The activation that this one is compared with, if there is one; a replay's rows are no state of the branch."""
+    if work.activation.kind != "ingest":
+        return None
     values = {
         "branch_id": work.branch.branch_id,
         "activation_id": work.activation.activation_id,
