@@ -180,6 +180,8 @@ WRONG: list[tuple[str, str, Row]] = [
     ("embedding_template_is_not_empty", "core.embedding_models", {"template": []}),
     ("request_status_is_known", "core.embedding_requests", {"status": "?"}),
     ("request_error_length", "core.embedding_requests", {"error": "e" * 2001}),
+    ("carried_rows_are_rows", "ingest.parts", {"carried": -1}),
+    ("carried_rows_were_read", "ingest.activations", NORMALIZED | {"state": "normalized", "carried": 4}),
     ("pruning_is_of_something_known", "ingest.prunings", {"what": "everything"}),
     ("pruning_range", "ingest.prunings", {"last_activation": 0}),
     ("pruning_bytes", "ingest.prunings", {"bytes": -1}),
