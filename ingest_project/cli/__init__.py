@@ -1,4 +1,4 @@
-"""The `ingest` command. Dagster is imported by the commands that need it: it costs seconds."""
+"""The `ingest` command. Each command is imported when it is called, and Dagster by those that need it: seconds."""
 
 import os
 import signal
@@ -7,31 +7,45 @@ from typing import Any
 
 import click
 
-from ingest_project.cli.accept import accept
-from ingest_project.cli.branch import branch
-from ingest_project.cli.codes import codes
-from ingest_project.cli.completion import completion
-from ingest_project.cli.db import db
-from ingest_project.cli.demo import demo
-from ingest_project.cli.dev import dev
-from ingest_project.cli.embed import embed
-from ingest_project.cli.history import history
-from ingest_project.cli.model import model
-from ingest_project.cli.profile import profile
-from ingest_project.cli.prune import prune_command
-from ingest_project.cli.rejects import rejects
-from ingest_project.cli.rollback import rollback
-from ingest_project.cli.run import plan, run
-from ingest_project.cli.search import search_command
-from ingest_project.cli.status import status
+from ingest_project.cli.groups import Entry, LazyGroup
 from ingest_project.cli.terminal import colours, say_error, usage_error
-from ingest_project.cli.torture import torture
-from ingest_project.cli.verify import verify
 from ingest_project.errors import IngestError, Interrupted
-from ingest_project.telemetry import configure_logging
+
+_COMMANDS = {
+    "Try it": (
+        Entry("demo", "demo:demo", "A sample of real places, from nothing to core.items and a search."),
+        Entry("dev", "dev:dev", "Dagster's UI and daemon on the same data; Ctrl-C ends all of it."),
+    ),
+    "Ingest": (
+        Entry("plan", "run:plan", "What a run would change, column by column; nothing is written to core."),
+        Entry("run", "run:run", "Ingest a branch, or a file that none has yet; goes on where one stopped."),
+        Entry("branch", "branch:branch", "Register, guess, list, show and activate branches."),
+        Entry("accept", "accept:accept", "Take an activation that a gate blocks."),
+        Entry("rollback", "rollback:rollback", "Undo what an activation did to core.items."),
+    ),
+    "Look": (
+        Entry("status", "status:status", "What is stuck, what is going on, what to run next."),
+        Entry("rejects", "rejects:rejects", "Rows that were set aside and why; take them up again."),
+        Entry("profile", "profile:profile", "What the columns of a branch hold, and what moved since the last time."),
+        Entry("history", "history:history", "What happened to one item, version by version."),
+        Entry("codes", "codes:codes", "What every code means, and what to do about it."),
+    ),
+    "Embed and search": (
+        Entry("search", "search:search_command", "Items near a text in meaning."),
+        Entry("embed", "embed:embed", "Vectors for what waits, how far it is, another try for what is dead."),
+        Entry("model", "model:model", "Add, fill, switch and retire the models that items are embedded by."),
+    ),
+    "Keep": (
+        Entry("verify", "verify:verify", "Whether what is stored is true; --repair mends it."),
+        Entry("prune", "prune:prune_command", "Delete what ended long ago: parts, history, Dagster runs."),
+        Entry("torture", "torture:torture", "Kill ingests on this very Postgres and compare what they leave."),
+        Entry("db", "db:db", "Where Postgres is, its schema, a psql session."),
+        Entry("completion", "completion:completion", "What makes your shell complete all of this."),
+    ),
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, entries=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ingest-project")
 @click.pass_context
 def ingest(context: click.Context) -> None:
@@ -43,16 +57,10 @@ def ingest(context: click.Context) -> None:
               ingest plan places
               ingest run places
     """  # noqa: D301 - click's mark for a paragraph that is not rewrapped is a real backspace
+    from ingest_project.telemetry import configure_logging
+
     context.color = colours()
     configure_logging()
-
-
-_COMMANDS = (
-    *(demo, run, plan, rollback, rejects, accept, profile, history, status, embed, branch, codes),
-    *(db, dev, prune_command, completion, model, search_command, verify, torture),
-)
-for _command in _COMMANDS:
-    ingest.add_command(_command)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import yaml
 from ingest_project.branches import registry
 from ingest_project.branches.spec import BranchSpec, load_spec
 from ingest_project.cli.completion import branch_names
+from ingest_project.cli.groups import ToldGroup
 from ingest_project.cli.guessed import guessed, guessing_options
 from ingest_project.cli.terminal import json_option, table
 from ingest_project.errors import UsageError
@@ -17,7 +18,7 @@ from ingest_project.postgres.connection import session
 from ingest_project.postgres.migrations import ensure_migrated
 
 
-@click.group()
+@click.group(cls=ToldGroup)
 def branch() -> None:
     """Register, show and activate branches."""
 

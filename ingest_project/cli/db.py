@@ -7,6 +7,7 @@ import subprocess
 
 import click
 
+from ingest_project.cli.groups import ToldGroup
 from ingest_project.cli.terminal import json_option
 from ingest_project.postgres import embedded
 from ingest_project.postgres.connection import database_url, redacted
@@ -14,7 +15,7 @@ from ingest_project.postgres.migrations import migrate
 from ingest_project.settings import settings
 
 
-@click.group()
+@click.group(cls=ToldGroup)
 def db() -> None:
     """Where Postgres is, and its schema."""
 

@@ -16,6 +16,7 @@ import click
 from ingest_project.branches import registry
 from ingest_project.cli import progress
 from ingest_project.cli.completion import branch_names
+from ingest_project.cli.groups import ToldGroup
 from ingest_project.cli.terminal import json_option
 from ingest_project.errors import Interrupted
 from ingest_project.postgres.connection import session
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ingest_project.embeddings.worker import EmbedOutcome
 
 
-@click.group()
+@click.group(cls=ToldGroup)
 def embed() -> None:
     """Vectors of items: make those that are asked for, see how far it is, try dead ones again."""
 

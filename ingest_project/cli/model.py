@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from ingest_project.cli.groups import ToldGroup
 from ingest_project.cli.terminal import json_option
 from ingest_project.embeddings import models, vectors
 from ingest_project.embeddings.models import Coverage, Declared, Model
@@ -15,7 +16,7 @@ from ingest_project.postgres.connection import Connection, session
 from ingest_project.postgres.migrations import ensure_migrated
 
 
-@click.group()
+@click.group(cls=ToldGroup)
 def model() -> None:
     """Add, fill, switch and retire the models that items are embedded by."""
 

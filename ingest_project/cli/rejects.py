@@ -13,6 +13,7 @@ from ingest_project.branches import activations, registry
 from ingest_project.branches.activations import Activation
 from ingest_project.branches.registry import Branch
 from ingest_project.cli.completion import branch_names
+from ingest_project.cli.groups import ToldGroup
 from ingest_project.cli.terminal import json_option
 from ingest_project.codes import REASONS
 from ingest_project.errors import ActivationUnknown
@@ -24,7 +25,7 @@ from ingest_project.postgres.migrations import ensure_migrated
 _WIDTH = 160
 
 
-class _Shown(click.Group):
+class _Shown(ToldGroup):
     """A group whose first word may be a branch: `ingest rejects NAME` is `ingest rejects show NAME`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

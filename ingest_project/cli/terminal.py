@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable, Sequence
 
 import click
-from tabulate import tabulate
 
 json_option = click.option("--json", "as_json", is_flag=True, help="For scripts.")
 
@@ -36,6 +35,8 @@ def usage_error(error: click.ClickException) -> str:
 
 def table(rows: Iterable[Sequence[object]], *, right: Sequence[int] = (), indent: str = "  ") -> str:
     """Rows in columns that stand under each other; those numbered in `right` are set to the right."""
+    from tabulate import tabulate
+
     cells = [[_cell(value) for value in row] for row in rows]
     if not cells:
         return ""

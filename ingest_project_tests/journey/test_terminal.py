@@ -104,7 +104,7 @@ def completed(*words: str) -> list[str]:
 
 def test_commands_options_and_branches_are_completed(database: str, registered: str) -> None:
     assert {"rejects", "run"} <= set(completed("r"))
-    assert completed("branch", "a") == ["activate", "apply"]
+    assert completed("branch", "a") == ["apply", "activate"]
     assert "--export" in completed("rejects", "x", "--e")
     assert completed("status", registered[:-2]) == [registered]
     assert registered in completed("run", registered[:-2])
