@@ -10,6 +10,7 @@ one template and works in a database of its own, copied from it.
     fresh_database   url of a database of the test's own, dropped after it; for what must really commit
     home             an empty INGEST_HOME
     superuser        skips where the role of the suite is none
+    pgvector         skips where the server has no extension vector
     real_data        the folder of real source data; skips where it is not there
 """
 
@@ -124,6 +125,15 @@ def superuser(server: str) -> None:
         row = connection.execute("select rolsuper from pg_roles where rolname = current_user").fetchone()
     if not row or not row[0]:
         pytest.skip("this test makes roles or checkpoints: the role of the suite is no superuser")
+
+
+@pytest.fixture(scope="session")
+def pgvector(template: str) -> None:
+    """Skip, visibly, where vectors cannot be stored: all else works without them."""
+    with psycopg.connect(template) as connection:
+        row = connection.execute("select to_regclass('core.item_embeddings') is not null").fetchone()
+    if not row or not row[0]:
+        pytest.skip("this server has no pgvector")
 
 
 @pytest.fixture

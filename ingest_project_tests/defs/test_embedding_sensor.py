@@ -12,6 +12,8 @@ from ingest_project.postgres.connection import session
 from ingest_project_tests.defs.conftest import Line
 from ingest_project_tests.defs.test_activation_sensor import age_runs
 
+pytestmark = pytest.mark.usefixtures("pgvector")
+
 
 def tick(place: Line) -> list[dg.RunRequest]:
     """What the sensor asks for in one tick, for this branch."""

@@ -16,6 +16,8 @@ from ingest_project.settings import settings
 from ingest_project_tests.defs.conftest import CHAIN, VECTORS, Line, Run
 from ingest_project_tests.journey.conftest import SECOND
 
+pytestmark = pytest.mark.usefixtures("pgvector")
+
 
 def vectors(place: Line) -> int:
     found = place.ask(

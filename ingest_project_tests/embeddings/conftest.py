@@ -10,6 +10,6 @@ __all__ = ["any_source", "connection", "disarmed", "source"]
 
 
 @pytest.fixture
-def ledger(connection: Connection, own_database: str) -> Ledger:
+def ledger(pgvector: None, connection: Connection, own_database: str) -> Ledger:
     """A model with nothing to do yet; its session commits."""
     return make_ledger(connection, own_database)

@@ -99,6 +99,7 @@ class Story:
         return [(item_id, HASHES[found], vector) for item_id, found, vector in rows]
 
 
+@pytest.mark.usefixtures("pgvector")
 @settings(max_examples=60)
 @given(taken=steps)
 def test_what_is_stored_is_always_of_the_text_that_it_is_stored_for(

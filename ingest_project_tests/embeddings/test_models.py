@@ -27,6 +27,8 @@ from ingest_project_tests.embeddings.asking import derived
 from ingest_project_tests.embeddings.modelling import added, alone, assert_true, declared, embed, shared
 from ingest_project_tests.upsert.making import Source, item
 
+pytestmark = pytest.mark.usefixtures("pgvector")
+
 __all__ = ["alone", "shared"]
 
 

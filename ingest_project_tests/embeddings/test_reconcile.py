@@ -23,6 +23,8 @@ from ingest_project_tests.embeddings.modelling import alone, assert_true, declar
 from ingest_project_tests.upsert.making import Line, Row, Source, item
 from ingest_project_tests.upsert.test_plans_explain import FILL, nodes
 
+pytestmark = pytest.mark.usefixtures("pgvector")
+
 __all__ = ["alone", "shared"]
 
 

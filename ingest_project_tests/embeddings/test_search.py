@@ -26,6 +26,8 @@ from ingest_project_tests.embeddings.test_models import url_of
 from ingest_project_tests.upsert.making import Line, Source, item
 from ingest_project_tests.upsert.test_plans_explain import nodes
 
+pytestmark = pytest.mark.usefixtures("pgvector")
+
 __all__ = ["alone", "shared"]
 PLACES = [
     item("kiel", "Café am Hafen", category="cafe", country_code="DE", latitude=54.32, longitude=10.13),

@@ -2,12 +2,16 @@
 
 import re
 
+import pytest
+
 from ingest_project.embeddings.models import working_models
 from ingest_project.embeddings.search import search
 from ingest_project_tests.embeddings.modelling import alone, shared
 from ingest_project_tests.embeddings.test_search import filled
 from ingest_project_tests.house.test_schema import README
 from ingest_project_tests.upsert.making import Source
+
+pytestmark = pytest.mark.usefixtures("pgvector")
 
 __all__ = ["alone", "shared"]
 

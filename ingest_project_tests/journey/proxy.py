@@ -31,7 +31,9 @@ class Proxy:
         self._lock = threading.Lock()
         self.commits = 0
         self.cut_at: tuple[int, Cut] | None = None
-        self.url = make_conninfo(url, host="127.0.0.1", port=str(self._listener.getsockname()[1]))
+        # In the clear: a COMMIT must be seen.
+        here = {"host": "127.0.0.1", "port": str(self._listener.getsockname()[1]), "sslmode": "disable"}
+        self.url = make_conninfo(url, **here)
         threading.Thread(target=self._accept, daemon=True).start()
 
     def stall(self) -> None:

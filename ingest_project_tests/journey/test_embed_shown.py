@@ -17,6 +17,8 @@ from ingest_project_tests.embeddings.serving import Endpoint, Reply, answer_to, 
 from ingest_project_tests.embeddings.working import DIMS
 from ingest_project_tests.journey.conftest import FIRST, Ran, write_csv, write_spec
 
+pytestmark = pytest.mark.usefixtures("pgvector")
+
 Command = Callable[..., Ran]
 
 

@@ -13,6 +13,8 @@ from ingest_project.settings import settings
 from ingest_project_tests.embeddings.modelling import embed, empty
 from ingest_project_tests.journey.conftest import FIRST, Ran, write_csv, write_spec
 
+pytestmark = pytest.mark.usefixtures("pgvector")
+
 Command = Callable[..., Ran]
 
 
