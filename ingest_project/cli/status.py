@@ -1,72 +1,119 @@
-"""`ingest status`: what is going on, what is stuck, what to run."""
+"""`ingest status`: what is stuck, what is going on, what to run."""
 
 import json
-import shlex
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
 from ingest_project.branches import activations, registry
 from ingest_project.branches.activations import Activation
-from ingest_project.branches.gates import Gate, gates_of
+from ingest_project.branches.gates import gates_of
+from ingest_project.branches.overview import Overview, overviews, progress_of
 from ingest_project.branches.registry import Branch
 from ingest_project.cli.completion import branch_names
+from ingest_project.cli.standing import HEADINGS, Finding, Standing, ago
 from ingest_project.cli.summary import COUNTS
-from ingest_project.cli.terminal import json_option
+from ingest_project.cli.terminal import json_option, strong, table
+from ingest_project.embeddings.models import has_vectors, working_models
+from ingest_project.embeddings.status import EmbeddingStatus, embedding_status
 from ingest_project.postgres import leases
 from ingest_project.postgres.connection import Connection, session
 from ingest_project.postgres.leases import Holder
 from ingest_project.postgres.migrations import ensure_migrated
+
+_OF_ALL, _OF_ONE = 3, 10  # activations: a rollback and a replay may stand before the newest ingest
 
 
 @click.command()
 @click.argument("name", required=False, shell_complete=branch_names)
 @json_option
 def status(name: str | None, *, as_json: bool) -> None:
-    """What is going on with all branches, or with NAME: activations, holder, errors, and what to run.
+    """Say what is stuck, what is going on and what waits, of all branches or of NAME, and the command for each.
 
     Example: ingest status places
     """
     ensure_migrated()
     with session() as connection:
-        branches = [registry.get_branch(connection, name)] if name else registry.list_branches(connection)
-        holders = {held.branch_id: held for held in leases.held(connection)}
-        count = 10 if name else 1
-        found = [_state(connection, branch, holders.get(branch.branch_id), count) for branch in branches]
+        found = _standings(connection, name)
     if as_json:
-        click.echo(json.dumps(found, default=_as_text))
+        click.echo(json.dumps([_as_json(one, _OF_ONE if name else 1) for one in found], default=_as_text))
+    elif not found:
+        click.echo("no branch yet; next: ingest branch apply FILE, or ingest demo")
+    elif name:
+        click.echo("\n".join(_page(found[0])))
     else:
-        for state in found:
-            click.echo("\n".join(_lines(state)))
-        if not found:
-            click.echo("no branch yet; next: ingest branch apply FILE, or ingest demo")
+        click.echo("\n".join(_overview(found)))
 
 
-def _state(connection: Connection, branch: Branch, holder: Holder | None, count: int) -> dict[str, Any]:
-    newest = activations.newest(connection, branch.branch_id, count)
+def _standings(connection: Connection, name: str | None) -> list[Standing]:
+    branches = [registry.get_branch(connection, name)] if name else registry.list_branches(connection)
+    known = overviews(connection, name)
+    holders = {held.branch_id: held for held in leases.held(connection)}
+    embeddings = embedding_status(connection, branches[0].branch_id if name else None)
+    stored = any(has_vectors(connection, model) for model in working_models(connection))
+    return [
+        _standing(connection, one, known[one.name], holders.get(one.branch_id), embeddings, stored, name is not None)
+        for one in branches
+    ]
+
+
+def _standing(
+    connection: Connection,
+    branch: Branch,
+    overview: Overview,
+    holder: Holder | None,
+    embeddings: list[EmbeddingStatus],
+    has_vectors: bool,
+    whole: bool,
+) -> Standing:
+    newest = activations.newest(connection, branch.branch_id, _OF_ONE if whole else _OF_ALL)
+    own = next((one for one in newest if one.kind != "rollback"), None)
+    return Standing(
+        branch,
+        overview,
+        newest,
+        gates_of(connection, own.activation_id) if own else [],
+        progress_of(connection, own) if own and holder else None,
+        holder,
+        [one for one in embeddings if one.branch == branch.name],
+        has_vectors,
+    )
+
+
+# ── for scripts ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _as_json(one: Standing, count: int) -> dict[str, Any]:
     return {
-        "branch": branch.name,
-        "source": branch.spec.source,
-        "location": branch.spec.location,
-        "held_by": _held(holder) if holder else None,
-        "activations": [_told(activation, gates_of(connection, activation.activation_id)) for activation in newest],
-        "next": _next(branch, newest[0] if newest else None, holder),
+        "branch": one.branch.name,
+        "source": one.branch.spec.source,
+        "location": one.branch.spec.location,
+        "state": one.branch.state,
+        "last_done": one.overview.last_done,
+        "last_done_at": one.overview.last_done_at,
+        "held_by": _held(one) if one.holder else None,
+        "findings": [asdict(found) for found in one.findings()],
+        "activations": [_told(one, activation) for activation in one.activations[:count]],
+        "embeddings": [{**asdict(model), "coverage": round(model.coverage, 4)} for model in one.embeddings],
+        "next": one.next(),
     }
 
 
-def _held(holder: Holder) -> dict[str, Any]:
+def _held(one: Standing) -> dict[str, Any]:
+    assert one.holder is not None, "asked before"
     return {
-        "run": holder.run_id,
-        "host": holder.host,
-        "since": holder.acquired_at,
-        "last_seen": holder.heartbeat_at,
-        "live": not holder.expired and not leases.process_is_gone(holder),
+        "run": one.holder.run_id,
+        "host": one.holder.host,
+        "since": one.holder.acquired_at,
+        "last_seen": one.holder.heartbeat_at,
+        "live": one.is_held,
     }
 
 
-def _told(activation: Activation, gates: list[Gate]) -> dict[str, Any]:
+def _told(one: Standing, activation: Activation) -> dict[str, Any]:
+    gates = one.gates if activation is one.newest else []
     return {
         "activation": activation.activation_id,
         "kind": activation.kind,
@@ -81,45 +128,98 @@ def _told(activation: Activation, gates: list[Gate]) -> dict[str, Any]:
     }
 
 
-def _next(branch: Branch, newest: Activation | None, holder: Holder | None) -> str:
-    run = f"ingest run {shlex.quote(branch.name)}"
-    if holder and not holder.expired and not leases.process_is_gone(holder):
-        return "wait: a run is at work"
-    if newest is None:
-        return run
-    if newest.is_open and newest.kind == "rollback":
-        return f"ingest rollback {newest.undoes}   (goes on with it)"
-    if newest.is_open:
-        return f"{run}   (goes on with activation {newest.activation_id})"
-    if newest.state in ("blocked", "refused", "failed") and newest.error:
-        return str(newest.error.get("todo", run))
-    return f"nothing to do; {run} ingests the branch again"
-
-
-def _lines(state: dict[str, Any]) -> list[str]:
-    lines = [f"{state['branch']}   source {state['source']}   {state['location']}"]
-    if held := state["held_by"]:
-        live = "at work" if held["live"] else "gone; the next run takes over"
-        lines.append(
-            f"  held by run {held['run']} on {held['host']} since {held['since']:%Y-%m-%d %H:%M:%S} UTC: {live}"
-        )
-    for one in state["activations"]:
-        known = ", ".join(f"{count} {one[count]:,}" for count in COUNTS if one[count] is not None)
-        kind = f"rollback of {one['undoes']}, " if one["undoes"] else ""
-        lines.append(
-            f"  activation {one['activation']}  {one['state']:<11} {one['requested_at']:%Y-%m-%d %H:%M}  {kind}{known}"
-        )
-        if one["error"]:
-            lines.append(f"    {one['error']['code']}: {one['error']['what']}")
-        lines += [f"    columns: {change}" for change in one["drift"]]
-        lines += [
-            f"    accepted: {gate['code']}, {gate['measured']:.1%} with a limit of {gate['limit']:.1%}, "
-            f"by {gate['accepted_by']} on {gate['accepted_at']:%Y-%m-%d}: {gate['why']}"
-            for gate in one["gates"]
-            if gate["accepted_at"]
-        ]
-    return [*lines, f"  next: {state['next']}"]
-
-
-def _as_text(value: object) -> str:
+def _as_text(value: object) -> object:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+# ── for people ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _overview(found: list[Standing]) -> list[str]:
+    told = [(one.branch.name, finding) for one in found for finding in one.findings()]
+    lines: list[str] = []
+    for heading in HEADINGS:
+        lines += _block(heading, [(name, finding) for name, finding in told if finding.heading == heading])
+    head = "the branches" if told else "all is quiet"
+    return [*lines, strong(head), table([_HEADER, *(_row(one) for one in found)], right=_NUMBERS)]
+
+
+def _block(heading: str, told: list[tuple[str, Finding]]) -> list[str]:
+    return [strong(heading), *(line for name, finding in told for line in _lines(finding, name)), ""] if told else []
+
+
+def _lines(finding: Finding, name: str = "") -> list[str]:
+    head = f"  {name}: " if name else "  "
+    lines = [f"{head}{finding.state}: {finding.what}"]
+    lines += [f"    do:  {finding.do}"] if finding.do else []
+    return [*lines, f"    run: {finding.run}"]
+
+
+_HEADER = ("branch", "newest", "last ingested", "read", "rejected", "items", "embedded", "pending", "dead", "run")
+_NUMBERS = (3, 4, 5, 6, 7, 8)
+
+
+def _row(one: Standing) -> tuple[object, ...]:
+    last = next((each for each in one.activations if each.kind == "ingest" and each.rows_read is not None), None)
+    newest, active = one.newest, next((model for model in one.embeddings if model.state == "active"), None)
+    return (
+        one.branch.name,
+        newest.state if newest else "never run",
+        ago(one.overview.since_done),
+        last.rows_read if last else "-",
+        (last.rejected if last.rejected is not None else "-") if last else "-",
+        active.items if active else "-",
+        _percent(active) if active else "-",
+        sum(model.pending + model.leased for model in one.embeddings),
+        sum(sum(model.dead.values()) for model in one.embeddings),
+        _run(one, last),
+    )
+
+
+def _run(one: Standing, last: Activation | None) -> str:
+    if one.findings() or one.newest is None:
+        return one.next()
+    name = one.command.removeprefix("ingest run ")
+    return f"ingest rejects {name}" if last and last.rejected else f"ingest status {name}"
+
+
+def _percent(one: EmbeddingStatus) -> str:
+    # Rounded down: 100 % is said of all or of none.
+    return f"{int(1000 * one.coverage) / 10:.1f} %"
+
+
+def _page(one: Standing) -> list[str]:
+    spec = one.branch.spec
+    lines = [f"{one.branch.name}   source {spec.source}   {spec.location}"]
+    for heading in HEADINGS:
+        lines += [line for finding in one.findings() if finding.heading == heading for line in _lines(finding)]
+    lines += [line for activation in one.activations for line in _history(one, activation)]
+    for model in one.embeddings:
+        dead = sum(model.dead.values())
+        lines.append(
+            f"  {model.model} ({model.state}): {model.done:,} of {model.items:,} items embedded ({_percent(model)}), "
+            f"{model.pending + model.leased:,} pending, {dead:,} dead"
+        )
+    if one.overview.source_age is not None:
+        lines.append(f"  what is in core.items was written at its source {ago(one.overview.source_age)}")
+    return [*lines, f"  next: {one.next()}"]
+
+
+def _history(one: Standing, activation: Activation) -> list[str]:
+    known = [(count, getattr(activation, count)) for count in COUNTS]
+    told = ", ".join(f"{count} {value:,}" for count, value in known if value is not None)
+    kind = f"rollback of {activation.undoes}, " if activation.undoes else ""
+    when = f"{activation.requested_at:%Y-%m-%d %H:%M}"
+    lines = [f"  activation {activation.activation_id}  {activation.state:<11} {when}  {kind}{told}"]
+    if activation.error and not (activation is one.newest and one.findings()):
+        lines.append(f"    {activation.error['code']}: {activation.error['what']}")
+    lines += [f"    columns: {change}" for change in activation.told_drift]
+    gates = one.gates if activation is one.newest else []
+    return lines + [
+        f"    accepted: {gate.code}, {gate.measured:.1%} with a limit of {gate.limit:.1%}, "
+        f"by {gate.accepted_by} on {gate.accepted_at:%Y-%m-%d}: {gate.why}"
+        for gate in gates
+        if gate.accepted_at
+    ]

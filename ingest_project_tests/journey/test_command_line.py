@@ -112,8 +112,10 @@ def test_status_answers_what_to_run_next(command: Command, registered: str, file
     fresh = command("status", registered)
     assert f"next: ingest run {registered}" in fresh.out
     command("branch", "activate", registered)
-    assert "goes on with activation" in command("status", registered).out
+    assert "has no run yet" in command("status", registered).out
     command("run", registered)
+    assert f"next: ingest embed run {registered}" in command("status", registered).out
+    command("embed", "run", registered)
     assert "nothing to do" in command("status", registered).out
     file.unlink()
     assert command("run", registered).code == 4
