@@ -67,13 +67,10 @@ class Batch:
         return counts
 
     def _write_staged(self, connection: Connection) -> None:
-        values = self._values()
+        values, kind = self._values(), kind_of(self.work, self.part.number)
         while True:
-            connection.execute(statement("lock_live_rows"), values)
+            connection.execute(judging("judge_stage", kind, self.work.branch.source_id, lock=True))
             failpoints.reach("batch_locked")
-            connection.execute(
-                judging("classify_stage", kind_of(self.work, self.part.number), self.work.branch.source_id)
-            )
             connection.execute(statement("keep_history"), values)
             failpoints.reach("batch_history")
             connection.execute(statement("update_items"), values)

@@ -57,18 +57,20 @@ copy stage ({columns}) from stdin (format binary);
 -- As for the probe.
 analyze stage (external_id);
 
--- name: lock_live_rows
--- The live rows under our keys, locked in the order of their ids as every writer does, so that none deadlocks.
-select count(*) from (
-  select i.item_id from stage s
-    join core.items i on i.source_id = %(source_id)s and i.external_id = s.external_id
-   where s.kind is null order by i.item_id for no key update of i) locked;
-
--- name: classify_stage
--- What happens to each row, judged by the locked rows; rows without a live one are new.
+-- name: judge_stage
+-- What happens to each row, judged by the live row under its key; rows without one are new. Live rows are locked by
+-- the statement that judges them, as they are then, in the order of their ids as every writer does: between a lock and
+-- a judgement of its own another branch could insert a row that is judged and not locked. A row that is too young to
+-- be seen here is taken for new, stands in the way of the insert, and is judged again.
+with live as materialized (
+  select i.item_id, i.external_id, i.content_hash, i.deleted_at, i.source_updated_at, i.priority, i.branch_id,
+         i.activation_id, i.part
+    from stage s join core.items i on i.source_id = {source_id} and i.external_id = s.external_id
+   where s.kind is null order by i.item_id {lock}
+)
 update stage s set kind = k.kind::"char", item_id = k.item_id
   from (select p.external_id, {kind} as kind, i.item_id
-          from stage p left join core.items i on i.source_id = {source_id} and i.external_id = p.external_id) k
+          from stage p left join live i on i.external_id = p.external_id) k
  where k.external_id = s.external_id and s.kind is null;
 
 -- name: keep_history

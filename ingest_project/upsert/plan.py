@@ -73,7 +73,7 @@ def _changes(work: Work, parts: Sequence[ValidPart], found: Probe) -> tuple[dict
                 rows = part.load().take(pa.array(hits.positions))
                 copy_binary(cursor, statement("copy_stage"), sorted_rows(rows))
         cursor.execute(statement("analyze_stage"))
-        cursor.execute(judging("classify_stage", kind_of(work), work.branch.source_id))
+        cursor.execute(judging("judge_stage", kind_of(work), work.branch.source_id))
         row = cursor.execute(counting(work.branch.source_id)).fetchone()
         names = [column.name for column in cursor.description or ()]
         values = {"source_id": work.branch.source_id, "count": SAMPLES}

@@ -61,9 +61,10 @@ def statement(name: str) -> sql.SQL | sql.Composed:
             return raw
 
 
-def judging(name: str, kind: sql.Composable, source_id: int) -> sql.Composed:
-    """A statement that judges rows of a source by `kind`."""
-    return _RAW[name].format(kind=kind, source_id=sql.Literal(source_id))
+def judging(name: str, kind: sql.Composable, source_id: int, *, lock: bool = False) -> sql.Composed:
+    """A statement that judges rows of a source by `kind`; `lock` locks the live rows for those who will write."""
+    locking = sql.SQL("for no key update of i" if lock else "")
+    return _RAW[name].format(kind=kind, source_id=sql.Literal(source_id), lock=locking)
 
 
 def counting(source_id: int) -> sql.Composed:

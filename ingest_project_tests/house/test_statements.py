@@ -56,7 +56,7 @@ def complete(name: str, text: sql.SQL) -> sql.Composable:
 def _of_items(name: str, text: sql.SQL) -> sql.Composable:
     if name == "missing_items":
         return missing_text("count(*)")
-    if name in ("classify_probe", "classify_stage"):
+    if name in ("classify_probe", "judge_stage"):
         return texts.judging(name, _KIND, 1)
     if name == "nearest_items":
         return nearest_items(_MODEL)

@@ -1,8 +1,8 @@
-"""Two writers made to meet: the second runs, or waits for a lock, while the first stands at a named point."""
+"""Writers made to meet: the second runs, or waits for a lock, while the first stands at a named point."""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -55,8 +55,26 @@ class Meeting:
         """Run both to their ends; what either raised is raised here."""
         patch.setattr(failpoints, "reach", self.reach)
         first()
+        self.end()
+
+    def end(self) -> None:
+        """Wait for the second's end; what it raised is raised here."""
         assert self.met, f"the first never came to {self.point}"
         self._thread.join(PATIENCE)
         assert not self._thread.is_alive(), "the second still waits after the first has ended"
         for error in self._errors:
             raise error
+
+
+def meet_in_turn(patch: pytest.MonkeyPatch, first: Callable[[], Any], meetings: Sequence[Meeting]) -> None:
+    """As `Meeting.run`, where the first meets several others, one after the other."""
+
+    def reach(name: str) -> None:
+        upcoming = next((meeting for meeting in meetings if not meeting.met), None)
+        if upcoming:
+            upcoming.reach(name)
+
+    patch.setattr(failpoints, "reach", reach)
+    first()
+    for meeting in meetings:
+        meeting.end()

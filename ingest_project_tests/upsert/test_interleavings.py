@@ -10,7 +10,7 @@ from ingest_project.branches.work import Work
 from ingest_project.postgres.connection import session
 from ingest_project.upsert.items import apply_activation
 from ingest_project_tests.upsert.making import Line, Part, Row, Source, item, parts_of
-from ingest_project_tests.upsert.meeting import Meeting
+from ingest_project_tests.upsert.meeting import Meeting, meet_in_turn
 
 ARROWS = (
     *("probed", "batch_open", "batch_staged", "batch_locked", "batch_history", "batch_updated", "batch_inserted"),
@@ -185,3 +185,31 @@ def test_rows_that_moved_after_the_probe_are_judged_as_they_are_now(
     assert told[second.activation.activation_id]["updated"] == len(rows)
     mine = told[first.activation.activation_id]
     assert (mine["updated"], mine["unchanged"]) == (0, len(rows)), "probed as updates, found to be there already"
+
+
+@pytest.mark.parametrize("arrow", ["batch_staged", "batch_locked"])
+@pytest.mark.parametrize("later", ["batch_locked", "batch_history", "batch_row"])
+def test_a_row_that_another_inserts_between_lock_and_judgement_is_not_written_without_its_lock(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, arrow: str, later: str
+) -> None:
+    """Three writers: the second inserts what the first took for new, the third then has a newer version of it."""
+    contents = seed(pair)
+    with session(pair.url) as third:
+        lines = (*pair.lines, pair.source.line(3).on(third))
+        rows = [[item(key, f"{who} says", at=at) for key in NEW] for at, who in enumerate(("second", "first", "third"))]
+        works = [line.work(len(NEW)) for line in lines]
+        carried = [rows[1], rows[0], rows[2]]
+        contents |= {
+            work.activation.activation_id: {row["external_id"]: row for row in mine}
+            for work, mine in zip(works, carried, strict=True)
+        }
+
+        def writes(at: int) -> None:
+            apply_activation(works[at], parts_of(carried[at]))
+
+        pids = [work.connection.info.backend_pid for work in works]
+        meetings = [Meeting(pair.url, arrow, lambda: writes(1), pids[1])]
+        meetings.append(Meeting(pair.url, later, lambda: writes(2), pids[2]))
+        meet_in_turn(monkeypatch, lambda: writes(0), meetings)
+    check(pair.source, contents)
+    assert {row["name"] for key, row in pair.source.items().items() if key in NEW} == {"third says"}

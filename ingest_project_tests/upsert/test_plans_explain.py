@@ -72,7 +72,7 @@ def quadratic(plan: list[dict[str, Any]]) -> list[str]:
     for node in plan:
         if node["Node Type"] == "Nested Loop":
             outer, inner = node["Plans"]
-            if outer["Plan Rows"] > 1 and inner["Node Type"] in ("Seq Scan", "Materialize"):
+            if outer["Plan Rows"] > 1 and inner["Node Type"] in ("Seq Scan", "Materialize", "CTE Scan"):
                 found.append(f"{inner['Node Type']} of {inner.get('Relation Name')}")
     return found
 
@@ -122,8 +122,8 @@ def test_applying_fifty_hits_never_scans_the_items(large: Line, kind: str) -> No
     connection, work = large.connection, large.work(HITS)
     rows = [item(f"new {at}") for at in range(HITS)] if kind == "new keys" else spread(HITS)
     values = values_of(work)
-    classify = judging("classify_stage", kind_of(work), work.branch.source_id)
-    names = ("lock_live_rows", "keep_history", "update_items", "touch_items", "insert_items", "settle", "judge_again")
+    judge = judging("judge_stage", kind_of(work), work.branch.source_id, lock=True)
+    names = ("keep_history", "update_items", "touch_items", "insert_items", "settle", "judge_again")
     with connection.transaction(force_rollback=True):
         stage(connection, sorted_rows(table_of(rows)))
         if kind == "touches":
@@ -133,11 +133,11 @@ def test_applying_fifty_hits_never_scans_the_items(large: Line, kind: str) -> No
                 values,
             )
         told: dict[str, list[str]] = {}
-        for name in (*names[:1], "classify_stage", *names[1:]):
-            text = classify if name == "classify_stage" else statement(name)
-            plan = nodes(connection, text, None if name == "classify_stage" else values)
+        for name, text in (("judge_stage", judge), *((name, statement(name)) for name in names)):
+            given = None if name == "judge_stage" else values
+            plan = nodes(connection, text, given)
             told[name] = scans_of_items(plan) + quadratic(plan)
-            connection.execute(text, None if name == "classify_stage" else values)
+            connection.execute(text, given)
         kinds = connection.execute(statement("count_stage")).fetchall()
     assert {name: scans for name, scans in told.items() if scans} == {}
     assert kinds == [({"updates": "u", "touches": "t", "new keys": "i"}[kind], HITS)]
@@ -147,8 +147,10 @@ def test_the_plans_hold_for_a_full_part(large: Line) -> None:
     connection, work = large.connection, large.work(HITS)
     with connection.transaction(force_rollback=True):
         stage(connection, sorted_rows(table_of(spread(5_000))))
-        connection.execute(judging("classify_stage", kind_of(work), work.branch.source_id))
-        for name in ("keep_history", "update_items", "touch_items"):
+        judge = judging("judge_stage", kind_of(work), work.branch.source_id, lock=True)
+        assert quadratic(nodes(connection, judge)) == []
+        connection.execute(judge)
+        for name in ("keep_history", "update_items", "touch_items", "insert_items"):
             assert quadratic(nodes(connection, statement(name), values_of(work))) == [], name
 
 
@@ -156,7 +158,7 @@ def test_the_dry_runs_own_queries_never_scan_the_items(large: Line) -> None:
     connection, work = large.connection, large.work(HITS)
     with connection.transaction(force_rollback=True):
         stage(connection, sorted_rows(table_of(spread(HITS))))
-        connection.execute(judging("classify_stage", kind_of(work), work.branch.source_id))
+        connection.execute(judging("judge_stage", kind_of(work), work.branch.source_id))
         values = {"source_id": work.branch.source_id, "count": 20}
         assert scans_of_items(nodes(connection, statement("sample_changes"), values)) == []
         assert scans_of_items(nodes(connection, counting(work.branch.source_id))) == []
