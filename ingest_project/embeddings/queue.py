@@ -65,8 +65,9 @@ class Claim:
 
     lease_id: UUID
     item_ids: list[int]
-    hashes: list[UUID]
+    hashes: list[bytes]
     texts: list[str]
+    places: list[bytes]  # of the requests in the ledger's table, until a lease is renewed
     attempts: int  # the most that one of them has behind it
     after: Cursor
 
@@ -97,23 +98,28 @@ class Queue:
             lease_seconds=self._limits.lease_seconds,
             run_id=correlation_id(),
         )
-        rows = self._connection.execute(self._claim, values).fetchall()
+        rows = self._connection.execute(self._claim, values, binary=True).fetchall()
         if not rows:
             return None
-        item_ids, hashes, texts, attempts, due = map(list, zip(*rows, strict=True))
-        return Claim(lease_id, item_ids, hashes, texts, max(attempts), (due[-1], item_ids[-1]))
+        item_ids, hashes, texts, attempts, due, places = map(list, zip(*rows, strict=True))
+        return Claim(lease_id, item_ids, hashes, texts, places, max(attempts), (due[-1], item_ids[-1]))
 
     def complete(self, claim: Claim, positions: Sequence[int], vectors: Vectors) -> int:
         """Store vectors of these positions and acknowledge them; how many, the rest was stale."""
-        data = _encoded([claim.item_ids[at] for at in positions], [claim.hashes[at] for at in positions], vectors)
+        data = _encoded(claim, positions, vectors)
         with self._connection.transaction():
             self._connection.execute(_SQL["make_batch"])
             with self._connection.cursor() as cursor, cursor.copy(_SQL["copy_batch"]) as copy:
                 copy.write(data)
-            values = self._values(lease_id=claim.lease_id, count=len(positions))
-            row = self._connection.execute(_SQL["complete"], values).fetchone()
+            stored = self._acknowledge(claim, len(positions))
+            if stored < len(positions) and self._execute("find_again", lease_id=claim.lease_id):
+                stored += self._acknowledge(claim, len(positions))
             failpoints.reach("vectors_stored")
         failpoints.reach("vectors_committed")
+        return stored
+
+    def _acknowledge(self, claim: Claim, count: int) -> int:
+        row = self._connection.execute(_SQL["complete"], self._values(lease_id=claim.lease_id, count=count)).fetchone()
         assert row is not None
         return row[0]
 
@@ -183,16 +189,17 @@ class Queue:
         return {"model_id": self._model.model_id, "provider": self._model.provider, **values}
 
 
-def _encoded(item_ids: list[int], hashes: list[UUID], vectors: Vectors) -> bytes:
-    """Rows of (item id, hash, vector) as a binary COPY: one structured array, no loop over numbers."""
+def _encoded(claim: Claim, positions: Sequence[int], vectors: Vectors) -> bytes:
+    """Rows of (place, item id, hash, vector) as a binary COPY: one structured array, no loop over numbers."""
     dims = vectors.shape[1]
-    fields = [("columns", ">i2"), ("id_size", ">i4"), ("id", ">i8"), ("hash_size", ">i4"), ("hash", "V16")]
-    fields += [("size", ">i4"), ("dims", ">i2"), ("unused", ">i2"), ("values", ">f4", (dims,))]
-    rows = np.zeros(len(item_ids), np.dtype(fields))
-    rows["columns"], rows["id_size"], rows["hash_size"] = 3, 8, 16
+    fields = [("columns", ">i2"), ("place_size", ">i4"), ("place", "V6"), ("id_size", ">i4"), ("id", ">i8")]
+    fields += [("hash_size", ">i4"), ("hash", "V16"), ("size", ">i4"), ("dims", ">i2"), ("unused", ">i2")]
+    rows = np.zeros(len(positions), np.dtype([*fields, ("values", ">f4", (dims,))]))
+    rows["columns"], rows["place_size"], rows["id_size"], rows["hash_size"] = 4, 6, 8, 16
     rows["size"], rows["dims"] = 4 + 4 * dims, dims
-    rows["id"] = item_ids
-    rows["hash"] = np.frombuffer(b"".join(one.bytes for one in hashes), "V16")
+    rows["place"] = np.frombuffer(b"".join(claim.places[at] for at in positions), "V6")
+    rows["id"] = [claim.item_ids[at] for at in positions]
+    rows["hash"] = np.frombuffer(b"".join(claim.hashes[at] for at in positions), "V16")
     rows["values"] = vectors
     return _SIGNATURE + rows.tobytes() + _END
 

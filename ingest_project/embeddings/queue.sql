@@ -1,10 +1,13 @@
 -- name: claim
 -- The next requests that are due, by count and token budget, with the text that their items have now. The keyset
 -- (next_attempt_at, item_id) steps over what earlier claims left behind in the index, though vacuum be held back.
--- A request for an older text is brought to what the item says; one whose item is gone is dropped.
-with due as materialized (
+-- A request for an older text is brought to what the item says; one whose item is gone is dropped. Its commit waits
+-- for no disk: a server that forgets a lease in a crash has the requests pending, as they were.
+with hurried as materialized (
+  select set_config('synchronous_commit', 'off', true)
+), due as materialized (
   select r.ctid as place, r.item_id, r.next_attempt_at
-    from core.embedding_requests r
+    from hurried cross join core.embedding_requests r
    where r.model_id = %(model_id)s and r.branch_id = %(branch_id)s and r.status = 'p'
      and r.next_attempt_at <= now() and (r.next_attempt_at, r.item_id) > (%(after)s, %(after_item)s)
      and not exists (select from core.embedding_providers p where p.provider = %(provider)s and p.paused_until > now())
@@ -27,45 +30,56 @@ with due as materialized (
          run_id = %(run_id)s, content_hash = w.embed_hash, updated_at = now()
     from weighed w
    where r.ctid = w.place and w.embed_hash is not null and (w.tokens <= %(tokens)s or w.position = 1)
-  returning r.item_id, r.content_hash, w.text, r.attempts, r.next_attempt_at
+  returning r.item_id, r.content_hash, w.text, r.attempts, r.next_attempt_at, r.ctid as place
 )
-select item_id, content_hash, text, attempts, next_attempt_at from claimed order by next_attempt_at, item_id;
+select item_id, uuid_send(content_hash), text, attempts, next_attempt_at, place
+  from claimed order by next_attempt_at, item_id;
 
 -- name: make_batch
--- Where the vectors of one batch are copied to.
-create temp table if not exists embedded_batch (item_id bigint, content_hash uuid, embedding vector) on commit delete rows;
+-- Where the vectors of one batch are copied to. `place`: where the claim left the request, which is found there without
+-- an index whose entries for what is no more have piled up.
+create temp table if not exists embedded_batch (place tid, item_id bigint, content_hash uuid, embedding vector)
+  on commit delete rows;
 
 -- name: copy_batch
 -- In.
-copy embedded_batch (item_id, content_hash, embedding) from stdin (format binary);
+copy embedded_batch (place, item_id, content_hash, embedding) from stdin (format binary);
 
 -- name: complete
 -- Acknowledge and store in one statement: only what is still leased by us, and still wanted with the text that was
--- embedded. A late worker, or an item changed meanwhile, stores nothing. Rows are found by key, one by one: left to
--- itself, the planner trusts the lease to be one row and reads the whole ledger for it.
+-- embedded. A late worker, or an item changed meanwhile, stores nothing. Rows are found by place, one by one: left to
+-- itself, the planner trusts the lease to be one row and reads the whole ledger for it. Who holds the request is alone
+-- with its vector: it need not be written as if another might.
 with held as materialized (
-  select b.item_id, b.content_hash, b.embedding, f.place
-    from embedded_batch b
-   cross join lateral (select r.ctid as place from core.embedding_requests r
-                        where r.model_id = %(model_id)s and r.item_id = b.item_id and r.lease_id = %(lease_id)s
-                          and r.content_hash = b.content_hash
-                          for update) f
-   limit %(count)s
+  select place, item_id, content_hash, embedding from embedded_batch limit %(count)s
 ), acknowledged as (
   update core.embedding_requests r
      set status = 'd', completed_at = now(), updated_at = now(), lease_id = null, leased_until = null,
          error_class = null, error = null
     from held h
-   where r.ctid = h.place
+   where r.ctid = h.place and r.model_id = %(model_id)s and r.item_id = h.item_id and r.lease_id = %(lease_id)s
+     and r.content_hash = h.content_hash
   returning h.item_id, h.content_hash, h.embedding
+), known as materialized (
+  select a.item_id, a.content_hash, a.embedding, e.place
+    from acknowledged a
+    left join lateral (select e.ctid as place from core.item_embeddings e
+                        where e.model_id = %(model_id)s and e.item_id = a.item_id limit 1) e on true
+), replaced as (
+  update core.item_embeddings e set content_hash = k.content_hash, embedding = k.embedding, embedded_at = now()
+    from known k where e.ctid = k.place and e.model_id = %(model_id)s and e.item_id = k.item_id
 ), stored as (
-  insert into core.item_embeddings as e (model_id, item_id, content_hash, embedding)
-  select %(model_id)s, item_id, content_hash, embedding from acknowledged
-  on conflict (model_id, item_id) do update
-     set content_hash = excluded.content_hash, embedding = excluded.embedding, embedded_at = now()
-  returning item_id
+  insert into core.item_embeddings (model_id, item_id, content_hash, embedding)
+  select %(model_id)s, item_id, content_hash, embedding from known where place is null
 )
-select count(*) from stored;
+select count(*) from known;
+
+-- name: find_again
+-- Where requests of a batch are by now: a lease that was renewed has moved them.
+update embedded_batch b
+   set place = coalesce((select r.ctid from core.embedding_requests r
+                          where r.model_id = %(model_id)s and r.item_id = b.item_id and r.lease_id = %(lease_id)s),
+                        b.place);
 
 -- name: fail
 -- One attempt is used up; the next is later by a doubling wait, or there is none. One jitter per batch: it stays whole.

@@ -2,6 +2,7 @@
 
     python -m ingest_project_tests.benchmarks [--rows N …] [--peers NAME … | --no-peers] [--results FILE]
     python -m ingest_project_tests.benchmarks normalize …
+    python -m ingest_project_tests.benchmarks embeddings …
 
 Three runs: first, unchanged, and with 1 % of the rows changed and 0.5 % new. The floor is a plain COPY of the same
 rows, sorted, into a table with the same columns, checks and indexes. Peers load the valid rows as this project
@@ -15,32 +16,25 @@ is vacuumed and a checkpoint is made, so that none pays for another.
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from ingest_project.branches import registry
 from ingest_project.branches.spec import load_spec
-from ingest_project.postgres import embedded
 from ingest_project.postgres.connection import Connection, session
-from ingest_project.postgres.migrations import migrate
 from ingest_project.sample import SPEC
 from ingest_project.settings import settings
-from ingest_project_tests.benchmarks import normalize
+from ingest_project_tests.benchmarks import embeddings, normalize
 from ingest_project_tests.benchmarks.floor import FORMATS, floor_rate
 from ingest_project_tests.benchmarks.inputs import State, first_rows, state_of_items, write_states
 from ingest_project_tests.benchmarks.measured import Measured
 from ingest_project_tests.benchmarks.peers import PEERS, Peer, PeerFigures, run_peer
+from ingest_project_tests.benchmarks.places import CACHE, at_home, keep
 from ingest_project_tests.benchmarks.report import Figures, beside, machine, stages, table
 
 RUNS = {"first": "first", "unchanged": "first", "changed": "changed"}  # kind of run: state of the source
-CACHE = Path.home() / ".cache" / "ingest-benchmark"  # environments of peers
-DATABASE = "ingest_benchmark"
 
 
 def main() -> None:
@@ -50,7 +44,7 @@ def main() -> None:
     parser.add_argument("--peers", nargs="+", choices=[peer.name for peer in PEERS], help="only these")
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where environments of peers are kept")
-    parser.add_argument("--results", type=Path, help="also write the tables to this file")
+    parser.add_argument("--results", type=Path, help="also keep the tables in this file")
     chosen = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="ingest-benchmark-", ignore_cleanup_errors=True) as folder,
@@ -63,25 +57,7 @@ def main() -> None:
     text = f"# Benchmark\n\n{machine(server)}\n\n{table(figures)}\n\n{stages(figures)}\n{beside(figures)}"
     print(text)
     if chosen.results:
-        chosen.results.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def at_home(folder: Path) -> Iterator[None]:
-    """Settings of the benchmark's own, for this process and its children."""
-    os.environ["INGEST_HOME"] = str(folder)
-    server = os.environ.get("INGEST_TEST_DATABASE_URL") or embedded.ensure_running(folder)
-    with session(server) as connection:
-        connection.execute(f"drop database if exists {DATABASE}".encode())
-        connection.execute(f"create database {DATABASE}".encode())
-    os.environ["INGEST_DATABASE_URL"] = urlunsplit(urlsplit(server)._replace(path=f"/{DATABASE}"))
-    settings.cache_clear()
-    migrate()
-    try:
-        yield
-    finally:
-        with session(server) as connection:
-            connection.execute(f"drop database {DATABASE} with (force)".encode())
+        keep(chosen.results, text)
 
 
 def one_size(folder: Path, rows: int, peers: list[Peer], cache: Path) -> Figures:
@@ -130,7 +106,7 @@ def settled_run(name: str, kind: str) -> Measured:
 
 
 # Benchmarks of one stage alone, by the first word of the command.
-OF_A_STAGE = {"normalize": normalize.main}
+OF_A_STAGE = {"normalize": normalize.main, "embeddings": embeddings.main}
 
 if __name__ == "__main__":
     alone = OF_A_STAGE.get(sys.argv[1]) if len(sys.argv) > 1 else None

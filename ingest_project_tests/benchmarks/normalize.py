@@ -18,6 +18,7 @@ import pyarrow as pa
 from ingest_project.normalize import address
 from ingest_project.normalize.part import normalize_part
 from ingest_project_tests.benchmarks.listings import listings, spec
+from ingest_project_tests.benchmarks.places import keep
 from ingest_project_tests.benchmarks.row_by_row import normalize_rows
 from ingest_project_tests.conftest import REPOSITORY
 
@@ -29,12 +30,12 @@ def main(words: list[str] | None = None) -> None:
     """Measure, print, and keep the results where a file is named."""
     parser = argparse.ArgumentParser(prog="python -m ingest_project_tests.benchmarks normalize")
     parser.add_argument("--rows", type=int, default=200_000)
-    parser.add_argument("--results", type=Path, help="also write the tables to this file")
+    parser.add_argument("--results", type=Path, help="also keep the tables in this file")
     chosen = parser.parse_args(words)
     text = f"# Normalization\n\n{rates(chosen.rows)}\n{resolutions()}"
     print(text)
     if chosen.results:
-        chosen.results.write_text(text, encoding="utf-8")
+        keep(chosen.results, text)
 
 
 def rates(rows: int) -> str:

@@ -131,7 +131,7 @@ def run_peer(peer: Peer, states: dict[str, State], connection: Connection, url: 
     figures, schema = PeerFigures(peer), "peer_" + "".join(c if c.isalnum() else "_" for c in peer.name)
     print(f"  {peer.name} …", file=sys.stderr)
     try:
-        binaries, folder = installed(peer, places), places / f"state-{os.getpid()}-{time.time_ns()}"
+        binaries, folder = installed(peer.requirements, places), places / f"state-{os.getpid()}-{time.time_ns()}"
         folder.mkdir(parents=True)
         for kind, state in states.items():
             job = Job(binaries, state, url, schema, folder)
@@ -144,13 +144,13 @@ def run_peer(peer: Peer, states: dict[str, State], connection: Connection, url: 
     return figures
 
 
-def installed(peer: Peer, places: Path) -> Path:
-    """The folder of the peer's commands; makes its environment where there is none. Raises Unusable."""
-    place = places / "".join(c if c.isalnum() else "-" for c in peer.requirements[0])
+def installed(requirements: tuple[str, ...], places: Path) -> Path:
+    """The folder of a peer's commands; makes its environment where there is none. Raises Unusable."""
+    place = places / "".join(c if c.isalnum() else "-" for c in requirements[0])
     ready = place / "ready"
     if not ready.exists():
         venv.create(place, with_pip=True, clear=True)
-        pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", *peer.requirements]
+        pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", *requirements]
         done = subprocess.run(pip, capture_output=True, text=True, check=False)
         if done.returncode:
             raise Unusable(f"cannot be installed: {_last(done.stderr)}")
@@ -161,7 +161,7 @@ def installed(peer: Peer, places: Path) -> Path:
 def _measured(peer: Peer, job: Job, connection: Connection) -> PeerRun:
     connection.execute("checkpoint")
     wal, began = wal_position(connection), time.perf_counter()
-    told, used = _run(peer.command(job), job.folder)
+    told, used = run_apart(peer.command(job), job.folder)
     seconds = time.perf_counter() - began
     inside = [line.split()[1] for line in told.splitlines() if line.startswith("seconds ")]
     return PeerRun(
@@ -187,7 +187,8 @@ sys.exit(1 if status else 0)
 """
 
 
-def _run(command: list[str], folder: Path) -> tuple[str, dict[str, float]]:
+def run_apart(command: list[str], folder: Path) -> tuple[str, dict[str, float]]:
+    """What a command printed, and the CPU seconds and peak memory that it took. Raises Unusable."""
     usage = folder / "usage.json"
     launched = [sys.executable, "-S", "-c", _LAUNCHER, str(usage), *command]
     try:

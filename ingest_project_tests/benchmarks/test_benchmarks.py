@@ -5,10 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ingest_project.normalize.part import normalize_part
 from ingest_project.postgres.connection import session
-from ingest_project_tests.benchmarks import listings
+from ingest_project_tests.benchmarks import embedding_peers, listings
+from ingest_project_tests.benchmarks.embedding_peers import PeerDrain
+from ingest_project_tests.benchmarks.embeddings import of_peers
 from ingest_project_tests.benchmarks.inputs import State, write_states
+from ingest_project_tests.benchmarks.ledgers import Figure
 from ingest_project_tests.benchmarks.peers import Peer, run_peer
 from ingest_project_tests.benchmarks.report import Figures, beside
 from ingest_project_tests.benchmarks.row_by_row import normalize_rows
@@ -94,6 +99,29 @@ def test_normalization_is_measured_beside_the_row_by_row_model(tmp_path: Path) -
     assert text.strip() in done.stdout
     ratios = re.findall(r"^\| (?:row by row|this project)[^|]*\| [0-9,]+ \| ([0-9.]+) \|$", text, re.MULTILINE)
     assert len(ratios) == 2 and ratios[0] == "1.0"
+
+
+def test_embeddings_are_measured_from_the_ledger_to_the_endpoint(superuser: None, tmp_path: Path) -> None:
+    pytest.importorskip("openai")
+    results = tmp_path / "results.md"
+    results.write_text("# Benchmark\n\nas it was\n\n# Embeddings\n\nearlier\n", encoding="utf-8")
+    command = [sys.executable, "-m", "ingest_project_tests.benchmarks", "embeddings", "--rows", "600", "--way", "600"]
+    command += ["--no-peers", "--results", str(results)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    text = results.read_text(encoding="utf-8")
+    kept = text.removeprefix("# Benchmark\n\nas it was\n\n")
+    assert kept.strip() in done.stdout
+    figures = dict(re.findall(r"^\| ([^|]+) \| 600 \| [0-9.]+ \| ([0-9,]+) \|", kept, re.MULTILINE))
+    assert {"derive: 1 % changed", "vacuum held back, 4 processes", "endpoint without latency"} <= set(figures)
+
+
+def test_a_peer_that_does_not_run_says_why_beside_those_that_do() -> None:
+    ours = Figure("endpoint without latency", 100, 1.0)
+    peer = embedding_peers.PEERS[0]
+    told = of_peers(ours, [PeerDrain(peer, skipped="failed: no server"), PeerDrain(peer, items=50, seconds=2.0)])
+    assert f"| {peer.name} | failed: no server |" in told
+    assert f"| {peer.name} | 50 | 25 | 4.0 × |" in told
 
 
 def test_the_row_by_row_model_says_what_the_stage_says() -> None:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -107,7 +108,8 @@ def _handler(reply: Callable[[dict[str, Any], str], Reply]) -> type[BaseHTTPRequ
 
 def _serve(dims: int, per_second: float, port: Any) -> None:
     """Without latency, and without a limit unless `per_second` requests are one: then 429 until the second is over."""
-    vector = encoded([1.0] * dims)
+    numbers = [1.0] * dims
+    forms = {"base64": json.dumps(encoded(numbers)), "float": json.dumps(numbers)}
     window, served = [0], [0]
     lock = threading.Lock()
 
@@ -119,8 +121,14 @@ def _serve(dims: int, per_second: float, port: Any) -> None:
             served[0] += 1
             if per_second and served[0] > per_second:
                 return refusal(429, {"Retry-After-Ms": str(int(1000 * (window[0] + 1 - now)) + 1)})
-        data = ",".join(f'{{"index":{at},"embedding":"{vector}"}}' for at in range(len(body["input"])))
-        return 200, {}, f'{{"data":[{data}],"usage":{{"total_tokens":{len(body["input"])}}}}}'.encode()
+        return 200, {}, answer(len(body["input"]), body.get("encoding_format", "float"))
+
+    @cache
+    def answer(count: int, form: str) -> bytes:
+        head = '{"object":"embedding",'
+        data = ",".join(f'{head}"index":{at},"embedding":{forms[form]}}}' for at in range(count))
+        usage = f'{{"prompt_tokens":{count},"total_tokens":{count}}}'
+        return f'{{"object":"list","model":"scripted","data":[{data}],"usage":{usage}}}'.encode()
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(reply))
     server.daemon_threads = True

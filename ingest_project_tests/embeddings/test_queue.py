@@ -1,6 +1,7 @@
 """The order of the queue, its plans on a large ledger, and what is said where there is no pgvector."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from ingest_project.embeddings.worker import run_worker
 from ingest_project.errors import VectorsMissing
 from ingest_project.postgres.connection import session
 from ingest_project.postgres.migrations import migrate
-from ingest_project_tests.embeddings.working import DIMS, Ledger, Raising, Scripted
+from ingest_project_tests.embeddings.working import DIMS, Ledger, Raising, Scripted, vector_of
 
 
 def test_what_is_due_longest_comes_first(ledger: Ledger) -> None:
@@ -55,6 +56,38 @@ def test_the_next_is_due_when_the_nearest_lease_runs_out(ledger: Ledger) -> None
     assert 50 < due <= 60
 
 
+def test_requests_that_were_moved_by_a_renewed_lease_are_completed_all_the_same(ledger: Ledger) -> None:
+    ids = ledger.add("One", "Two", "Three")
+    queue = ledger.queue()
+    claim = queue.claim(ledger.branch_id, FROM_THE_START, 3)
+    assert claim
+    queue.renew(claim)
+    ledger.change(ids[1], "Other")
+    assert queue.complete(claim, range(3), np.ones((3, DIMS), np.float32)) == 2
+    assert set(ledger.vectors()) == {ids[0], ids[2]}
+    assert ledger.states() == {"d": 2, "p": 1}
+
+
+def test_what_lies_where_a_request_lay_is_not_taken_for_it(ledger: Ledger) -> None:
+    ledger.add("One", "Two")
+    queue = ledger.queue()
+    claim = queue.claim(ledger.branch_id, FROM_THE_START, 2)
+    assert claim
+    swapped = replace(claim, places=claim.places[::-1])
+    assert queue.complete(swapped, range(2), np.array([[1] * DIMS, [2] * DIMS], np.float32)) == 2
+    assert [ledger.vectors()[item_id][0] for item_id in claim.item_ids] == [1, 2], "found again, each its own"
+
+
+def test_a_vector_that_is_there_is_replaced_and_others_are_added(ledger: Ledger) -> None:
+    ids = ledger.add("One", "Two")
+    ledger.work(Scripted())
+    ledger.change(ids[0], "Three")
+    (new,) = ledger.add("Four")
+    assert ledger.work(Scripted()).done == 2
+    assert ledger.vectors() == {at: vector_of(name) for at, name in ((ids[0], "Three"), (ids[1], "Two"), (new, "Four"))}
+    assert ledger.untrue() == []
+
+
 @pytest.fixture
 def large(ledger: Ledger) -> Ledger:
     """Enough requests that reading all of them is noticed."""
@@ -89,7 +122,7 @@ def test_claiming_and_completing_never_read_the_whole_ledger(large: Ledger) -> N
         branch_id=large.branch_id, provider="none", after="-infinity", after_item=0, count=100, tokens=10**6,
         bytes_per_token=4, lease_id=claim.lease_id, lease_seconds=60, run_id="-",
     )  # fmt: skip
-    copied = module._encoded(claim.item_ids, claim.hashes, np.ones((100, DIMS), np.float32))  # pyright: ignore[reportPrivateUsage]
+    copied = module._encoded(claim, range(100), np.ones((100, DIMS), np.float32))  # pyright: ignore[reportPrivateUsage]
     statements = module._SQL  # pyright: ignore[reportPrivateUsage]
     with large.connection.transaction():
         large.connection.execute(statements["make_batch"])
