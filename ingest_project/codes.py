@@ -44,6 +44,10 @@ ISSUES: dict[str, Code] = {
     "coordinate_sentinel": Code("a number that stands for 'not known'; set aside", "export a blank instead"),
     "coordinate_out_of_range": Code("outside -90..90 or -180..180; set aside", "check the mapping"),
     "coordinates_swapped": Code("only possible with latitude and longitude swapped; set aside", "check the mapping"),
+    "coordinates_exchanged": Code(
+        "far from its country, and in it the other way round; exchanged", "check the mapping"
+    ),
+    "coordinates_elsewhere": Code("far from its country either way; kept", "check country and coordinates"),
     "coordinate_unpaired": Code("latitude without longitude, or the reverse; set aside", "export both or none"),
     "null_island": Code("0, 0 stands for 'not known'; set aside", "export blanks instead"),
     "longitude_wrapped": Code("-180 and 180 are one meridian; stored as 180", "none needed"),

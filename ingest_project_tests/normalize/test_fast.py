@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest_project.item import KEY
-from ingest_project.normalize import address, cells, contact, fast, geo, hashing, part, text, times
+from ingest_project.normalize import address, borders, cells, contact, fast, geo, hashing, part, text, times
 from ingest_project.normalize.part import NormalizedPart, normalize_part
 from ingest_project_tests.benchmarks import listings
 from ingest_project_tests.normalize import edges
@@ -54,13 +54,13 @@ def _longer(field: str) -> int:
     return _longest(field) + 1
 
 
-def _with_180(latitude: pa.Array, longitude: pa.Array, given: list[pa.Array]) -> pa.Array:
-    return pc.or_(_good(latitude, longitude, given), pc.fill_null(pc.equal(longitude, -180.0), False))
+def _with_180(country: pa.Array, latitude: pa.Array, longitude: pa.Array, given: list[pa.Array]) -> pa.Array:
+    return pc.or_(_good(country, latitude, longitude, given), pc.fill_null(pc.equal(longitude, -180.0), False))
 
 
-def _with_null_island(latitude: pa.Array, longitude: pa.Array, given: list[pa.Array]) -> pa.Array:
+def _with_null_island(country: pa.Array, latitude: pa.Array, longitude: pa.Array, given: list[pa.Array]) -> pa.Array:
     nowhere = pc.and_(pc.equal(latitude, 0.0), pc.equal(longitude, 0.0))
-    return pc.or_(_good(latitude, longitude, given), pc.fill_null(nowhere, False))
+    return pc.or_(_good(country, latitude, longitude, given), pc.fill_null(nowhere, False))
 
 
 _longest, _good = part._longest, geo._good  # pyright: ignore[reportPrivateUsage]
@@ -87,6 +87,9 @@ MUTANTS: dict[str, tuple[Any, str, Any]] = {
     "longitude: 181": (geo, "LONGITUDE", 181.0),
     "longitude: -180": (geo, "_good", _with_180),
     "coordinates: null island": (geo, "_good", _with_null_island),
+    "coordinates: anywhere": (borders, "accepted_at_home", lambda *arrays: pa.repeat(pa.scalar(True), len(arrays[0]))),
+    "coordinates: far from home": (borders, "_OUTWARD", borders._OUTWARD * 1.001),  # pyright: ignore[reportPrivateUsage]
+    "coordinates: any box": (borders, "_NOWHERE", (-90.0, -180.0, 90.0, 180.0)),
     "degrees: exponents": (geo, "PLAIN", _relaxed(geo.PLAIN, "$", "(?:[eE][+-]?[0-9]+)?$")),
     "time: 30 February": (
         times,

@@ -5,8 +5,10 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
+import pycountry
 import pytest
 
+from ingest_project.normalize import borders
 from ingest_project.normalize.geo import SENTINELS, degrees
 from ingest_project_tests.normalize.pages import Row, part, row, rows_of
 
@@ -118,6 +120,65 @@ def test_a_number_that_stands_for_unknown_is_set_aside(value: float) -> None:
 )
 def test_a_pair_that_is_no_place_is_set_aside(latitude: str, longitude: str, codes: list[str]) -> None:
     assert _place(latitude, longitude) == (None, None, codes)
+
+
+EXCHANGED = [LAT + "coordinates_exchanged", LON + "coordinates_exchanged"]
+ELSEWHERE = [LAT + "coordinates_elsewhere", LON + "coordinates_elsewhere"]
+
+
+@pytest.mark.parametrize(
+    ("country", "latitude", "longitude", "expected"),
+    [
+        ("DE", "52.5", "13.4", (52.5, 13.4, [])),
+        ("DE", "13.4", "52.5", (52.5, 13.4, EXCHANGED)),
+        ("DE", 13.4, 52.5, (52.5, 13.4, EXCHANGED)),
+        ("US", "-122.4", "37.8", (37.8, -122.4, EXCHANGED)),
+        ("JP", "139.8", "35.7", (35.7, 139.8, EXCHANGED)),
+        ("BR", "-46.6", "-23.5", (-23.5, -46.6, EXCHANGED)),
+        ("FR", "55.5", "-21.1", (-21.1, 55.5, EXCHANGED)),  # Réunion, as France
+        ("RE", "-21.1", "55.5", (-21.1, 55.5, [])),
+        ("FR", "-21.1", "55.5", (-21.1, 55.5, [])),
+        ("FR", "16.2", "-61.5", (16.2, -61.5, [])),
+        ("US", "18.4", "-66.1", (18.4, -66.1, [])),  # Puerto Rico
+        ("NL", "12.2", "-68.3", (12.2, -68.3, [])),
+        ("FJ", "-17.8", "179.9", (-17.8, 179.9, [])),
+        ("FJ", "-17.8", "-179.9", (-17.8, -179.9, [])),
+        ("RU", "66.1", "-170", (66.1, -170.0, [])),
+        ("US", "52", "179", (52.0, 179.0, [])),
+        ("TR", "38", "40", (38.0, 40.0, [])),
+        ("TR", "40", "38", (40.0, 38.0, [])),  # in it both ways
+        ("DE", "-33.9", "151.2", (-33.9, 151.2, ELSEWHERE)),
+        ("DE", "46.5", "10", (46.5, 10.0, [])),  # beside its box
+        ("DE", "120", "45", (None, None, [LAT + "coordinates_swapped", LON + "coordinates_swapped"])),
+        ("DE", "13.4°", "52.5", (13.4, 52.5, [LAT + "coordinate_notation", *ELSEWHERE])),
+        ("XK", "21.2", "42.7", (42.7, 21.2, EXCHANGED)),
+    ],
+)
+def test_the_country_tells_whether_a_pair_is_the_wrong_way_round(
+    country: str, latitude: object, longitude: object, expected: tuple[Any, Any, list[str]]
+) -> None:
+    found = row({"country_code": country, "latitude": latitude, "longitude": longitude})
+    assert (found["latitude"], found["longitude"], found.codes) == expected
+
+
+def test_the_country_of_the_branch_tells_as_well() -> None:
+    assert _place("13.4", "52.5", country="DE") == (52.5, 13.4, EXCHANGED)
+    assert _place("13.4", "52.5") == (13.4, 52.5, [])
+
+
+def test_what_was_exchanged_says_from_what_to_what() -> None:
+    found = row({"country_code": "DE", "latitude": "13.4", "longitude": "52.5"})
+    assert [(one["field"], one["from"], one["to"]) for one in found.issues] == [
+        ("latitude", "13.4", "52.5"),
+        ("longitude", "52.5", "13.4"),
+    ]
+
+
+def test_every_country_has_boxes_that_are_boxes() -> None:
+    for code in [*(country.alpha_2 for country in pycountry.countries), "XK"]:
+        assert borders.boxes(code)
+        for south, west, north, east in borders.boxes(code):
+            assert -90 <= south < north <= 90 and -180 <= west < east <= 180
 
 
 @pytest.mark.parametrize("given", ["-180", "-180.0", -180.0, -180])

@@ -82,7 +82,7 @@ def test_normalizing_twice_is_normalizing_once(rows: list[dict[str, Any]]) -> No
     assert made.rejects == []
     for before, after in zip(first, second, strict=True):
         said = {issue["code"] for issue in json.loads(after.pop("issues"))}
-        assert said <= {"postal_code_unusual"}  # a remark on what is kept
+        assert said <= {"postal_code_unusual", "coordinates_elsewhere"}  # remarks on what is kept
         assert after | {"row": 0} == {name: value for name, value in before.items() if name != "issues"} | {"row": 0}
 
 

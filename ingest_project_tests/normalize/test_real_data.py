@@ -69,7 +69,31 @@ def test_a_navaid_says_what_its_row_said(navaids: Navaids) -> None:
 def test_navaids_need_next_to_no_issue(navaids: Navaids) -> None:
     _, _, items = navaids
     codes = Counter((issue["field"], issue["code"]) for item in items for issue in json.loads(item["issues"]))
-    assert codes == {("name", "whitespace_folded"): 1}
+    away = len(_strays(items))
+    places = {(field, "coordinates_elsewhere"): away for field in ("latitude", "longitude")}
+    assert codes == {("name", "whitespace_folded"): 1, **places}
+
+
+def test_navaids_far_from_their_country_are_mistakes_of_the_source(navaids: Navaids) -> None:
+    date, _, items = navaids
+    # French islands of the Indian Ocean and a platform in the Norwegian sea; later Rize, said to be in Tunisia.
+    known = {"FXJ", "FXT", "FXZ", "DON"}
+    assert _strays(items) == known | ({"ART"} if date > "2022" else set())
+
+
+def _strays(items: list[dict[str, Any]]) -> set[str]:
+    return {json.loads(item["attributes"])["ident"] for item in items if "coordinates_elsewhere" in item["issues"]}
+
+
+def test_navaids_with_swapped_coordinates_are_put_right_or_told(real_data: Path) -> None:
+    table = _read(real_data / "ourairports" / "navaids_2021-11-02.csv")
+    crossed = {**NAVAID, "latitude": "longitude_deg", "longitude": "latitude_deg"}
+    truth, made = (normalize_part(numbered(table), spec(mapping=one, key="id")).items for one in (NAVAID, crossed))
+    right = sum(
+        (one["latitude"], one["longitude"]) == (other["latitude"], other["longitude"])
+        for one, other in zip(truth.to_pylist(), made.to_pylist(), strict=True)
+    )
+    assert right > 0.9 * len(truth)
 
 
 def test_namibia_is_no_null(navaids: Navaids) -> None:
