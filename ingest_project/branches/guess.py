@@ -1,89 +1,47 @@
 """A branch file guessed from the names of columns: a start for a person to look over, never the last word.
 
-The names are those of schema.org, Overture, OpenStreetMap, OurAirports and of common exports. A column is taken once,
-a field takes the first of its names that is there.
+The names are those of `column_words`. A column is taken once, a field takes the first of its names that is there.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from ingest_project.branches import column_words as words
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.errors import SpecInvalid
 from ingest_project.item import columns
 
-# Folded: lower case, letters and digits only. The first is the likeliest.
-_KEY = (
-    "id externalid uuid guid identifier key placeid osmid "
-    "gersid fsqplaceid fsqid recordid itemid objectid businessid stopid "
-    "geonameid sku code"
-)
-_UPDATED_AT = (
-    "updatedat updated lastupdated lastupdate updatetime dateupdated modifiedat modified datemodified lastmodified "
-    "changedat changed timestamp daterefreshed modificationdate "
-    "lastscraped"
-)
-_SYNONYMS = {
-    "name": (
-        "name title label displayname placename businessname namesprimary "
-        "companyname storename facilityname stopname bezeichnung nom nombre"
-    ),
-    "category": (
-        "category amenity shop kind primarycategory categoriesprimary categoryname fclass facilitytype type class "
-        "roomtype featurecode subtype"
-    ),
-    "description": "description about summary desc details stopdesc",
-    "status": "status operatingstatus businessstatus",
-    "street": (
-        "street streetaddress addrstreet addressline1 address1 addressline "
-        "address streetname freeform addressesfreeform strasse strae adresse"
-    ),
-    "house_number": "housenumber houseno addrhousenumber streetnumber buildingnumber hausnummer",
-    "unit": "unit suite apartment addrunit addressline2 address2 flat",
-    "po_box": "pobox postofficeboxnumber postbox",
-    "sublocality": "sublocality neighborhood neighbourhood suburb district borough dependentlocality addrsuburb",
-    "locality": (
-        "locality city addresslocality addrcity town municipality village posttown addresseslocality ort ville ciudad"
-    ),
-    "region_code": "regioncode isoregion statecode provincecode iso31662",
-    "region_name": (
-        "regionname region addressregion state province "
-        "addrstate administrativearea statename addressesregion bundesland"
-    ),
-    "postal_code": "postalcode postcode zip zipcode addrpostcode postal plz addressespostcode codepostal codigopostal",
-    "country_code": (
-        "countrycode isocountry country addresscountry addrcountry countryname iso2 addressescountry pays pais"
-    ),
-    "latitude": (
-        "latitude lat latitudedeg decimallatitude geolat latitudewgs84 y stoplat geolatitude breitengrad latitud"
-    ),
-    "longitude": (
-        "longitude lon lng long longitudedeg decimallongitude "
-        "geolon geolng longitudewgs84 x stoplon geolongitude longitud"
-    ),
-    "phone": "phone telephone tel phonenumber contactphone mobile telefon telefono",
-    "phone_ext": "phoneext phoneextension extension ext",
-    "website_url": "website websiteurl url web homepage contactwebsite site link stopurl listingurl webseite",
-    "price": "price amount cost entryprice fee",
-    "currency": "currency pricecurrency currencycode",
-}
 _PAIRS = (("latitude", "longitude"), ("price", "currency"))
+# Names of something else than the row.
+_OTHERS_NAME = re.compile(
+    r"(city|town|street|country|county|state|region|province|user|host|owner|agent|first|last|middle|file|authority|"
+    r"contact|group|type|category|brand|chain|parent|source|dataset|layer|column)name$"
+)
+_KEY_LIKE = re.compile(r"(id|uuid|guid|nr|nummer|number|code|key|ref)$")
+_SHOWN = 6
 
 
 @dataclass(frozen=True)
 class Guess:
-    """What the columns of a source are likely to be; None where nothing fits."""
+    """What the columns of a source are likely to be; None where nothing fits.
+
+    `candidates` are columns whose first values are all there and all different; `header` all columns.
+    """
 
     key: str | None
     updated_at: str | None
     mapping: dict[str, str]
+    candidates: tuple[str, ...] = ()
+    header: tuple[str, ...] = ()
 
-    def spec(self, name: str, location: str, **written: str) -> BranchSpec:
-        """A branch of this guess; `written`: delimiter and encoding. Raises SpecInvalid without key or name."""
+    def spec(self, name: str, location: str, **written: object) -> BranchSpec:
+        """A branch of this guess; `written`: other settings. Raises SpecInvalid without key or name."""
         if self.key is None:
-            raise _undecided("key", "names a row", "--key COLUMN", location)
+            raise self._undecided("key", "names a row", "--key COLUMN", location)
         if "name" not in self.mapping:
-            raise _undecided("name", "is the name of an item", "--map name=COLUMN", location)
+            raise self._undecided("name", "is the name of an item", "--map name=COLUMN", location)
         return BranchSpec.model_validate(
             {
                 "name": name,
@@ -96,6 +54,17 @@ class Guess:
             }
         )
 
+    def _undecided(self, what: str, meaning: str, option: str, location: str) -> SpecInvalid:
+        told = f"{what}: no column looks as if it {meaning}"
+        if self.header:
+            told += f"; there are: {_listed(self.header)}"
+        if what == "key" and self.candidates:
+            told += f"\n    different in each of the first rows: {_listed(self.candidates)}"
+        todo = f"Say it: {option}"
+        if any(re.fullmatch(r"[-+]?[0-9]+([.,][0-9]+)?", name.strip()) for name in self.header):
+            todo = f"The first line looks like a row: put a line of column names before it. Or say it: {option}"
+        return SpecInvalid(told, where={"location": location}, todo=todo)
+
 
 def guess(
     found: Sequence[str],
@@ -103,28 +72,78 @@ def guess(
     key: str | None = None,
     updated_at: str | None = None,
     mapping: Mapping[str, str] | None = None,
+    inside: Sequence[str] = (),
+    unique: Sequence[str] | None = None,
+    filled: Sequence[str] = (),
 ) -> Guess:
     """What each of these columns is likely to be; what is said goes before what is guessed.
+
+    `inside` are names of values in arrays, which a branch may map as well; `unique` columns whose first values are
+    all there and all different, `filled` such that are all there, where that is known.
 
     Raises SpecInvalid for a column or a field that is not there.
     """
     said = dict(mapping or {})
-    _refuse_unknown([*said.values(), *(name for name in (key, updated_at) if name)], found, "column")
+    known = [*found, *inside]
+    _refuse_unknown([*said.values(), *(name for name in (key, updated_at) if name)], known, "column")
     _refuse_unknown(list(said), [name for name in columns() if name != "external_id"], "field")
-    free = {_folded(name): name for name in reversed(found) if name not in said.values()}
-    key = key or _first(_KEY, free)
-    updated_at = updated_at or _first(_UPDATED_AT, free)
+    free = _by_word([name for name in known if name not in said.values()])
+    key = key or _key(free, unique)
+    updated_at = updated_at or _first(words.UPDATED_AT, free)
     free = {folded: name for folded, name in free.items() if name not in (key, updated_at)}
-    guessed = {field: name for field, words in _SYNONYMS.items() if field not in said and (name := _first(words, free))}
-    return Guess(key, updated_at, _in_pairs(_in_order({**_once(guessed), **said})))
+    guessed = {
+        field: name for field, known in words.FIELDS.items() if field not in said and (name := _first(known, free))
+    }
+    if "name" not in said:
+        guessed = {**guessed, **_named(free, {**guessed, **said}, filled)}
+    return Guess(key, updated_at, _in_pairs(_in_order({**_once(guessed), **said})), tuple(unique or ()), tuple(found))
+
+
+def decimal_comma_locale(found: Sequence[str]) -> str:
+    """The locale of numbers with a decimal comma, by the language of the columns' names: German if they have none."""
+    folded = {_folded(name) for name in found}
+    return max(words.LANGUAGES, key=lambda language: len(folded & set(words.LANGUAGES[language].split())))
+
+
+def _by_word(names: Sequence[str]) -> dict[str, str]:
+    # What a column's whole name says goes before what its last step says, and outer values before inner ones.
+    whole = {_folded(name): name for name in reversed(names)}
+    inner = sorted((name for name in reversed(names) if "." in name), key=lambda name: -name.count("."))
+    return {**{word: name for name in inner for word in _last_words(name)}, **whole}
+
+
+def _last_words(name: str) -> list[str]:
+    *parents, last = name.split(".")
+    known = {_folded(step) for step in parents} <= set(words.PARENTS.split())
+    return [_folded(last), _folded(f"{parents[-1]}{last}")] if known else []
 
 
 def _folded(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.casefold())
+    bare = re.sub(r"\(.*?\)|\[.*?\]", "", name) or name
+    plain = unicodedata.normalize("NFKD", bare.casefold())
+    return re.sub(r"[^a-z0-9]", "", plain)
 
 
-def _first(words: str, free: Mapping[str, str]) -> str | None:
-    return next((free[word] for word in words.split() if word in free), None)
+def _first(known: str, free: Mapping[str, str]) -> str | None:
+    return next((free[word] for word in known.split() if word in free), None)
+
+
+def _key(free: Mapping[str, str], unique: Sequence[str] | None) -> str | None:
+    """A usual name of keys; else the first column called a number of something, if its first values all differ."""
+    differing = {word: name for word, name in free.items() if unique is None or name in unique}
+    perhaps = _first(words.KEY, free) or _first(words.PERHAPS_KEY, differing)
+    numbers = (name for name in unique or () if name in free.values() and _KEY_LIKE.search(_folded(name)))
+    return perhaps or next(numbers, None)
+
+
+def _named(free: Mapping[str, str], guessed: Mapping[str, str], filled: Collection[str]) -> dict[str, str]:
+    """The likeliest name that no first row lacks, or the likeliest; else what is called the name of something."""
+    known = [free[word] for word in words.FIELDS["name"].split() if word in free]
+    others = [name for word, name in free.items() if word.endswith("name") and not _OTHERS_NAME.search(word)]
+    taken = {name for field, name in guessed.items() if field != "name"}
+    found = [name for name in (*known, *reversed(others)) if name not in taken]
+    likeliest = next((name for name in found if name in filled), found[0] if found else None)
+    return {"name": likeliest} if likeliest else {}
 
 
 def _once(mapping: dict[str, str]) -> dict[str, str]:
@@ -142,6 +161,11 @@ def _in_pairs(mapping: dict[str, str]) -> dict[str, str]:
     return {field: name for field, name in mapping.items() if field not in lonely}
 
 
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(repr(name) for name in names[:_SHOWN]) + more
+
+
 def _refuse_unknown(names: list[str], known: Sequence[str], kind: str) -> None:
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -149,9 +173,3 @@ def _refuse_unknown(names: list[str], known: Sequence[str], kind: str) -> None:
             f"there is no {kind} {', '.join(map(repr, unknown))}; there are: {', '.join(known)}",
             todo="Name one of these.",
         )
-
-
-def _undecided(what: str, meaning: str, option: str, location: str) -> SpecInvalid:
-    return SpecInvalid(
-        f"{what}: no column looks as if it {meaning}", where={"location": location}, todo=f"Say it: {option}"
-    )

@@ -124,15 +124,22 @@ class BranchSpec(_Strict):
         min_length=1, max_length=200, description="The namespace of the keys; branches may share it."
     )
     location: Annotated[Text, AfterValidator(_no_secret)] = Field(
-        description="A file, a glob, a folder or a URL (s3://, https://) of CSV, JSON Lines (both also as .gz or .zst) "
-        "or Parquet; or a relation, postgresql://user@host/database?table=schema.name. ${NAME} is read at run time.",
+        description="A file, a glob, a folder or a URL (s3://, https://) of CSV, JSON Lines, JSON (all also as .gz or "
+        ".zst) or Parquet; or a relation, postgresql://user@host/database?table=schema.name. ${NAME} is read when it "
+        "runs.",
     )
-    format: Literal["auto", "csv", "jsonl", "parquet"] = Field(
-        default="auto", description="auto goes by the files' extension."
+    format: Literal["auto", "csv", "jsonl", "json", "parquet"] = Field(
+        default="auto", description="auto goes by the files' extension; json is one document with an array of rows."
     )
     delimiter: Literal[",", ";", "\t", "|"] = Field(default=",", description="Between the values of CSV files.")
+    skip_lines: int = Field(default=0, ge=0, le=1000, strict=True, description="Of CSV files: before the header.")
     encoding: Annotated[str, AfterValidator(_encoding)] = Field(
-        default="utf-8", description="Of CSV and JSON Lines files, e.g. windows-1252 or utf-16."
+        default="utf-8", description="Of CSV and JSON files, e.g. windows-1252 or utf-16."
+    )
+    nested: Literal["keep", "flatten"] = Field(
+        default="keep",
+        description="Objects of JSON and Parquet: kept as one column, or a column for each value in them, as "
+        "address.city; with flatten, addresses.0.city may be mapped as well.",
     )
     key: Text = Field(description="The column that names a row within its source.")
     updated_at: Text | None = Field(

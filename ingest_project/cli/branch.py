@@ -64,12 +64,13 @@ def init_command(
     key: str | None,
     updated_at: str | None,
     maps: tuple[str, ...],
+    settings: tuple[str, ...],
 ) -> None:
     """Write a branch file for the data at LOCATION, guessed from the names of its columns, for you to look over.
 
     Example: ingest branch init places.csv --output places.yaml
     """
-    made = guessed(location, name=name, key=key, updated_at=updated_at, maps=maps)
+    made = guessed(location, name=name, key=key, updated_at=updated_at, maps=maps, settings=settings)
     if output is None:
         click.echo(made.as_file().rstrip())
         return

@@ -2,21 +2,26 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 import yaml
 
-from ingest_project.branches.guess import Guess, guess
+from ingest_project.branches.guess import Guess, decimal_comma_locale, guess
 from ingest_project.branches.relation import is_relation, table_name
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.errors import UsageError
 from ingest_project.extract.look import Look, look
+from ingest_project.normalize.status import status
+from ingest_project.normalize.times import read_time
 
 _WIDTH = 60
-_ENDINGS = re.compile(r"\.(csv|parquet|jsonl|ndjson|gz|zst)$", re.IGNORECASE)
+_ENDINGS = re.compile(r"\.(csv|tsv|tab|txt|parquet|jsonl|ndjson|json|geojson|gz|zst)$", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"[-+]?[0-9]{1,3}(\.[0-9]{3})*,[0-9]+")
+_NUMBERS = ("latitude", "longitude", "price")
 
 
 @dataclass(frozen=True)
@@ -26,10 +31,11 @@ class Guessed:
     spec: BranchSpec
     guess: Guess
     look: Look
+    written: dict[str, Any]
 
     def shown(self) -> str:
         """Which column became what, with sample values, for a terminal."""
-        written = [(what, repr(how), "guessed from its first rows") for what, how in self.look.written.items()]
+        written = [(what, repr(how), "guessed from its first rows") for what, how in self.written.items()]
         named = [("key", self.spec.key), ("updated_at", self.spec.updated_at or "-")]
         columns = (*named, *self.guess.mapping.items())
         rows = [*written, *((what, column, self._samples(column)) for what, column in columns)]
@@ -45,7 +51,7 @@ class Guessed:
             f"name: {_scalar(self.spec.name)}",
             f"source: {_scalar(self.spec.source)}   # the namespace of the keys; branches may share it",
             f"location: {_scalar(self.spec.location)}",
-            *(f"{what}: {_scalar(how)}" for what, how in self.look.written.items()),
+            *(f"{what}: {_scalar(how)}" for what, how in self.written.items()),
             *self._line("key", self.spec.key, "names a row within its source"),
             *self._updated_at(),
             "mapping:   # item field: source column, or {column: x, default: y}, or {constant: y}",
@@ -68,18 +74,58 @@ class Guessed:
         return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
 
 
-def _scalar(value: str) -> str:
+def _scalar(value: object) -> str:
     return yaml.safe_dump(value, allow_unicode=True, width=10_000).removesuffix("\n...\n").strip()
 
 
 def guessed(
-    location: str, *, name: str | None, key: str | None, updated_at: str | None, maps: Sequence[str]
+    location: str,
+    *,
+    name: str | None,
+    key: str | None,
+    updated_at: str | None,
+    maps: Sequence[str],
+    settings: Sequence[str] = (),
 ) -> Guessed:
     """Look at a location and guess. Raises SpecInvalid, UsageError, and the Refused errors."""
     place = anchored(location)
-    seen = look(place)
-    made = guess(seen.columns, key=key or seen.key, updated_at=updated_at, mapping=dict(_pair(one) for one in maps))
-    return Guessed(made.spec(name or name_of(location), place, **seen.written), made, seen)
+    given = {what: yaml.safe_load(value) for what, value in (_pair(one, "--set") for one in settings)}
+    seen = look(place, given)
+    made = guess(
+        seen.columns,
+        key=key or seen.key,
+        updated_at=updated_at,
+        mapping=dict(_pair(one, "--map") for one in maps),
+        inside=seen.inside,
+        unique=seen.unique,
+        filled=seen.filled,
+    )
+    said = [*(_pair(one, "--map")[0] for one in maps), *(["updated_at"] if updated_at else [])]
+    made = _fitting(made, seen, said)
+    written = {**_locale(made, seen), **seen.written}
+    return Guessed(made.spec(name or name_of(location), place, **written), made, seen, written)
+
+
+def _fitting(made: Guess, seen: Look, said: Sequence[str]) -> Guess:
+    """The guess without what its samples speak against; as attributes, the values are kept as they are."""
+    samples = {field: seen.samples[column] for field, column in made.mapping.items() if field not in said}
+    unfit = {"status"} if not any(status(one).values[0] for one in samples.get("status", [])) else set[str]()
+    if any(_is_no_degree(one) for field in ("latitude", "longitude") for one in samples.get(field, [])):
+        unfit |= {"latitude", "longitude"}  # metres of a grid, mostly
+    kept = {field: column for field, column in made.mapping.items() if field in said or field not in unfit}
+    times = seen.samples.get(made.updated_at or "", [])
+    is_time = not times or any(read_time(one, ZoneInfo("UTC")).values[0] for one in times)
+    return replace(made, mapping=kept, updated_at=made.updated_at if is_time or "updated_at" in said else None)
+
+
+def _is_no_degree(text: str) -> bool:
+    return bool(re.fullmatch(r"[-+]?[0-9]{5,}([.,][0-9]+)?", text.strip()))
+
+
+def _locale(made: Guess, seen: Look) -> dict[str, str]:
+    samples = [one for field in _NUMBERS if field in made.mapping for one in seen.samples[made.mapping[field]]]
+    has_comma = any(_DECIMAL_COMMA.fullmatch(one.strip()) for one in samples)
+    return {"locale": decimal_comma_locale(seen.columns)} if has_comma else {}
 
 
 def is_location(text: str) -> bool:
@@ -102,11 +148,14 @@ def anchored(location: str) -> str:
     return location if "://" in location or is_relation(location) else str(Path(location).expanduser().absolute())
 
 
-def _pair(text: str) -> tuple[str, str]:
-    field, equals, column = text.partition("=")
+def _pair(text: str, option: str) -> tuple[str, str]:
+    what, equals, value = text.partition("=")
     if not equals:
-        raise UsageError(f"--map {text}: say FIELD=COLUMN", todo="For example: --map name=title")
-    return field, column
+        raise UsageError(f"{option} {text}: say {_PAIRS[option][0]}", todo=f"For example: {option} {_PAIRS[option][1]}")
+    return what, value
+
+
+_PAIRS = {"--map": ("FIELD=COLUMN", "name=title"), "--set": ("SETTING=VALUE", "encoding=shift_jis")}
 
 
 def guessing_options(command: Any) -> Any:
@@ -117,6 +166,13 @@ def guessing_options(command: Any) -> Any:
         click.option("--updated-at", help="The column that says how new a row is."),
         click.option(
             "--map", "maps", multiple=True, metavar="FIELD=COLUMN", help="Where a field comes from; repeatable."
+        ),
+        click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="SETTING=VALUE",
+            help="Any other setting of a branch file, as encoding=shift_jis, country=DE, locale=de; repeatable.",
         ),
     ):
         command = option(command)

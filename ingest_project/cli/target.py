@@ -12,9 +12,17 @@ from ingest_project.postgres.connection import session
 from ingest_project.postgres.migrations import ensure_migrated
 
 
-def registered(target: str, *, name: str | None, key: str | None, updated_at: str | None, maps: tuple[str, ...]) -> str:
+def registered(
+    target: str,
+    *,
+    name: str | None,
+    key: str | None,
+    updated_at: str | None,
+    maps: tuple[str, ...],
+    settings: tuple[str, ...],
+) -> str:
     """The branch that these words name; one is made for a location that none has. Raises BranchUnknown, UsageError."""
-    told = bool(key or updated_at or maps)
+    told = bool(key or updated_at or maps or settings)
     ensure_migrated()
     with session() as connection:
         found = registry.find_branch(connection, target)
@@ -30,7 +38,7 @@ def registered(target: str, *, name: str | None, key: str | None, updated_at: st
         )
     if known and not told:
         return known.name
-    made = guessed(target, name=name, key=key, updated_at=updated_at, maps=maps)
+    made = guessed(target, name=name, key=key, updated_at=updated_at, maps=maps, settings=settings)
     change = apply_spec(made.spec)
     click.echo(f"branch {made.spec.name!r} {change}:\n{made.shown()}\n", err=True)
     return made.spec.name

@@ -28,9 +28,10 @@ class _Malformed:
     """Rows with the wrong number of columns: place among the file's rows, from 0, and text."""
 
     rows: list[tuple[int, str]]
+    skipped: int  # lines before the header
 
     def __call__(self, row: arrow_csv.InvalidRow) -> str:
-        self.rows.append((row.number - 2, row.text))  # the header is number 1
+        self.rows.append((row.number - 2 - self.skipped, row.text))  # the header is number 1 behind them
         return "skip"
 
     def stands_at(self, place: int) -> bool:
@@ -65,9 +66,19 @@ class CsvFiles(TextFiles):
         except SourceUnreadable:
             return self._head(place, _BLOCK)  # a long header, or long rows
 
+    def first_lines(self) -> list[str]:
+        """Give the first lines of the first file, as they stand."""
+        with self.utf8(self.places[0]) as handle:
+            text = handle.read(_FIRST_LOOK).decode(errors="ignore")
+        lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        return lines if len(text) < _FIRST_LOOK // 4 else lines[:-1]
+
+    def _options(self, block: int) -> arrow_csv.ReadOptions:
+        return arrow_csv.ReadOptions(use_threads=False, block_size=block, skip_rows=self.spec.skip_lines)
+
     def _head(self, place: Place, block: int) -> Head:
-        malformed = _Malformed([])
-        options = arrow_csv.ReadOptions(use_threads=False, block_size=block)
+        malformed = _Malformed([], self.spec.skip_lines)
+        options = self._options(block)
         with self.utf8(place, end_line=True) as file, self._reader(file, options, malformed, ()) as reader:
             first = next(iter(reader), None)
             return Head(tuple(reader.schema.names), first is not None or bool(malformed.rows))
@@ -90,8 +101,8 @@ class CsvFiles(TextFiles):
                     counted = handle.bytes_read
 
     def _tables(self, handle: Utf8File, block: int, pin: Pin, positions: list[int]) -> Iterator[pa.Table]:
-        malformed = _Malformed([])
-        options = arrow_csv.ReadOptions(use_threads=False, block_size=block)
+        malformed = _Malformed([], self.spec.skip_lines)
+        options = self._options(block)
         base = 0
         with self._reader(handle, options, malformed, pin.columns) as reader:
             for batch, is_last in _marking_last(iter(reader)):

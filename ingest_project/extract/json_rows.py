@@ -5,10 +5,11 @@ NaN or Infinity, half of a surrogate pair, nesting deeper than 100.
 """
 
 import json
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from json.encoder import encode_basestring
 from typing import Any
 
+from ingest_project.extract.nested import spread
 from ingest_project.extract.source import MORE
 
 Row = dict[str, str | bool | None]
@@ -43,19 +44,22 @@ _scan = _scanner(Number)
 _scan_flat = _scanner(str)  # twice as fast, where nothing has to be written as JSON again
 
 
-def row_of(text: str, columns: Set[str] | None, shown: Shown | None = None) -> Row | None:
+def row_of(
+    text: str, columns: Set[str] | None, shown: Shown | None = None, inside: Sequence[str] | None = None
+) -> Row | None:
     """Read a line that has no white space around it; None where it is malformed.
 
     Keys that are no column (None: all are) are kept together in `__more`, as one JSON object. `shown` may change
-    what a column gets (its name, its value) while numbers can still be told from text.
+    what a column gets (its name, its value) while numbers can still be told from text. Unless `inside` is None, objects
+    are spread out, and these names of values in arrays are columns as well.
     """
     try:
-        return _row(text, columns, shown)
+        return _row(text, columns, shown, inside)
     except (ValueError, RecursionError):
         return None
 
 
-def _row(text: str, columns: Set[str] | None, shown: Shown | None) -> Row:
+def _row(text: str, columns: Set[str] | None, shown: Shown | None, inside: Sequence[str] | None) -> Row:
     flat = shown is None and text.count("{") == 1 and "[" not in text
     found, end = (_scan_flat if flat else _scan)(text)
     if end != len(text) or not isinstance(found, dict):
@@ -63,8 +67,11 @@ def _row(text: str, columns: Set[str] | None, shown: Shown | None) -> Row:
     row: dict[str, Any] = found
     if "\\u" in text:
         _json(row).encode()  # fails on half a surrogate pair
+    if inside is not None and not flat:
+        row = spread(row, inside)
     if columns is not None and not row.keys() <= columns:
-        return _with_more(_scan(text)[0], columns, shown)
+        whole = _scan(text)[0]
+        return _with_more(whole if inside is None else spread(whole, inside), columns, shown)
     return row if flat else _texts(row, shown)
 
 

@@ -17,15 +17,16 @@ from babel.numbers import get_decimal_symbol
 from ingest_project.errors import SourceUnreadable
 from ingest_project.extract.files import Chunk, Head
 from ingest_project.extract.json_rows import Number, Row, Shown, row_of
+from ingest_project.extract.nested import is_inside
 from ingest_project.extract.place import Place
 from ingest_project.extract.source import MALFORMED, MORE, ROW, Pin
 from ingest_project.extract.text import TextFiles
 from ingest_project.extract.utf8 import Utf8File
 from ingest_project.telemetry import log
 
-_BLOCK = 1 << 20
+BLOCK = 1 << 20
 _LOOK = 1 << 20
-_LONGEST = 2 << 20  # bytes of a line, as of a CSV row
+LONGEST = 2 << 20  # bytes of a line, as of a CSV row
 _KEPT = 128 << 10  # of a longer one, which is malformed: more than a reject keeps, so that it is marked as cut
 _MOST_COLUMNS = 1000  # a file whose keys are data must not make a table of a million columns
 _SPACE = b" \t\r"
@@ -42,8 +43,8 @@ class JsonLinesFiles(TextFiles):
     def head(self, place: Place) -> Head:
         """Find the keys of the first megabyte. Raises SourceUnreadable where it holds no object."""
         with self.utf8(place) as handle:
-            lines = _first_lines(handle)
-        rows = [row for line in lines if (row := _row(line, None)) is not None]
+            lines = self.first_lines(handle)
+        rows = [row for line in lines if (row := _row(line, None, inside=self._inside)) is not None]
         if lines and not rows:
             raise self._no_objects(place, lines[0])
         return Head(tuple(dict.fromkeys(chain.from_iterable(rows))), bool(lines))
@@ -51,8 +52,29 @@ class JsonLinesFiles(TextFiles):
     def _no_objects(self, place: Place, line: bytes) -> SourceUnreadable:
         error = self.unreadable(place, f"its first line is no JSON object, nor is another before {_LOOK >> 20} MB")
         if line.startswith((b"[", b"{")):
-            error.todo = "Write one object a line, for example with: jq -c '.[]' (of an array) or jq -c . (of others)."
+            error.todo = (
+                "If it is one JSON document rather than an object a line, say `format: json` in the branch file."
+            )
         return error
+
+    @property
+    def _inside(self) -> tuple[str, ...] | None:
+        # Names of values in arrays, where the branch wants nested values spread out.
+        spread = self.spec.nested == "flatten"
+        return tuple(name for name in self.spec.declared_columns() if is_inside(name)) if spread else None
+
+    def blocks(self, handle: Utf8File) -> Iterator[list[bytes]]:
+        """Yield the texts of the rows, those of a block of the file at a time."""
+        return blocks_of_lines(handle, handle.read(BLOCK))
+
+    def first_lines(self, handle: Utf8File) -> list[bytes]:
+        """Give the texts of the rows in the first megabyte."""
+        lines: list[bytes] = []
+        for block in self.blocks(handle):
+            lines += block
+            if lines and handle.taken >= _LOOK:
+                break
+        return lines
 
     def _common_columns(self, heads: list[Head]) -> tuple[str, ...]:
         # Files need not agree.
@@ -71,10 +93,10 @@ class JsonLinesFiles(TextFiles):
 
     def chunks(self, file: int, pin: Pin, skip: int) -> Iterator[Chunk]:
         """Yield the file's blocks as tables; the rows to skip are counted, not parsed."""
-        table = _Table(pin.columns, self._shown())
+        table = _Table(pin.columns, self._shown(), self._inside)
         counted = 0
         with self.utf8(self.place(pin.files[file])) as handle:
-            for lines in _blocks(handle):
+            for lines in self.blocks(handle):
                 wanted = lines[skip:]
                 skip -= len(lines) - len(wanted)
                 if wanted:
@@ -96,10 +118,11 @@ class JsonLinesFiles(TextFiles):
 class _Table:
     columns: tuple[str, ...]
     shown: Shown | None
+    inside: tuple[str, ...] | None
 
     def of(self, lines: list[bytes]) -> pa.Table:
         names = frozenset(self.columns) - {MORE}
-        found = [_row(line, names, self.shown) for line in lines]
+        found = [_row(line, names, self.shown, self.inside) for line in lines]
         bad = [None if row is not None else _cut(line) for line, row in zip(lines, found, strict=True)]
         rows: list[Row] = [row or {} for row in found]
         columns = {name: pa.array(_column(rows, name), pa.string()) for name in self.columns}
@@ -111,12 +134,14 @@ def _column(rows: list[Row], name: str) -> list[str | bool | None]:
     return [_TEXT.get(value, value) for value in values] if bool in set(map(type, values)) else values
 
 
-def _row(line: bytes, names: frozenset[str] | None, shown: Shown | None = None) -> Row | None:
-    return row_of(line.decode(), names, shown) if len(line) <= _LONGEST else None
+def _row(
+    line: bytes, names: frozenset[str] | None, shown: Shown | None = None, inside: tuple[str, ...] | None = None
+) -> Row | None:
+    return row_of(line.decode(), names, shown, inside) if len(line) <= LONGEST else None
 
 
 def _cut(line: bytes) -> str:
-    return (line if len(line) <= _LONGEST else line[:_KEPT]).decode(errors="ignore")
+    return (line if len(line) <= LONGEST else line[:_KEPT]).decode(errors="ignore")
 
 
 def _may_be_column(name: str) -> bool:
@@ -124,29 +149,22 @@ def _may_be_column(name: str) -> bool:
     return "\0" not in name and name not in (ROW, MALFORMED, MORE)
 
 
-def _first_lines(handle: Utf8File) -> list[bytes]:
-    lines: list[bytes] = []
-    for block in _blocks(handle):
-        lines += block
-        if lines and handle.taken >= _LOOK:
-            break
-    return lines
+def blocks_of_lines(handle: Utf8File, data: bytes) -> Iterator[list[bytes]]:
+    """Lines that are not blank, without white space around them; of a longer one than we read, its beginning.
 
-
-def _blocks(handle: Utf8File) -> Iterator[list[bytes]]:
-    """Lines that are not blank, without white space around them; of a longer one than we read, its beginning."""
+    `data` is what has been taken of the handle already.
+    """
     rest = b""
-    first = True
-    while data := handle.read(_BLOCK):
-        if first:
-            data, first = data.removeprefix(b"\xef\xbb\xbf"), False
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    while data:
         *lines, rest = (rest + data).split(b"\n")
         yield [bare for line in lines if (bare := _bare(line))]
-        rest = rest.lstrip(_SPACE)[: _LONGEST + 1]
+        rest = rest.lstrip(_SPACE)[: LONGEST + 1]
+        data = handle.read(BLOCK)
     yield [bare for line in [rest] if (bare := _bare(line))]
 
 
 def _bare(line: bytes) -> bytes:
     # One that is too long stays so, whatever stands at its end.
     bare = line.lstrip(_SPACE)
-    return bare if len(bare) > _LONGEST else bare.rstrip(_SPACE)
+    return bare if len(bare) > LONGEST else bare.rstrip(_SPACE)

@@ -2,13 +2,14 @@
 
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.extract.csv import CsvFiles
+from ingest_project.extract.json_document import JsonFiles
 from ingest_project.extract.jsonl import JsonLinesFiles
 from ingest_project.extract.location import resolve
 from ingest_project.extract.parquet import ParquetFiles
 from ingest_project.extract.postgres import relation_of
 from ingest_project.extract.source import Source
 
-_KINDS = {kind.format: kind for kind in (CsvFiles, JsonLinesFiles, ParquetFiles)}
+_KINDS = {kind.format: kind for kind in (CsvFiles, JsonLinesFiles, JsonFiles, ParquetFiles)}
 
 
 def open_source(spec: BranchSpec) -> Source:

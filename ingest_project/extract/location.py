@@ -15,14 +15,22 @@ from ingest_project.extract.reach import refuse_out_of_reach
 from ingest_project.extract.remote import SCHEMES, remote_places
 from ingest_project.settings import settings
 
-Format = Literal["csv", "jsonl", "parquet"]
+Format = Literal["csv", "jsonl", "json", "parquet"]
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 _FORMATS: dict[str, Format] = {
-    ".csv": "csv",
+    **dict.fromkeys((".csv", ".tsv", ".tab", ".txt"), "csv"),
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "json",
+    ".geojson": "json",
     ".parquet": "parquet",
+}
+_DATA = re.compile(r"\.(csv|jsonl|ndjson|parquet)$", re.IGNORECASE)
+_PACKED = {
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), ("a spreadsheet", "Save its sheet as CSV (UTF-8)")),
+    **dict.fromkeys((".zip", ".7z", ".rar", ".tar", ".tgz"), ("an archive", "Unpack it")),
+    **dict.fromkeys((".bz2", ".xz"), ("compressed in a way that is not read here", "Unpack it, or pack it as .gz")),
 }
 
 
@@ -45,8 +53,7 @@ def _places(spec: BranchSpec) -> list[Place]:
     scheme = _SCHEME.match(location)
     if scheme and scheme[1].lower() in SCHEMES:
         refuse_out_of_reach(location, spec.location)
-        wanted = _wanted(spec.format)
-        return list(remote_places(spec.location, location, lambda name: _named_format(name) in wanted))
+        return list(remote_places(spec.location, location, lambda name: _is_wanted(name, spec.format)))
     pattern = _local(location)
     _refuse_outside_roots(_fixed_part(pattern))
     found = sorted(set(_candidates(pattern, spec.format)))
@@ -55,8 +62,12 @@ def _places(spec: BranchSpec) -> list[Place]:
     return [LocalPlace(path) for path in found]
 
 
-def _wanted(declared: str) -> set[str]:
-    return {declared} if declared != "auto" else set(_FORMATS.values())
+def _is_wanted(name: str, declared: str) -> bool:
+    # A folder's notes.txt or meta.json beside its data are no data, unless the branch says so.
+    bare = uncompressed_name(name)
+    if declared == "auto":
+        return _named_format(name) is not None and bool(_DATA.search(bare))
+    return _named_format(name) == declared and not bare.lower().endswith(".txt")
 
 
 def expanded(location: str) -> str:
@@ -114,13 +125,13 @@ def _candidates(pattern: str, declared: str) -> list[Path]:
 
 
 def _children(folder: Path, declared: str) -> list[Path]:
-    wanted = _wanted(declared)
     visible = [child for child in folder.iterdir() if not child.name.startswith(".")]
-    found = [child for child in visible if child.is_file() and _named_format(child.name) in wanted]
+    found = [child for child in visible if child.is_file() and _is_wanted(child.name, declared)]
     if not found and _named_format(folder.name):
         raise SourceUnreadable(f"{folder} is a folder, not a file")
     if not found:
-        raise SourceMissing(f"there is no {' or '.join(sorted(wanted))} file in the folder {folder}")
+        kinds = "csv or jsonl or parquet" if declared == "auto" else declared
+        raise SourceMissing(f"there is no {kinds} file in the folder {folder}")
     return found
 
 
@@ -148,9 +159,16 @@ def _format_of(spec: BranchSpec, places: list[Place]) -> Format:
     found: set[Format | None] = {_named_format(place.name) for place in places}
     kind = next(iter(found))
     if len(found) > 1 or kind is None:
+        _refuse_packed(places[0].name)
         names = ", ".join(place.name for place in places[:5])
         raise SourceUnreadable(
             f"the names of the files do not agree on one format: {names}",
-            todo="Say `format: csv`, `jsonl` or `parquet` in the branch file, and let its location hold one kind only.",
+            todo="Say `format: csv` (jsonl, json, parquet) in the branch file, and let its location be of one kind.",
         )
     return kind
+
+
+def _refuse_packed(name: str) -> None:
+    kind = _PACKED.get(PurePath(uncompressed_name(name)).suffix.lower())
+    if kind:
+        raise SourceUnreadable(f"{name} is {kind[0]}", todo=f"{kind[1]}, then run again with that file.")

@@ -1,68 +1,157 @@
-"""A look at a source that no branch names yet: its columns, and what stands in the first rows."""
+"""A look at a source that no branch names yet: its columns, how it is written, and what stands in the first rows."""
 
 # pyright: reportUnknownParameterType=false
 # Arrow ships no types, so a parameter that is a table is Unknown, not wrong.
 
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 
 from ingest_project.branches.spec import parse_spec
-from ingest_project.errors import SourceUnreadable
+from ingest_project.errors import Refused, SourceUnreadable
+from ingest_project.extract.csv import CsvFiles
 from ingest_project.extract.kinds import open_source
+from ingest_project.extract.nested import paths_in
 from ingest_project.extract.postgres import Relation
+from ingest_project.extract.preamble import header_line
 from ingest_project.extract.preflight import likely_delimiter
-from ingest_project.extract.source import MORE
+from ingest_project.extract.source import MALFORMED, MORE, Pin, Source
 
 _ROWS = 50
 _SAMPLES = 3
+_MOST_INSIDE = 200
 
 
 @dataclass(frozen=True)
 class Look:
     """Columns in the order of the source, and up to three different values of each, as text; how it is written.
 
-    `key` is the primary key of a relation, where it has one of one column.
+    `key` is the primary key of a relation, where it has one of one column. `unique` are columns whose first values are
+    all there and all different, `filled` such that are all there; `inside` names of values in arrays, which have
+    samples as well.
     """
 
     columns: tuple[str, ...]
     samples: dict[str, list[str]]
-    written: dict[str, str]
+    written: dict[str, Any]
     key: str | None = None
+    unique: tuple[str, ...] = ()
+    filled: tuple[str, ...] = ()
+    inside: tuple[str, ...] = ()
 
 
-def look(location: str) -> Look:
-    """Read the first rows of what is at a location. Raises the Refused errors.
+def look(location: str, given: Mapping[str, Any] | None = None) -> Look:
+    """Read the first rows of what is at a location. Raises the Refused errors, SpecInvalid.
 
-    What is not UTF-8 is tried as windows-1252, what has one column only as separated by something else.
+    `given` are settings that are known. Others are tried: UTF-16 where its mark is there, windows-1252 where the bytes
+    are no UTF-8, another delimiter where that makes more columns, lines to skip, one document of JSON for lines.
     """
+    said = dict(given or {})
     try:
-        return _look(location, {})
+        return _look(location, said)
     except SourceUnreadable as error:
-        if "byte" not in error.where:
-            raise
-        return _look(location, {"encoding": "windows-1252"})
+        for other in _other_ways(error, said):
+            try:
+                return _look(location, {**said, **other})
+            except Refused:
+                continue
+        raise
 
 
-def _look(location: str, written: dict[str, str]) -> Look:
-    described = {"name": location[:200], "source": "-", "location": location, "key": "-", "mapping": {"name": "-"}}
-    source = open_source(parse_spec({**described, **written}, origin="the location"))
+def _other_ways(error: SourceUnreadable, said: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    if "encoding" not in said and "UTF-16" in error.what:
+        yield {"encoding": "utf-16"}
+    elif "encoding" not in said and "byte" in error.where:
+        yield {"encoding": "windows-1252"}
+    if "format" not in said and "as jsonl" in error.what:
+        yield {"format": "json"}
+
+
+def _look(location: str, written: dict[str, Any]) -> Look:
+    source = _opened(location, {"nested": "flatten", **written})
     with closing(source):
         if isinstance(source, Relation):
             table, key = source.sample(_ROWS)
-            return _seen(tuple(table.column_names), table, {}, key)
+            return _seen(tuple(table.column_names), table, written, key)
+        if isinstance(source, CsvFiles):
+            return _look_at_lines(source, location, written)
         pin = source.pin()
-        if len(pin.columns) == 1 and "delimiter" not in written and (mark := likely_delimiter(pin.columns[0])):
-            return _look(location, {**written, "delimiter": mark})
-        page = next(iter(source.pages(pin, _ROWS, None))).table
-    return _seen(tuple(name for name in pin.columns if name != MORE), page, written, None)
+        found = _seen(_columns(pin), _first_page(source, pin), written, None)
+    if "nested" not in written and (found.inside or found.columns != _unspread(location, written)):
+        return replace(found, written={**written, "nested": "flatten"})
+    return found
 
 
-def _seen(columns: tuple[str, ...], rows: pa.Table, written: dict[str, str], key: str | None) -> Look:
-    return Look(columns, {name: _different(rows[name].to_pylist()) for name in columns}, written, key)
+def _opened(location: str, settings: Mapping[str, Any]) -> Source:
+    described = {"name": location[:200], "source": "-", "location": location, "key": "-", "mapping": {"name": "-"}}
+    spec = parse_spec({**described, **settings}, origin="the location")
+    return open_source(spec)
 
 
-def _different(values: list[object]) -> list[str]:
+def _unspread(location: str, written: Mapping[str, Any]) -> tuple[str, ...]:
+    with closing(_opened(location, written)) as source:
+        return _columns(source.pin())
+
+
+def _columns(pin: Pin) -> tuple[str, ...]:
+    return tuple(name for name in pin.columns if name != MORE)
+
+
+def _first_page(source: Source, pin: Pin) -> pa.Table:
+    return next(iter(source.pages(pin, _ROWS, None))).table
+
+
+def _look_at_lines(source: CsvFiles, location: str, written: dict[str, Any]) -> Look:
+    if "skip_lines" not in written and (found := header_line(source.first_lines())):
+        skip, mark = found
+        return _look(location, {"skip_lines": skip, **({} if mark == "," else {"delimiter": mark}), **written})
+    pin = source.pin()
+    if "delimiter" not in written and (mark := likely_delimiter(pin.columns)):
+        return _look(location, {**written, "delimiter": mark})
+    return _seen(_columns(pin), _first_page(source, pin), written, None)
+
+
+def _seen(columns: tuple[str, ...], rows: pa.Table, written: dict[str, Any], key: str | None) -> Look:
+    values = {name: rows[name].to_pylist() for name in columns}
+    inner = _inside(values)
+    samples = {name: _different(found) for name, found in {**values, **inner}.items()}
+    good = rows.filter(rows[MALFORMED].is_null()) if MALFORMED in rows.column_names else rows
+    unique = tuple(name for name in columns if _all_differ(good[name].to_pylist()))
+    filled = tuple(name for name in columns if _all_there(good[name].to_pylist()))
+    return Look(columns, samples, written, key, unique, filled, tuple(inner))
+
+
+def _different(values: Sequence[object]) -> list[str]:
     texts = [str(value) for value in values if value is not None and str(value).strip()]
     return list(dict.fromkeys(texts))[:_SAMPLES]
+
+
+def _all_there(values: Sequence[object]) -> bool:
+    return bool(values) and all(value is not None and str(value).strip() for value in values)
+
+
+def _all_differ(values: Sequence[object]) -> bool:
+    return _all_there(values) and len({str(value).strip() for value in values}) == len(values)
+
+
+def _inside(values: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for name, several in values.items():
+        for value in several:
+            for path, one in paths_in(name, _array(value)):
+                if path in found or len(found) < _MOST_INSIDE:
+                    found.setdefault(path, []).append(one)
+    return found
+
+
+def _array(value: object) -> object:
+    if not isinstance(value, str) or not value.startswith("["):
+        return value if isinstance(value, list) else None
+    try:
+        return json.loads(value)
+    except ValueError:
+        return None

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from ingest_project.errors import SourceUnreadable
 from ingest_project.extract.files import Chunk, Files, Head
+from ingest_project.extract.nested import is_inside, spread_table
 from ingest_project.extract.place import Place
 from ingest_project.extract.source import MALFORMED, Pin
 
@@ -27,7 +28,7 @@ class ParquetFiles(Files):
     def head(self, place: Place) -> Head:
         """Look at the footer. Raises SourceUnreadable."""
         with self._open(place) as file:
-            return Head(tuple(file.schema_arrow.names), file.metadata.num_rows > 0)
+            return Head(tuple(self._spread(file.schema_arrow.empty_table()).column_names), file.metadata.num_rows > 0)
 
     def estimate(self, sizes: list[int]) -> int | None:
         """Add up what the footers say: exact."""
@@ -48,7 +49,7 @@ class ParquetFiles(Files):
                 if skip >= facts.num_rows:
                     skip -= facts.num_rows
                     continue
-                yield from _group(opened, group, schema, skip)
+                yield from self._group(opened, group, schema, skip)
                 skip = 0
 
     def _schema(self, pin: Pin) -> pa.Schema:
@@ -56,7 +57,7 @@ class ParquetFiles(Files):
         for file in pin.files:
             place = self.place(file)
             with self._open(place) as opened:
-                schemas.append(_plain(opened.schema_arrow, pin.columns))
+                schemas.append(_plain(self._spread(opened.schema_arrow.empty_table()).schema, pin.columns))
             try:
                 schemas = [pa.unify_schemas(schemas, promote_options="permissive")]
             except pa.ArrowException:
@@ -74,6 +75,24 @@ class ParquetFiles(Files):
             where=self.where(place),
         )
 
+    def _spread(self, table: pa.Table) -> pa.Table:
+        if self.spec.nested == "keep":
+            return table
+        return spread_table(table, [name for name in self.spec.declared_columns() if is_inside(name)])
+
+    def _group(self, file: pq.ParquetFile, group: int, schema: pa.Schema, skip: int) -> Generator[Chunk]:
+        facts = file.metadata.row_group(group)
+        taken = sum(facts.column(at).total_compressed_size for at in range(facts.num_columns))
+        wanted = schema.names if self.spec.nested == "keep" else None
+        for batch in file.iter_batches(batch_size=_ROWS, row_groups=[group], columns=wanted):
+            if skip >= batch.num_rows:
+                skip -= batch.num_rows
+                continue
+            table = self._spread(pa.Table.from_batches([batch])).select(schema.names).slice(skip)
+            table = table.replace_schema_metadata(None).cast(schema)
+            yield Chunk(table.append_column(MALFORMED, pa.nulls(table.num_rows, pa.string())), taken)
+            skip = taken = 0
+
     def _rows(self, place: Place) -> int:
         with self._open(place) as file:
             return file.metadata.num_rows
@@ -85,19 +104,6 @@ class ParquetFiles(Files):
                 yield file
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise self.unreadable(place, error) from None
-
-
-def _group(file: pq.ParquetFile, group: int, schema: pa.Schema, skip: int) -> Generator[Chunk]:
-    facts = file.metadata.row_group(group)
-    taken = sum(facts.column(at).total_compressed_size for at in range(facts.num_columns))
-    for batch in file.iter_batches(batch_size=_ROWS, row_groups=[group], columns=schema.names):
-        if skip >= batch.num_rows:
-            skip -= batch.num_rows
-            continue
-        table = pa.Table.from_batches([batch]).select(schema.names).slice(skip)
-        table = table.replace_schema_metadata(None).cast(schema)
-        yield Chunk(table.append_column(MALFORMED, pa.nulls(table.num_rows, pa.string())), taken)
-        skip = taken = 0
 
 
 def _plain(schema: pa.Schema, columns: tuple[str, ...]) -> pa.Schema:

@@ -69,18 +69,19 @@ def _named(name: str, pin: Pin) -> str:
 
 
 def _separator_hint(pin: Pin) -> str:
-    header = "".join(pin.columns)
     if pin.format != "csv" or len(pin.columns) != 1:
         return ""
-    used = likely_delimiter(header)
+    used = likely_delimiter(pin.columns)
     return (
         f"\n    it looks separated by {_SEPARATORS[used]}: say `delimiter: {used!r}` in the branch file" if used else ""
     )
 
 
-def likely_delimiter(header: str) -> str | None:
-    """What separates the names of a header that commas do not."""
-    return next((mark for mark in _SEPARATORS if mark in header), None)
+def likely_delimiter(columns: Sequence[str]) -> str | None:
+    """What separates the names of a header better than the commas at which it was parted."""
+    header = ",".join(columns)
+    mark = max(_SEPARATORS, key=header.count)
+    return mark if header.count(mark) >= len(columns) else None
 
 
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}

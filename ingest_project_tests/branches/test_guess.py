@@ -2,7 +2,7 @@
 
 import pytest
 
-from ingest_project.branches.guess import guess
+from ingest_project.branches.guess import decimal_comma_locale, guess
 from ingest_project.errors import SpecInvalid
 
 KNOWN = [
@@ -130,6 +130,108 @@ def test_columns_of_known_exports(
     assert made.mapping == mapping
 
 
+def test_where_no_key_is_known_columns_that_could_be_one_are_named() -> None:
+    with pytest.raises(SpecInvalid) as caught:
+        guess(["name", "city", "shelf"], unique=["name", "shelf"]).spec("x", "x.csv")
+    assert caught.value.what.endswith("\n    different in each of the first rows: 'name', 'shelf'")
+
+
+@pytest.mark.parametrize(
+    ("names", "unique", "key"),
+    [
+        ("name id", [], "id"),  # a usual name, whatever dirt the first rows have
+        ("code name", ["name"], None),  # a number of something else
+        ("code name", ["code", "name"], "code"),
+        ("name Shop-Nr city", ["name", "Shop-Nr"], "Shop-Nr"),
+        ("name shelf", ["name", "shelf"], None),
+        ("name FHRSID LocalAuthorityBusinessID", ["FHRSID", "LocalAuthorityBusinessID"], "FHRSID"),
+    ],
+)
+def test_a_key_that_only_the_values_tell(names: str, unique: list[str], key: str | None) -> None:
+    assert guess(names.split(), unique=unique).key == key
+
+
+def test_the_name_is_the_one_that_no_row_lacks() -> None:
+    found = ["id", "doing business as name", "legal name"]
+    assert guess(found).mapping == {"name": "doing business as name"}
+    assert guess(found, filled=["id", "legal name"]).mapping == {"name": "legal name"}
+
+
+@pytest.mark.parametrize("other", ["city_name", "ownerName", "contact name", "group-name", "brand name"])
+def test_the_name_of_something_else_is_no_name(other: str) -> None:
+    assert "name" not in guess(["id", other]).mapping
+    assert guess(["id", other, "museum_name"]).mapping["name"] == "museum_name"
+
+
+GERMAN = "Kundennr;Firma;Straße;Hausnr.;PLZ;Ort;Bundesland;Land;Telefon;Breite;Länge;Preis;Währung;Geändert am"
+FRENCH = "Identifiant;Dénomination;Adresse;Code postal;Ville;Département;Pays;Téléphone;Site web;Latitude;Longitude"
+SPANISH = "Código;Nombre;Dirección;Número;Código Postal;Población;Provincia;País;Teléfono;Latitud;Longitud"
+ITALIAN = "ID;Denominazione;Indirizzo;Civico;CAP;Comune;Regione;Nazione;Telefono;Sito web;Latitudine;Longitudine"
+DUTCH = "Nummer;Naam;Straatnaam;Huisnummer;Toevoeging;Postcode;Plaats;Provincie;Land;Telefoon;Breedtegraad;Lengtegraad"
+PORTUGUESE = "Código;Nome;Endereço;Número;Bairro;CEP;Cidade;UF;País;Telefone;Latitude;Longitude"
+SAP = "KUNNR;NAME1;STRAS;ORT01;PSTLZ;REGIO;LAND1;TELF1"
+
+
+@pytest.mark.parametrize(
+    ("header", "spare", "locale"),
+    [
+        (GERMAN, set(), "de"),
+        (FRENCH, set(), "fr"),
+        (SPANISH, set(), "es"),
+        (ITALIAN, set(), "it"),
+        (DUTCH, set(), "nl"),
+        (PORTUGUESE, set(), "pt"),
+        (SAP, set(), "de"),
+        ("Place ID;Name;E-Mail", {"E-Mail"}, "de"),
+    ],
+)
+def test_headers_in_other_languages(header: str, spare: set[str], locale: str) -> None:
+    found = header.split(";")
+    made = guess(found, unique=[found[0]])
+    assert made.key == found[0]
+    assert {made.key, made.updated_at, *made.mapping.values()} - {None} == set(found) - spare
+    assert decimal_comma_locale(found) == locale
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("geo.latitude", "latitude"),
+        ("geometry.location.lat", "latitude"),
+        ("location.coordinates.1", "latitude"),
+        ("address.streetAddress", "street"),
+        ("address.addressCountry.name", "country_code"),
+        ("properties.addr:city", "locality"),
+        ("tags.phone", "phone"),
+        ("addresses.0.freeform", "street"),
+        ("location.zip_code", "postal_code"),
+        ("names.primary", "name"),
+        ("author.name", None),
+        ("reviews.0.city", None),
+    ],
+)
+def test_nested_values_are_known_by_their_last_name_under_usual_ones(path: str, field: str | None) -> None:
+    other = {"latitude": "lng"}.get(field or "", "color")
+    made = guess(["id", "title" if field != "name" else "x", other], inside=[path])
+    assert [name for name, column in made.mapping.items() if column == path] == ([field] if field else [])
+
+
+def test_outer_values_go_before_inner_ones() -> None:
+    found = ["id", "name", "geometry.viewport.northeast.lat", "geometry.viewport.northeast.lng"]
+    assert guess(found).mapping == {"name": "name"}
+    made = guess([*found, "geometry.location.lat", "geometry.location.lng", "address.name"])
+    assert made.mapping == {
+        "name": "name",
+        "latitude": "geometry.location.lat",
+        "longitude": "geometry.location.lng",
+    }
+
+
+def test_units_and_remarks_in_brackets_are_no_part_of_a_name() -> None:
+    made = guess(["id", "name", "Latitude (°)", "Longitude [deg]", "(x)"])
+    assert made.mapping == {"name": "name", "latitude": "Latitude (°)", "longitude": "Longitude [deg]"}
+
+
 def test_what_is_said_goes_before_what_is_guessed() -> None:
     made = guess(["id", "code", "name", "title"], key="code", mapping={"name": "title"})
     assert (made.key, made.mapping) == ("code", {"name": "title"})
@@ -160,8 +262,18 @@ def test_the_guess_is_a_branch() -> None:
 @pytest.mark.parametrize(
     ("names", "words", "todo"),
     [
-        (["a", "name"], "key: no column looks as if it names a row", "--key COLUMN"),
-        (["id", "b"], "name: no column looks as if it is the name of an item", "--map name=COLUMN"),
+        (["a", "name"], "key: no column looks as if it names a row; there are: 'a', 'name'", "--key COLUMN"),
+        (["id", "b"], "name: no column looks as if it is the name of an item; there are: 'id', 'b'", "--map name=COL"),
+        (
+            [*"abcdefgh"],
+            "key: no column looks as if it names a row; there are: 'a', 'b', 'c', 'd', 'e', 'f' and 2 more",
+            "--key",
+        ),
+        (
+            ["1", "Cafe", "48.2"],
+            "key: no column looks as if it names a row; there are: '1', 'Cafe', '48.2'",
+            "The first line looks like a row: put a line of column names before it. Or say it: --key COLUMN",
+        ),
     ],
 )
 def test_where_nothing_fits_it_says_what_to_say(names: list[str], words: str, todo: str) -> None:

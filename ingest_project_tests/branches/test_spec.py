@@ -18,6 +18,8 @@ EVERYTHING: Given = {
     "format": "csv",
     "delimiter": ";",
     "encoding": "cp1252",
+    "skip_lines": 2,
+    "nested": "flatten",
     "updated_at": "changed",
     "mapping": {"name": "title", "status": {"constant": "open"}, "category": {"column": "k", "default": "other"}},
     "unmapped": "drop",

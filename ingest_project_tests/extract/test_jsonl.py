@@ -129,14 +129,14 @@ def test_nesting_is_kept_to_a_fixed_depth(read) -> None:  # noqa: ANN001
 
 
 def test_a_line_longer_than_the_cap_is_malformed_and_its_beginning_kept(read) -> None:  # noqa: ANN001
-    fits = "x" * (ours._LONGEST - len('{"name":""}'))
+    fits = "x" * (ours.LONGEST - len('{"name":""}'))
     for long in (f'{{"name":"{fits}y"}}', f'{{"name":"{fits * 3}"}}', f'{{"name":"{fits}"}}   ', "[" * 5_000_000):
         found = read(f'{{"name":"{fits}"}}\n{GOOD}\n{long}\n{GOOD}')
         assert found == [{"name": fits}, ROW_OF_GOOD, {MALFORMED: long[: ours._KEPT]}, ROW_OF_GOOD]
 
 
 def test_a_long_line_of_blanks_does_not_hide_what_follows(read) -> None:  # noqa: ANN001
-    blanks = " " * (3 * ours._LONGEST)
+    blanks = " " * (3 * ours.LONGEST)
     assert read(f"{GOOD}\n{blanks}{GOOD}\n{blanks}\n{blanks}{GOOD}") == [ROW_OF_GOOD] * 3
     assert list(read(f"{GOOD}\n{GOOD}{blanks}{GOOD}\n")[1]) == [MALFORMED]
 
@@ -204,7 +204,11 @@ class TestColumns:
 class TestRefused:
     @pytest.mark.parametrize(
         ("text", "todo"),
-        [('[{"id": 1},\n {"id": 2}]', "jq"), ('{\n  "id": 1\n}\n', "jq"), ("id,name\n1,a\n", "Mend")],
+        [
+            ('[{"id": 1},\n {"id": 2}]', "format: json"),
+            ('{\n  "id": 1\n}\n', "format: json"),
+            ("id,name\n1,a\n", "Mend"),
+        ],
     )
     def test_another_format_says_how_to_get_there(self, text: str, todo: str, tmp_path: Path, spec: MakeSpec) -> None:
         (tmp_path / "a.jsonl").write_text(text)
@@ -299,5 +303,7 @@ def shown(value: object) -> str:
 
 def test_a_first_look_shows_columns_of_the_source_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "a.jsonl").write_text(f"{GOOD}\n")
-    assert look(str(tmp_path / "a.jsonl")) == Look(("id", "name"), {"id": ["1"], "name": ["a"]}, {})
+    both = ("id", "name")
+    seen = Look(both, {"id": ["1"], "name": ["a"]}, {}, unique=both, filled=both)
+    assert look(str(tmp_path / "a.jsonl")) == seen
     assert caplog.text == ""

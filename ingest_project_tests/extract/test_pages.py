@@ -61,7 +61,7 @@ def test_resume_equals_reading_without_a_stop(
     whole = pages_of(source, 1000)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ours, "_BLOCK", block)
-        patch.setattr(jsonl, "_BLOCK", block)
+        patch.setattr(jsonl, "BLOCK", block)
         before = pages_of(source, first)[:stop]
         after = pages_of(source, second, before[-1].cursor)
     assert all(page.table.num_rows == second for page in after[:-1])

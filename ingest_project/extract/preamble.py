@@ -1,0 +1,41 @@
+"""Where the header of a file of lines is: what programs and people write before it is not data."""
+
+import csv
+from collections.abc import Sequence
+from itertools import pairwise
+
+_MARKS = (";", "\t", "|", ",")
+_DEEPEST = 20
+
+
+def header_line(lines: Sequence[str]) -> tuple[int, str] | None:
+    """How many lines stand before the header, and what separates its names; None where it is the first line.
+
+    `sep=;` is Excel's. Else the header is the first of two lines with as many values, where each line before has one
+    value or begins with `#`.
+    """
+    written = [(at, line.strip()) for at, line in enumerate(lines) if line.strip()]
+    if not written:
+        return None
+    at, first = written[0]
+    if first.lower().startswith("sep=") and len(first) == len("sep=;"):
+        return at + 1, first[-1]
+    found = [(*place, mark) for mark in _MARKS if (place := _first_pair(written, mark))]
+    width, at, mark = max(found, default=(0, 0, ","), key=lambda one: (one[0], -one[1]))
+    return (at, mark) if width and at > written[0][0] else None
+
+
+def _first_pair(lines: Sequence[tuple[int, str]], mark: str) -> tuple[int, int] | None:
+    """(values, line) of the first line that has as many values as the next one, and more than one."""
+    for (at, line), (_, following) in pairwise(lines[:_DEEPEST]):
+        width = _width(line, mark)
+        if not line.startswith("#") and width > 1:
+            return (width, at) if width == _width(following, mark) else None
+    return None
+
+
+def _width(line: str, mark: str) -> int:
+    try:
+        return len(next(csv.reader([line], delimiter=mark), []))
+    except csv.Error:
+        return 0

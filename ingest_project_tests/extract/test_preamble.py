@@ -1,0 +1,108 @@
+"""Lines before the header, and how a file is written: found where that is certain, left alone where it is not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest_project.errors import SourceUnreadable, SpecInvalid
+from ingest_project.extract.look import look
+from ingest_project.extract.preamble import header_line
+from ingest_project.extract.source import MALFORMED
+from ingest_project_tests.extract.conftest import MakeSpec
+from ingest_project_tests.extract.reading import pages_of, rows_of, write_csv
+
+TABLE = ["id,name,city", "1,a,x", "2,b,y"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        (TABLE, None),
+        (["", *TABLE], None),
+        (["Places of 2024", *TABLE], (1, ",")),
+        (["# made by x, on y", "# rows: 2", "", *TABLE], (3, ",")),
+        (["Report", "", "id;name", "1;a,b", "2;c"], (2, ";")),
+        (["sep=;", "id;name", "1;a"], (1, ";")),
+        (["SEP=|", "id|name", "1|a"], (1, "|")),
+        (["id,name", "1,a,b", "2,c,d"], None),  # rows that are too long are no header
+        (["Places, by city", *TABLE], None),  # two values: this may be the header
+        (["name", "a, b and c", "d, e"], (1, ",")),  # one column, never quoted: every row of it would be malformed
+        (["name", '"a, b"', '"c, d"'], None),
+        (["id\tname, full", "1\ta, b", "2\tc, d"], None),
+        ([], None),
+        (["id,name"], None),
+    ],
+)
+def test_where_the_header_is(lines: list[str], found: tuple[int, str] | None) -> None:
+    assert header_line(lines) == found
+
+
+def test_lines_are_skipped_and_rows_stay_in_their_places(tmp_path: Path, spec: MakeSpec) -> None:
+    path = write_csv(tmp_path / "a.csv", "# x, y\n\n# z\n\nid,name\n1,a\n2\n3,c\n")
+    made = spec(path, skip_lines=3)
+    assert rows_of(made) == [{"id": "1", "name": "a"}, {MALFORMED: "2"}, {"id": "3", "name": "c"}]
+    first, *_ = pages_of(made, 2)
+    assert [page.table["id"].to_pylist() for page in pages_of(made, 2, first.cursor)] == [["3"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "written"),
+    [
+        ("a.csv", "id,name\n1,Zürich\n".encode("utf-16"), {"encoding": "utf-16"}),
+        ("a.csv", "id,name\n1,Zürich\n".encode("cp1252"), {"encoding": "windows-1252"}),
+        ("a.tsv", b"id\tname\n1\ta, b\n", {"delimiter": "\t"}),
+        ("a.txt", b"id|name\n1|a\n", {"delimiter": "|"}),
+        ("a.csv", b"id;name;lat, lon\n1;a;1,5\n", {"delimiter": ";"}),
+        ("a.csv", b"sep=;\nid;name\n1;a\n", {"skip_lines": 1, "delimiter": ";"}),
+        ("a.csv", b"Report\n\nid,name\n1,a\n2,b\n", {"skip_lines": 2}),
+        ("a.jsonl", b'[{"id": 1, "name": "a"}]', {"format": "json"}),
+        ("a.jsonl", b'{"id": 1, "geo": {"lat": 1}}\n', {"nested": "flatten"}),
+        ("a.json", b'[{"id": 1, "names": ["a"]}]', {"nested": "flatten"}),
+        ("a.jsonl", b'{"id": 1, "name": "a"}\n', {}),
+    ],
+)
+def test_how_it_is_written_is_found(tmp_path: Path, name: str, data: bytes, written: dict[str, Any]) -> None:
+    seen = look(str(write_csv(tmp_path / name, data)))
+    assert seen.written == written
+    assert seen.columns[0] == "id"
+
+
+def test_what_is_said_is_not_tried(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", "id;name\n1;あ\n".encode("shift_jis"))
+    assert look(str(path), {"encoding": "shift_jis"}).samples["name"] == ["あ"]
+    assert look(str(path), {"encoding": "shift_jis", "delimiter": ","}).columns == ("id;name",)
+    with pytest.raises(SourceUnreadable, match="not utf-16"):
+        look(str(write_csv(tmp_path / "b.csv", b"id,name\n1,a")), {"encoding": "utf-16-be"})
+    with pytest.raises(SpecInvalid, match="encoding"):
+        look(str(path), {"encoding": "nonsense"})
+
+
+def test_the_first_words_are_those_that_are_told(tmp_path: Path) -> None:
+    # No UTF-8 and no windows-1252: the byte that is named is the one that UTF-8 stumbles at.
+    path = write_csv(tmp_path / "a.csv", b"id,\x96\xbc\x8f\x81\n1,a\n")
+    with pytest.raises(SourceUnreadable, match="not UTF-8 at byte 3, line 1"):
+        look(str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "todo"),
+    [
+        ("a.xlsx", "a.xlsx is a spreadsheet", "Save its sheet as CSV"),
+        ("a.zip", "a.zip is an archive", "Unpack it"),
+        ("a.csv.bz2", "compressed in a way that is not read here", "pack it as .gz"),
+        ("a.pdf", "do not agree on one format", "format: csv"),
+    ],
+)
+def test_what_is_not_read_is_named(tmp_path: Path, name: str, words: str, todo: str) -> None:
+    with pytest.raises(SourceUnreadable, match=words) as caught:
+        look(str(write_csv(tmp_path / name, b"PK\x03\x04")))
+    assert todo in caught.value.todo
+
+
+@pytest.mark.parametrize("declared", ["auto", "csv"])
+def test_notes_beside_the_data_of_a_folder_are_no_data(tmp_path: Path, spec: MakeSpec, declared: str) -> None:
+    write_csv(tmp_path / "a.csv", "id,name\n1,a\n")
+    write_csv(tmp_path / "README.txt", "hello")
+    write_csv(tmp_path / "meta.json", "{}")
+    assert rows_of(spec(tmp_path, format=declared)) == [{"id": "1", "name": "a"}]
