@@ -16,7 +16,7 @@ _MEANING = {
     "stale": "older than what is there: nothing is written",
     "missing": "of this branch and not in this activation",
 }
-_SAMPLES = 12
+_SAMPLES = 36
 _WIDTH = 44
 
 
@@ -61,11 +61,9 @@ def _counts(plan: Mapping[str, Any]) -> list[str]:
 
 
 def _samples(found: list[Mapping[str, Any]]) -> list[str]:
-    rows = [
-        (one["external_id"], one["field"], _short(one["old"]), "→", _short(one["new"]))
-        for one in sorted(found, key=lambda one: one["field"] == "source_updated_at")[:_SAMPLES]
-    ]
-    return [strong("samples, old → new"), table(rows)] if rows else []
+    rows = [(one["field"], one["external_id"], _short(one["old"]), "→", _short(one["new"])) for one in found[:_SAMPLES]]
+    more = [f"  and {len(found) - _SAMPLES:,} more with --json"] if len(found) > _SAMPLES else []
+    return [strong("samples of each column: key, old → new"), table(rows), *more] if rows else []
 
 
 def _short(value: object) -> str:

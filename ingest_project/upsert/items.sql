@@ -30,15 +30,17 @@ copy (
    where kind <> 'n' order by part, position) to stdout (format csv);
 
 -- name: count_column_changes
--- In how many of the rows to be updated each column differs from the live row.
+-- In how many of the rows to be updated each column differs from the live row, and two keys of them.
 select {counts} from stage s join core.items i on i.source_id = {source_id} and i.external_id = s.external_id
  where s.kind in ('u', 'r');
 
 -- name: sample_changes
--- Some of the rows to be updated and the live rows under their keys.
-select s.external_id, to_jsonb(i), to_jsonb(s) from stage s
+-- Some of the rows to be updated and the live rows under their keys: those named, and the first ones.
+select s.external_id, to_jsonb(i), to_jsonb(s)
+  from (select * from stage where kind in ('u', 'r')
+         order by external_id = any(%(keys)s) desc, external_id limit cardinality(%(keys)s) + %(count)s) s
   join core.items i on i.source_id = %(source_id)s and i.external_id = s.external_id
- where s.kind in ('u', 'r') order by s.external_id limit %(count)s;
+ order by s.external_id;
 
 -- name: read_state
 -- Third act of a batch's transaction: is the activation let through, and is this part done already.

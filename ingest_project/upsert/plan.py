@@ -1,6 +1,6 @@
 """What an ingest would do to core.items: the same probe, nothing written."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -16,12 +16,14 @@ from ingest_project.upsert.probe import Probe, ValidPart, probe
 from ingest_project.upsert.rank import kind_of
 from ingest_project.upsert.texts import counting, judging, statement
 
-SAMPLES = 20
+PER_COLUMN = 3
+_FIRST = 20  # rows looked at beside those that are sure to differ in some column
+_MOST = 200  # attributes are as many as the source likes
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Counts as an ingest would have them, updates per column, some old and new values, gates that would stop it."""
+    """Counts as an ingest would have them, updates per column with samples of each, and gates that would stop it."""
 
     inserted: int
     updated: int
@@ -75,8 +77,20 @@ def _changes(work: Work, parts: Sequence[ValidPart], found: Probe) -> tuple[dict
         cursor.execute(statement("analyze_stage"))
         cursor.execute(judging("judge_stage", kind_of(work), work.branch.source_id))
         row = cursor.execute(counting(work.branch.source_id)).fetchone()
-        names = [column.name for column in cursor.description or ()]
-        values = {"source_id": work.branch.source_id, "count": SAMPLES}
+        assert row is not None, "an aggregate"
+        counted = {column.name: row[3 * at] for at, column in enumerate((cursor.description or ())[::3])}
+        keys = sorted({key for at, key in enumerate(row) if at % 3 and key is not None})
+        values = {"source_id": work.branch.source_id, "keys": keys, "count": _FIRST}
         changed = cursor.execute(statement("sample_changes"), values).fetchall()
-    counted = dict(zip(names, row or (), strict=True))
-    return {name: count for name, count in counted.items() if count}, differences(changed)[:SAMPLES]
+    by_column = {name: count for name, count in counted.items() if count}
+    return by_column, _some_of_each(differences(changed), by_column)
+
+
+def _some_of_each(found: list[dict[str, Any]], by_column: Mapping[str, int]) -> list[dict[str, Any]]:
+    """A few of each column, the columns that change most often first."""
+    kept: dict[str, list[dict[str, Any]]] = {}
+    for one in found:
+        kept.setdefault(one["field"], []).append(one)
+    # Times are no column of content: they differ wherever anything does.
+    often = sorted(kept, key=lambda name: -by_column.get(name.partition(".")[0], 0))
+    return [one for name in often for one in kept[name][:PER_COLUMN]][:_MOST]

@@ -40,7 +40,11 @@ def _definitions() -> sql.Composed:
 
 def _counts() -> sql.Composed:
     compared = tuple(name for name in CONTENT if not name.endswith("_hash"))
-    one = sql.SQL("count(*) filter (where i.{name} is distinct from s.{name}) as {name}")
+    one = sql.SQL(
+        "count(*) filter (where i.{name} is distinct from s.{name}) as {name}, "
+        "min(s.external_id) filter (where i.{name} is distinct from s.{name}), "
+        "max(s.external_id) filter (where i.{name} is distinct from s.{name})"
+    )
     return sql.SQL(", ").join(one.format(name=sql.Identifier(name)) for name in compared)
 
 
@@ -68,5 +72,5 @@ def judging(name: str, kind: sql.Composable, source_id: int, *, lock: bool = Fal
 
 
 def counting(source_id: int) -> sql.Composed:
-    """Which columns differ, and in how many rows."""
+    """Which columns differ: in how many rows, the least key and the greatest; three values a column."""
     return _RAW["count_column_changes"].format(counts=_counts(), source_id=sql.Literal(source_id))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ingest_project.branches import activations
 from ingest_project.upsert.items import apply_activation
-from ingest_project.upsert.plan import SAMPLES, Plan, plan_activation
+from ingest_project.upsert.plan import PER_COLUMN, Plan, plan_activation
 from ingest_project_tests.upsert.making import Line, Row, Source, day, item, parts_of
 
 CLASSES = ("inserted", "updated", "touched", "unchanged", "stale")
@@ -69,8 +69,19 @@ def test_samples_are_few_however_many_rows_change(source: Source) -> None:
     line.ingest([item(at) for at in range(100)])
     plan = plan_of(line, [item(at, "Changed", attributes='{"a": 1}') for at in range(100)], size=30)
     assert plan.by_column == {"name": 100, "attributes": 100}
-    assert len(plan.samples) == SAMPLES
-    assert {sample["field"] for sample in plan.samples} == {"name", "attributes.a"}
+    assert [sample["field"] for sample in plan.samples] == ["name"] * PER_COLUMN + ["attributes.a"] * PER_COLUMN
+
+
+def test_a_column_that_changes_seldom_has_its_samples_too(source: Source) -> None:
+    line = source.line()
+    keys = [f"k{at:03}" for at in range(200)]
+    line.ingest([item(key) for key in keys])
+    rare = {"k150": {"phone": "+4930123456"}, "k170": {"phone": "+4930123457"}, "k199": {"locality": "Kiel"}}
+    plan = plan_of(line, [item(key, "Changed", **rare.get(key, {})) for key in keys], size=64)
+    assert plan.by_column == {"name": 200, "phone": 2, "locality": 1}
+    told = [(sample["field"], sample["external_id"]) for sample in plan.samples]
+    assert told[PER_COLUMN:] == [("phone", "k150"), ("phone", "k170"), ("locality", "k199")]
+    assert [field for field, _ in told[:PER_COLUMN]] == ["name"] * PER_COLUMN
 
 
 def test_a_revived_item_counts_as_updated_with_what_it_says_anew(source: Source) -> None:

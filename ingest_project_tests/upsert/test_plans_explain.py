@@ -159,7 +159,7 @@ def test_the_dry_runs_own_queries_never_scan_the_items(large: Line) -> None:
     with connection.transaction(force_rollback=True):
         stage(connection, sorted_rows(table_of(spread(HITS))))
         connection.execute(judging("judge_stage", kind_of(work), work.branch.source_id))
-        values = {"source_id": work.branch.source_id, "count": 20}
+        values = {"source_id": work.branch.source_id, "keys": ["1", "2"], "count": 20}
         assert scans_of_items(nodes(connection, statement("sample_changes"), values)) == []
         assert scans_of_items(nodes(connection, counting(work.branch.source_id))) == []
 
