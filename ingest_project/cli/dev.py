@@ -2,16 +2,23 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 
 import click
 
 from ingest_project.defs.home import dagster_home
+from ingest_project.errors import IngestError, UsageError
 from ingest_project.postgres.connection import database_url
 from ingest_project.postgres.migrations import ensure_migrated
 
+START_SECONDS = 120.0
 STOP_SECONDS = 30
+_EVERY_SECONDS = 0.3
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a user may ask for, and where it answers then
 
 
 @click.command()
@@ -26,6 +33,7 @@ def dev(host: str, port: int) -> int:
     """
     # A script's `ingest dev &` starts with SIGINT ignored, Dagster's processes would inherit that and never end.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    _refuse_taken(host, port)
     database_url()
     ensure_migrated()
     home = dagster_home()
@@ -33,16 +41,36 @@ def dev(host: str, port: int) -> int:
         *(sys.executable, "-m", "dagster", "dev", "-m", "ingest_project.definitions"),
         *("-h", host, "-p", str(port), "--log-level", "error"),
     ]
-    click.echo(f"Dagster's UI: http://{host}:{port}/assets   (starting takes some seconds; Ctrl-C ends it)")
+    click.echo("starting Dagster's UI and daemon; Ctrl-C ends them")
     environment = {**os.environ, "DAGSTER_HOME": str(home)}
     environment.setdefault("PYTHONWARNINGS", "ignore:Function `dev_command` is superseded")  # of no use to a user
     # A group of its own: Ctrl-C reaches it through us, once.
     child = subprocess.Popen(command, env=environment, cwd=home, start_new_session=True)  # noqa: S603 - our own interpreter
-    return _until_ended(child)
+    return _until_ended(child, f"http://{_ANYWHERE.get(host, host)}:{port}")
 
 
-def _until_ended(child: "subprocess.Popen[bytes]") -> int:
+def _refuse_taken(host: str, port: int) -> None:
+    """Raise UsageError where the UI could not listen: Dagster says so late, in a page of its own."""
     try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"nothing can listen at {host}:{port}: {error.strerror}",
+            todo=f"Is another `ingest dev` there already? Then open it; else `ingest dev --port {port % 65535 + 1}`.",
+        ) from error
+
+
+def _until_ended(child: "subprocess.Popen[bytes]", url: str) -> int:
+    try:
+        if until_it_answers(child, url):
+            click.echo(f"ready at {url}/assets   (Ctrl-C ends all)")
+        else:
+            click.echo(
+                f"the UI has not answered at {url} within {START_SECONDS:.0f} s; it is left running.\n"
+                "  do:    look at what Dagster says above; `ingest db url` shows whether Postgres answers; or Ctrl-C",
+                err=True,
+            )
         return child.wait()
     except KeyboardInterrupt:
         child.send_signal(signal.SIGINT)
@@ -51,3 +79,21 @@ def _until_ended(child: "subprocess.Popen[bytes]") -> int:
     except subprocess.TimeoutExpired:
         os.killpg(child.pid, signal.SIGKILL)
     return 0
+
+
+def until_it_answers(child: "subprocess.Popen[bytes]", url: str) -> bool:
+    """Wait for the UI; False where START_SECONDS are not enough. Raises IngestError where Dagster ends instead."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if child.poll() is not None:
+            raise IngestError(
+                f"Dagster ended by itself, with {child.returncode}, before its UI answered",
+                where={"url": url},
+                todo="What it said is above. `ingest db url` shows whether Postgres answers.",
+            )
+        try:
+            with urllib.request.urlopen(f"{url}/server_info", timeout=5):  # noqa: S310 - our own server
+                return True
+        except OSError:
+            time.sleep(_EVERY_SECONDS)
+    return False

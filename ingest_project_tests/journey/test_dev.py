@@ -3,11 +3,13 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,13 @@ import psutil
 import pytest
 
 from ingest_project.defs.home import dagster_home
+from ingest_project.errors import IngestError
 from ingest_project.postgres.connection import session
 from ingest_project_tests.house.test_architecture import REPOSITORY
-from ingest_project_tests.journey.conftest import SECOND, Place
+from ingest_project_tests.journey.conftest import SECOND, Place, Ran
 from ingest_project_tests.journey.states import rows
 
+dev_module = import_module("ingest_project.cli.dev")  # the name in its package may be the command
 COMMAND = "from ingest_project.cli import main; main()"
 ASSETS = "{ assetNodes { assetKey { path } isPartitioned description } }"
 MATERIALIZE = """
@@ -66,6 +70,13 @@ class Dev:
                 assert time.monotonic() < deadline, "the UI did not answer"
                 time.sleep(0.5)
 
+    def says(self, line: str, seconds: float = 60) -> None:
+        """Wait until it has printed this."""
+        deadline = time.monotonic() + seconds
+        while line not in self.log.read_text():
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.2)
+
     def end(self) -> None:
         if self.process.poll() is None:
             for process in [*psutil.Process(self.process.pid).children(recursive=True), self.process]:
@@ -95,6 +106,7 @@ def test_dagster_dev_works_with_the_workspace_file(fresh_database: str, home: Pa
 def test_materialize_in_the_ui_activate_in_sql_and_one_ctrl_c_ends_it(dev: Dev, branch: Callable[..., Place]) -> None:
     place = branch()
     dev.wait()
+    dev.says(f"ready at {dev.url}/assets   (Ctrl-C ends all)")
     nodes = {node["assetKey"]["path"][-1]: node for node in dev.ask(ASSETS)["assetNodes"]}
     assert set(nodes) == {"branch_snapshot", "normalized_items", "core_items", "embedding_requests", "item_embeddings"}
     assert all(node["isPartitioned"] and node["description"] for node in nodes.values())
@@ -121,6 +133,28 @@ def test_started_behind_a_script_it_still_ends_by_sigterm(dev: Dev) -> None:
     dev.process.wait(60)
     _, alive = psutil.wait_procs(family, timeout=20)
     assert alive == []
+
+
+def test_a_port_that_is_taken_is_said_at_once(command: Callable[..., Ran], port: int) -> None:
+    with socket.create_server(("127.0.0.1", port)):
+        ran = command("dev", "--port", str(port))
+    assert ran.code == 2
+    assert f"nothing can listen at 127.0.0.1:{port}: Address already in use" in ran.err
+    assert f"ingest dev --port {port + 1}" in ran.err
+
+
+def test_what_never_answers_is_waited_for_a_bounded_time(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    monkeypatch.setattr(dev_module, "START_SECONDS", 1.0)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as silent:
+        assert dev_module.until_it_answers(silent, f"http://127.0.0.1:{port}") is False
+        silent.kill()
+
+
+def test_what_ends_by_itself_is_no_success(port: int) -> None:
+    with subprocess.Popen([sys.executable, "-c", "raise SystemExit(7)"]) as ended:
+        ended.wait()
+        with pytest.raises(IngestError, match="ended by itself, with 7"):
+            dev_module.until_it_answers(ended, f"http://127.0.0.1:{port}")
 
 
 def add_partition(name: str) -> None:
