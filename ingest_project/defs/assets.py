@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from ingest_project.defs import gates
-from ingest_project.defs.embedding import check_specs, checked
+from ingest_project.defs.embedding import check_specs, checked, not_stored
 from ingest_project.defs.failures import explained
 from ingest_project.defs.lineage import request_table_schema
 from ingest_project.defs.metadata import item_table_schema
@@ -127,16 +127,21 @@ def embedding_requests(core_items: Changes) -> Requests:
     kinds={"postgres", "table"},
     metadata={"dagster/table_name": "core.item_embeddings"},
     check_specs=check_specs(),
+    output_required=False,
     retry_policy=_RETRIES,
 )
 def item_embeddings(
-    embedding_requests: Ledger,
-) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+    context: dg.AssetExecutionContext, embedding_requests: Ledger
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetObservation | dg.AssetCheckResult]:
     """core.item_embeddings: the vector of each item's text, by the active model and by those that are being filled.
 
     Works off what is due in the ledger of the branch, whichever activation asked for it; a run of some minutes, and the
-    sensor embedding_backlog starts the next one. Old vectors are replaced only by new ones.
+    sensor embedding_backlog starts the next one. Old vectors are replaced only by new ones. Without pgvector nothing is
+    materialized, and an observation has the DBA's command; the requests wait.
     """
+    if embedding_requests.lacking:
+        yield from not_stored(context, embedding_requests, embedding_requests.lacking)
+        return
     embedded = Embedded(embedding_requests)
     yield dg.MaterializeResult(value=embedded)
     if embedded.drained is not None:

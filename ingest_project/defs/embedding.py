@@ -12,11 +12,16 @@ from dagster._utils.warnings import PreviewWarning
 from ingest_project.defs import metadata
 from ingest_project.defs.failures import explained
 from ingest_project.defs.partitions import branch_partitions
-from ingest_project.defs.parts import Embedded
+from ingest_project.defs.parts import Embedded, Ledger
 from ingest_project.defs.progress import EVERY_SECONDS
 from ingest_project.embeddings.backlog import Drained, drain
 from ingest_project.embeddings.crew import STAGE
-from ingest_project.embeddings.status import EmbeddingStatus
+from ingest_project.embeddings.models import has_vectors, working_models
+from ingest_project.embeddings.queue import require_vectors
+from ingest_project.embeddings.status import EmbeddingStatus, embedding_status
+from ingest_project.embeddings.worker import EmbedOutcome
+from ingest_project.errors import VectorsMissing
+from ingest_project.postgres.connection import Connection, session
 from ingest_project.settings import settings
 from ingest_project.telemetry import Progress, listening
 
@@ -45,6 +50,29 @@ def check_specs() -> list[dg.AssetCheckSpec]:
         ]
 
 
+def lacking_vectors(connection: Connection) -> VectorsMissing | None:
+    """Why vectors cannot be stored here, with the DBA's command; None where they can, as soon as that was run."""
+    if all(has_vectors(connection, model) for model in working_models(connection)):
+        return None
+    try:
+        require_vectors(connection)
+    except VectorsMissing as error:
+        return error
+    return None
+
+
+def not_stored(
+    context: dg.AssetExecutionContext, ledger: Ledger, lacking: VectorsMissing
+) -> Iterator[dg.AssetObservation | dg.AssetCheckResult]:
+    """What a run says that can store no vectors: no failure, since everything else works, and nothing materialized."""
+    with session() as connection:
+        status = embedding_status(connection, ledger.branch.branch_id)
+    context.log.warning("%s", lacking)
+    told = {"what": lacking.what, "do": lacking.todo, "pending": sum(one.pending for one in status)}
+    yield dg.AssetObservation(asset_key=context.asset_key, partition=context.partition_key, metadata=told)
+    yield from checked(Drained(EmbedOutcome(), status, lost=sum(one.done for one in status)), lacking)
+
+
 class PostgresVectors(dg.IOManager):
     """Claims the requests of a branch, asks the models' providers, stores vectors in core.item_embeddings."""
 
@@ -65,23 +93,29 @@ class PostgresVectors(dg.IOManager):
 vectors_io_manager = dg.IOManagerDefinition(lambda _: PostgresVectors(), required_resource_keys={"ingest"})
 
 
-def checked(drained: Drained) -> Iterator[dg.AssetCheckResult]:
-    """How the branch stands, by check."""
+def checked(drained: Drained, lacking: VectorsMissing | None = None) -> Iterator[dg.AssetCheckResult]:
+    """How the branch stands, by check; `lacking` is why nothing could be stored."""
     active = drained.active
     items, done = (active.items, active.done) if active else (0, 0)
     dead: Counter[str] = Counter()
     for one in drained.status:
         dead.update(one.dead)
-    yield _result("coverage", active is not None and done >= items, {"items": items, "lacking": max(items - done, 0)})
+    numbers = {"items": items, "lacking": items if lacking else max(items - done, 0)}
+    covered = active is not None and not numbers["lacking"]
+    yield _result("coverage", covered, numbers, todo=lacking.todo if lacking else None)
     yield _result("dead_requests", not dead, {"dead": dead.total(), "by_class": dict(dead)})
     yield _result("ledger_equals_vectors", not drained.lost, {"lost": drained.lost}, dg.AssetCheckSeverity.ERROR)
 
 
 def _result(
-    name: str, passed: bool, told: dict[str, Any], severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.WARN
+    name: str,
+    passed: bool,
+    told: dict[str, Any],
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.WARN,
+    todo: str | None = None,
 ) -> dg.AssetCheckResult:
-    todo = {} if passed else {"do": _CHECKS[name][1]}
-    return dg.AssetCheckResult(passed=passed, check_name=name, severity=severity, metadata={**told, **todo})
+    what_to_do = {} if passed else {"do": todo or _CHECKS[name][1]}
+    return dg.AssetCheckResult(passed=passed, check_name=name, severity=severity, metadata={**told, **what_to_do})
 
 
 def _numbers(branch: str, drained: Drained, seconds: float) -> dict[str, Any]:

@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import dagster as dg
 
+from ingest_project.defs.embedding import lacking_vectors
 from ingest_project.defs.jobs import embed_branch
 from ingest_project.defs.partitions import branch_partitions
 from ingest_project.embeddings.backlog import due_branches
+from ingest_project.errors import VectorsMissing
 from ingest_project.postgres.connection import session
 from ingest_project.postgres.migrations import ensure_migrated
 
@@ -31,14 +33,21 @@ def embedding_backlog(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     ensure_migrated()
     with session() as connection:
         due = due_branches(connection)
+        lacking = None if due else lacking_vectors(connection)
     asked = [request for name in due if (request := _request(context.instance, name))]
     known = set(context.instance.get_dynamic_partitions(str(branch_partitions.name)))
     new = sorted({str(request.partition_key) for request in asked} - known)
     return dg.SensorResult(
         run_requests=asked,
-        skip_reason=None if asked else f"nothing to start; {len(due)} branches wait for a run or for the next attempt",
+        skip_reason=None if asked else _why_not(due, lacking),
         dynamic_partitions_requests=[branch_partitions.build_add_request(new)] if new else [],
     )
+
+
+def _why_not(due: list[str], lacking: VectorsMissing | None) -> str:
+    if lacking:
+        return f"{lacking.what} {lacking.todo}"
+    return f"nothing to start; {len(due)} branches wait for a run or for the next attempt"
 
 
 def _request(instance: dg.DagsterInstance, name: str) -> dg.RunRequest | None:

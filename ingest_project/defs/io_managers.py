@@ -18,6 +18,7 @@ from ingest_project.branches import alerts
 from ingest_project.branches.work import Work
 from ingest_project.codes import REASONS
 from ingest_project.defs import gates, metadata
+from ingest_project.defs.embedding import lacking_vectors
 from ingest_project.defs.failures import explained
 from ingest_project.defs.lineage import lineage_of_core, lineage_of_normalized, source_table_schema
 from ingest_project.defs.parts import Changes, Ledger, MappedParts, Pages, Parts, Requests, Upsert, on_table
@@ -31,6 +32,7 @@ from ingest_project.extract.manifest import ListedPart, listed_parts
 from ingest_project.extract.store import PartStore
 from ingest_project.normalize import normalized, profiles
 from ingest_project.normalize.quarantine import reject_codes
+from ingest_project.postgres.connection import session
 from ingest_project.upsert.items import apply_activation
 
 
@@ -192,8 +194,8 @@ class PostgresLedger(dg.IOManager):
 
     def load_input(self, context: dg.InputContext) -> Ledger:
         """The branch's requests, whichever activation asked for them; they are read by claiming them."""
-        with explained(context):
-            return Ledger(_run_of(context).branch(context.asset_partition_key))
+        with explained(context), session() as connection:
+            return Ledger(_run_of(context).branch(context.asset_partition_key), lacking_vectors(connection))
 
 
 @contextmanager

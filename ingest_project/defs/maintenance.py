@@ -4,11 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from ingest_project.defs.failures import explained
+from ingest_project.defs.nightly import at_work, every_night
 from ingest_project.defs.resources import FINISHED
 from ingest_project.extract.store import PartStore
-from ingest_project.postgres.connection import session
-from ingest_project.postgres.migrations import ensure_migrated
 from ingest_project.retention.prune import Policy, prune
 from ingest_project.settings import settings
 
@@ -18,10 +16,8 @@ _RUNS_AT_A_TIME = 200
 @dg.op(description="Deletes parts, history and run records that are older than the INGEST_KEEP_… settings.")
 def prune_what_ended(context: dg.OpExecutionContext) -> None:
     """What is open or waits at a gate stays, and so does the newest ingested activation of each branch."""
-    with explained(None):
-        ensure_migrated()
-        with session() as connection:
-            pruned = prune(connection, PartStore(settings().store_location), Policy.declared())
+    with at_work() as connection:
+        pruned = prune(connection, PartStore(settings().store_location), Policy.declared())
         runs = prune_runs(context.instance, settings().keep_runs_days)
     context.add_output_metadata(
         {
@@ -39,12 +35,11 @@ def prune_job() -> None:
     prune_what_ended()
 
 
-prune_daily = dg.ScheduleDefinition(
-    name="prune_daily",
-    job=prune_job,
-    cron_schedule="30 3 * * *",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Keeps the part store, the history and Dagster's own tables from growing without end.",
+prune_daily = every_night(
+    "prune_daily",
+    prune_job,
+    "30 3 * * *",
+    "Keeps the part store, the history and Dagster's own tables from growing without end.",
 )
 
 

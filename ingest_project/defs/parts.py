@@ -10,6 +10,7 @@ from ingest_project.branches.registry import Branch
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.branches.work import Work
 from ingest_project.embeddings.backlog import Drained
+from ingest_project.errors import VectorsMissing
 from ingest_project.normalize.part import NormalizedPart, normalize_part
 
 
@@ -99,9 +100,10 @@ class Requests:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The requests of a branch, to be claimed."""
+    """The requests of a branch, to be claimed; `lacking` says why their vectors cannot be stored here."""
 
     branch: Branch
+    lacking: VectorsMissing | None = None
 
 
 @dataclass

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from ingest_project.definitions import defs
-from ingest_project.defs import embedding_sensor
+from ingest_project.defs import embedding, embedding_sensor
 from ingest_project.defs.embedding_sensor import embedding_backlog
 from ingest_project.postgres.connection import session
 from ingest_project_tests.defs.conftest import Line
@@ -110,13 +110,22 @@ def test_a_success_forgets_the_failures_before_it(line: Callable[..., Line]) -> 
     assert len(tick(place)) == 1
 
 
-def test_without_vectors_nothing_is_started(line: Callable[..., Line]) -> None:
+def test_without_vectors_nothing_is_started_and_the_tick_says_why(
+    line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = line()
     place.run()
     with session() as connection:
         connection.execute("alter table core.item_embeddings rename to hidden")
         try:
-            assert tick(place) == []
+            with monkeypatch.context() as patch:
+                patch.setattr(embedding, "has_vectors", lambda *_: False)
+                patch.setattr("ingest_project.embeddings.queue.ensure_vectors", lambda _: False)
+                told = embedding_backlog(dg.build_sensor_context(instance=place.instance))
         finally:
             connection.execute("alter table core.hidden rename to item_embeddings")
+    assert isinstance(told, dg.SensorResult)
+    assert not told.run_requests
+    assert "no pgvector" in str(told.skip_reason)
+    assert "create extension vector" in str(told.skip_reason)
     assert len(tick(place)) == 1

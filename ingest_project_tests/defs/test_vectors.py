@@ -151,6 +151,26 @@ def test_a_provider_that_cannot_be_used_is_said_once_and_not_tried_again(
             connection.execute("delete from core.embedding_models where model = 'keyless'")
 
 
+def test_without_pgvector_materialize_all_is_green_and_says_the_dbas_command(
+    line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = line()
+    monkeypatch.setattr("ingest_project.defs.embedding.has_vectors", lambda *_: False)
+    monkeypatch.setattr("ingest_project.embeddings.queue.ensure_vectors", lambda _: False)
+    run = place.embed(*CHAIN, VECTORS)
+    assert (run.success, run.materialized) == (True, [*CHAIN])
+    (seen,) = [event for event in run.result.get_asset_observation_events() if event.asset_key.path[-1] == VECTORS]
+    assert seen.event_specific_data.asset_observation.partition == place.name  # pyright: ignore
+    told = seen.event_specific_data.asset_observation.metadata  # pyright: ignore
+    assert "create extension vector" in str(told["do"].value)
+    assert (place.requests, vectors(place)) == (9, 0), "they wait"
+    assert {name: passed for name, (passed, _) in checks(run).items() if name in ("coverage", "dead_requests")} == {
+        "coverage": False,
+        "dead_requests": True,
+    }
+    assert "create extension vector" in checks(run)["coverage"][1]["do"]
+
+
 def test_the_nightly_job_reconciles(line: Callable[..., Line]) -> None:
     place = line()
     place.run()
