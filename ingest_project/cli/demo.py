@@ -1,5 +1,7 @@
 """`ingest demo`: a sample branch, from nothing to core.items."""
 
+from dataclasses import replace
+
 import click
 
 from ingest_project.branches import registry
@@ -36,16 +38,12 @@ def demo(rows: int | None, *, as_json: bool) -> int:
     click.echo(f"branch {spec.name!r}: {spec.location}", err=True)
     outcome = run_branch(spec.name)
     at_once = outcome.exit_code == 0 and (rows or 0) <= _AT_ONCE
-    if at_once:
-        _embed(spec.name)
-    tell(spec.name, outcome, as_json=as_json)
-    if at_once and not as_json:
-        click.echo('      ingest search "museum near a river"')
+    tell(spec.name, replace(outcome, embedded=at_once and _embed(spec.name)), as_json=as_json)
     return outcome.exit_code
 
 
-def _embed(name: str) -> None:
-    """Vectors by the built-in model, which costs nothing and asks nobody."""
+def _embed(name: str) -> bool:
+    """Vectors by the built-in model, which costs nothing and asks nobody; whether they are there."""
     from ingest_project.embeddings.crew import run_workers
     from ingest_project.embeddings.models import working_models
 
@@ -58,3 +56,5 @@ def _embed(name: str) -> None:
                 run_workers(model_id=model.model_id, branch_id=branch.branch_id)
     except VectorsMissing as error:
         click.echo(f"no vectors: {error}", err=True)
+        return False
+    return True

@@ -1,6 +1,8 @@
 """`ingest model`: by what items are embedded; a new one is filled beside the old one and takes its place."""
 
 import json
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -51,6 +53,13 @@ def add_command(name: str, *, dims: int, version: str, fields: str | None, as_js
         lines.append(f"  {found.dims} dimensions are too many for an index: searches by it will read all vectors")
     lines.append(f"next: ingest embed run; ingest model list; then: ingest model activate {found.model_id}")
     _tell({"model": found.model_id, "change": change, "requests": asked, "can_be_indexed": indexed}, lines, as_json)
+
+
+@contextmanager
+def _named(wanted: str) -> Generator[tuple[Connection, Model]]:
+    ensure_migrated()
+    with session() as connection:
+        yield connection, models.find_model(connection, wanted)
 
 
 def _tell(told: dict[str, Any], lines: list[str], as_json: bool) -> None:
@@ -135,9 +144,7 @@ def activate_command(wanted: str, *, force: bool, as_json: bool) -> None:
 
     Example: ingest model activate 1
     """
-    ensure_migrated()
-    with session() as connection:
-        found = models.find_model(connection, wanted)
+    with _named(wanted) as (connection, found):
         before = models.active_model(connection)
         models.activate_model(connection, found, force=force)
     lines = [f"model {found.model_id} ({found.label}) answers searches from now on"]
@@ -158,9 +165,7 @@ def retire_command(wanted: str, *, keep_vectors: bool, as_json: bool) -> None:
 
     Example: ingest model retire 2
     """
-    ensure_migrated()
-    with session() as connection:
-        found = models.find_model(connection, wanted)
+    with _named(wanted) as (connection, found):
         dropped = models.retire_model(connection, found, keep_vectors=keep_vectors)
     kept = "its vectors are kept" if keep_vectors else "its vectors are gone"
     said = f"model {found.model_id} ({found.label}) is retired: {dropped:,} requests dropped, {kept}"
@@ -180,9 +185,7 @@ def index_command(wanted: str, *, drop: bool, as_json: bool) -> None:
     """
     from ingest_project.embeddings.queue import require_vectors
 
-    ensure_migrated()
-    with session() as connection:
-        found = models.find_model(connection, wanted)
+    with _named(wanted) as (connection, found):
         require_vectors(connection)
         if drop:
             vectors.drop_index(connection, found)

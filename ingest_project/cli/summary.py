@@ -25,7 +25,7 @@ COUNTS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to: an exit code, why, and the activation it worked on."""
+    """What a run came to: an exit code, why, and the activation it worked on; `embedded`: its vectors are made, too."""
 
     run_id: str
     exit_code: int
@@ -33,6 +33,7 @@ class Outcome:
     activation: Activation | None
     rejects: dict[str, int]
     dry_run: bool
+    embedded: bool = False
 
 
 def as_json(name: str, outcome: Outcome) -> dict[str, Any]:
@@ -95,10 +96,12 @@ def _read(outcome: Outcome) -> list[str]:
 
 def _next_steps(name: str, outcome: Outcome) -> list[str]:
     steps = [
-        "next: ingest dev                 the same data in Dagster's UI",
+        "next: ingest dev   (the same data in Dagster's UI)",
         f"      ingest status {shlex.quote(name)}",
     ]
-    if outcome.activation and outcome.activation.requests:
+    if outcome.embedded:
+        steps.append('      ingest search "museum near a river"')
+    elif outcome.activation and outcome.activation.requests:
         steps.append(f"      ingest embed run {shlex.quote(name)}")
     if outcome.rejects:
         steps.append(f"      ingest rejects {shlex.quote(name)}")

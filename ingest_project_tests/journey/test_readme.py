@@ -69,6 +69,8 @@ def test_every_command_of_the_readme_runs(user: Path) -> None:
 
 def check_what_they_said(said: dict[str, str]) -> None:
     assert "237 inserted, 0 updated" in said["ingest demo"]
+    assert 'ingest search "museum near a river"' in said["ingest demo"]
+    assert "ingest embed run" not in said["ingest demo"]
     assert "inserted   2  new keys" in said["ingest plan places"]
     assert "2 inserted, 0 updated" in said["ingest run places"]
     assert "places" in said["ingest branch list"]
