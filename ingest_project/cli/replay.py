@@ -67,7 +67,7 @@ def _lines(name: str, outcome: Outcome, truncated: int) -> list[str]:
         f"{done.touched:,} touched, {done.unchanged:,} unchanged, {done.stale:,} stale)",
     ]
     if told["key_superseded"]:
-        lines.append(f"  superseded: {told['superseded']:,}   a later activation carried their keys")
+        lines.append(f"  superseded: {told['key_superseded']:,}   a later activation carried their keys")
     if told["duplicate_key"]:
         lines.append(f"  gave way: {told['duplicate_key']:,}   to a newer row of the replay with their key")
     if told["still_rejected"]:

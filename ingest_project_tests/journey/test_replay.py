@@ -1,6 +1,7 @@
 """`ingest rejects replay`: after a spec was fixed, rows that were set aside become what they would have been."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -8,6 +9,9 @@ from uuid import uuid4
 import pytest
 
 from ingest_project import failpoints
+from ingest_project.branches.activations import Activation
+from ingest_project.cli.replay import _lines
+from ingest_project.cli.summary import Outcome
 from ingest_project.postgres.connection import session
 from ingest_project_tests.journey.conftest import FIRST, MAPPING, SECOND, Ran, write_csv, write_spec
 from ingest_project_tests.journey.states import rows
@@ -141,3 +145,13 @@ def test_killed_before_and_after_its_batch_each_row_is_replayed_once(
         )
     assert done == {"state": "done", "inserted": 1, "valid": 1}
     assert {row["external_id"]: row["name"] for row in live(name)} == {"1": "Alpha", "2": "Unnamed"}
+
+
+def test_what_gave_way_is_told_in_words() -> None:
+    known = dict.fromkeys((field.name for field in fields(Activation)), 0)
+    done = Activation(**{**known, "activation_id": 7, "valid": 2, "rejected": 4, "rows_read": 6})  # pyright: ignore
+    outcome = Outcome("r", 0, None, done, {"key_superseded": 1, "duplicate_key": 2, "name_missing": 1}, False)
+    said = "\n".join(_lines("a branch", outcome, truncated=3))
+    for line in ("superseded: 1 ", "gave way: 2 ", "still rejected: 1   name_missing 1", "not replayed: 3 "):
+        assert line in said
+    assert "next: ingest rejects 'a branch' --activation 7" in said
