@@ -7,6 +7,7 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as kinds
@@ -17,6 +18,7 @@ from ingest_project.normalize.text import BLANK, storable
 _EXACT = 2**53  # below it a float that is whole is an integer that lost its type
 _TICKS = {"s": 1, "ms": 10**3, "us": 10**6}  # a second in each unit; nanoseconds stay within the years 1 to 9999
 _YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800
+_SPACE, _DELETE = 0x20, 0x7F  # before and behind what is printable of ASCII
 _ORDINARY = r'^[^"\\\x00-\x1f]*$'  # needs no escape in JSON
 
 
@@ -78,12 +80,22 @@ def _repaired(array: pa.Array) -> tuple[pa.Array, pa.Array]:
 
 def blank_to_null(array: pa.Array) -> pa.Array:
     """Text that shows nothing is no value."""
-    visible = accepted_pattern(array, r"^[!-~]")
-    if pc.all(visible).as_py():
+    others = pc.and_(pc.is_valid(array), pa.array(~_begins_visibly(array)))
+    if not pc.any(others).as_py():
         return array
-    rest = pc.and_kleene(pc.invert(visible), pc.is_valid(array))
-    blank = pc.and_(rest, accepted_pattern(array, BLANK))
-    return pc.if_else(blank, pa.scalar(None, pa.string()), array)
+    # Few begin with white space or beyond ASCII: only they are looked at as a whole.
+    blank = accepted_pattern(array.filter(others), BLANK)
+    return pc.replace_with_mask(array, others, pc.if_else(blank, None, array.filter(others)))
+
+
+def _begins_visibly(array: pa.Array) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    """Which texts begin with a printable character of ASCII, by their first bytes; what is told of nulls is void."""
+    _, offsets, data = array.buffers()
+    if not len(array) or data is None or not data.size:
+        return np.zeros(len(array), bool)
+    starts = np.frombuffer(offsets, np.int32, len(array) + 1, array.offset * 4)
+    firsts = np.frombuffer(data, np.uint8)[np.minimum(starts[:-1], data.size - 1)]
+    return (firsts > _SPACE) & (firsts < _DELETE) & (starts[1:] > starts[:-1])
 
 
 def as_text(array: pa.Array) -> pa.Array:

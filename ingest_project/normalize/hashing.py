@@ -7,6 +7,7 @@ for null. Unambiguous, since a length says where a value ends; the key, issues a
 import hashlib
 from binascii import hexlify
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ LAYOUT = "items/1;"
 # Below a ten-thousandth Python has an exponent, and Arrow none yet.
 SHORTEST = r"^-?(?:[1-9][0-9]{0,8}\.[0-9]{0,14}[1-9]|0\.0{0,3}[1-9](?:[0-9]{0,14}[1-9])?)$"
 BYTES = 16  # 128 bits
+_COMMON = 4096
 
 
 def hashes(items: pa.Table) -> tuple[pa.Array, pa.Array]:
@@ -52,11 +54,25 @@ def _written(array: pa.Array) -> pa.Array:
 def piece(array: pa.Array) -> pa.Array | pa.Scalar:
     """Each text, or all bytes, as `<bytes>:<text>`, or `~` for null; a column of nulls is one scalar."""
     kind = array.type
-    null, colon = pa.scalar("~").cast(kind), pa.scalar(":").cast(kind)
     if array.null_count == len(array):
-        return null
-    lengths = pc.binary_length(array).cast(pa.string()).cast(kind)
-    return pc.fill_null(pc.binary_join_element_wise(lengths, array, colon), null)
+        return pa.scalar("~").cast(kind)
+    led = _lengths(array, kind)
+    return pc.binary_join_element_wise(led, pc.fill_null(array, pa.scalar("").cast(kind)), pa.scalar("").cast(kind))
+
+
+def _lengths(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    """`<bytes>:` of each, or `~` for null."""
+    lengths = pc.binary_length(array)
+    if pc.max(lengths).as_py() < _COMMON:
+        return _common(kind).take(pc.fill_null(lengths, _COMMON))
+    written = pc.binary_join_element_wise(lengths.cast(pa.string()), "", ":")
+    return pc.fill_null(written, "~").cast(kind)
+
+
+@cache
+def _common(kind: pa.DataType) -> pa.Array:
+    # Most lengths are small: these are written once.
+    return pa.array([*(f"{length}:" for length in range(_COMMON)), "~"], pa.string()).cast(kind)
 
 
 def digests(layout: str | bytes, pieces: Sequence[pa.Array | pa.Scalar], rows: int) -> bytes:

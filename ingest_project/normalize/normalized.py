@@ -4,8 +4,8 @@ Killed at any instant, it goes on with the parts that the manifest does not list
 transaction at the end.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property, partial
 from heapq import merge
 from itertools import chain, groupby, islice
@@ -20,17 +20,19 @@ from ingest_project.branches.work import Work
 from ingest_project.errors import GateBlocked
 from ingest_project.extract.manifest import ListedPart, list_part, listed_parts, part_key
 from ingest_project.extract.snapshot import ASSET as SNAPSHOT
+from ingest_project.extract.source import ROW
 from ingest_project.extract.store import PartStore
 from ingest_project.item import KEY
 from ingest_project.normalize import profiles
 from ingest_project.normalize.carry import Baseline, baseline_of, carrying, keep_carried_rejects
+from ingest_project.normalize.columns import as_one
 from ingest_project.normalize.duplicates import KeyFile, Loser, duplicate_losers
 from ingest_project.normalize.gates import Outcome, RejectWatch, measured
 from ingest_project.normalize.making import MadePart, PageTask, Rule, make_part
 from ingest_project.normalize.part import NORMALIZER_VERSION
 from ingest_project.normalize.profile import null_counts, profile_of
 from ingest_project.normalize.quarantine import count_rejects, keep_rejects, losers_of_part, losers_per_part
-from ingest_project.normalize.rejects import Reject, reject_of
+from ingest_project.normalize.rejects import Reject, error_of, rejects_of
 from ingest_project.normalize.replay import superseded
 from ingest_project.normalize.workers import crew
 from ingest_project.settings import settings
@@ -144,17 +146,17 @@ def _set_losers_aside(work: Work, store: PartStore, duplicates: Iterator[Loser])
     count = 0
     for number, losers in groupby(duplicates, key=lambda loser: loser.part):
         page = store.get(pages[number].path, pages[number].digest)
-        rejects = list(_losing(page, losers))
+        rejects = _losing(page, list(losers))
         keep_rejects(work.connection, work.activation.activation_id, number, rejects)
         count += len(rejects)
     return count
 
 
-def _losing(page: pa.Table, losers: Iterable[Loser]) -> Iterator[Reject]:
-    places = {row: place for place, row in enumerate(page["__row"].to_pylist())}
-    for loser in losers:
-        reject = reject_of(page, places[loser.row], KEY, loser.code, loser.words)
-        yield replace(reject, external_id=loser.external_id)
+def _losing(page: pa.Table, losers: Sequence[Loser]) -> list[Reject]:
+    rows = pa.array([loser.row for loser in losers], pa.int64())
+    positions = pc.index_in(rows, as_one(page[ROW])).to_pylist()
+    errors = [[error_of(KEY, loser.code, loser.words)] for loser in losers]
+    return rejects_of(page, positions, [loser.external_id for loser in losers], errors)
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,9 @@ from ingest_project.normalize.columns import (
     arrow_type,
     as_one,
     join_fragments,
-    shown,
 )
 from ingest_project.normalize.hashing import hashes
-from ingest_project.normalize.rejects import Reject, rejects_of
+from ingest_project.normalize.rejects import Reject, error_of, rejects_of
 from ingest_project.normalize.sentinels import without_sentinels
 
 
@@ -220,8 +219,8 @@ def _strict_errors(work: _Page, row: dict[str, Any]) -> list[dict[str, str]]:
     missing = [name for name in work.spec.required if row[name] is None]
     issues = [one for one in json.loads(row["issues"]) if one["code"] in work.spec.reject_on]
     return [
-        *(_error(name, "required_missing", "is blank, or was set aside") for name in missing),
-        *(_error(one["field"], one["code"], f"{one['from']} → {one['to'] or 'nothing'}") for one in issues),
+        *(error_of(name, "required_missing", "is blank, or was set aside") for name in missing),
+        *(error_of(one["field"], one["code"], f"{one['from']} → {one['to'] or 'nothing'}") for one in issues),
     ]
 
 
@@ -254,7 +253,7 @@ def _rejects(work: _Page, good: pa.Array, table: pa.Table) -> list[Reject]:
     ]
     strict = table.select([*columns(), "issues"]).take(pa.array(positions, pa.int64())).to_pylist()
     errors = [
-        [_error(KEY, "malformed_row", line)]
+        [error_of(KEY, "malformed_row", line)]
         if line is not None
         else [*(one[at] for one in wrong if at in one), *_strict_errors(work, strict[at])]
         for at, line in enumerate(rows["__malformed"].to_pylist())
@@ -273,9 +272,5 @@ def _missing(
     for at in (at for at, value in enumerate(found) if value is None):
         told = text.cleaned(given[at] or "") or otherwise
         message = f"is {len(told)} characters: {told}" if told else "is blank"
-        errors[at] = _error(field, codes[told is not None], f"{origin} {message}")
+        errors[at] = error_of(field, codes[told is not None], f"{origin} {message}")
     return errors
-
-
-def _error(field: str, code: str, message: str) -> dict[str, str]:
-    return {"field": field, "code": code, "message": shown(message) or ""}

@@ -1,7 +1,7 @@
 """What the columns of an activation hold, and how that differs from the last one: cheap enough to make every time.
 
-Nulls and extremes are exact: the statistics that every Parquet file carries. Different and frequent values come from
-DuckDB's summary of at most 20,000 rows, spread over the parts; issues are counted in all rows.
+Nulls and extremes are exact: the statistics that every Parquet file carries. Different and frequent values are those
+of at most 10,000 rows, spread over the parts; issues are counted in all rows, by DuckDB.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,14 +22,13 @@ from ingest_project.settings import settings
 from ingest_project.telemetry import log
 
 PROFILED = (*columns(), "source_updated_at")
-_SAMPLE = 20_000
+_SAMPLE = 10_000
 _SPREAD = 8  # parts that a sample is taken from
 _TOP = 5
 _MEMORY = "512MB"
 _MOVED = 0.1  # a share that moves by a tenth of all rows is told
 _FACTOR = 2  # and so is twice or half as many different values
 _FEW = 10
-_SUMMARY = "select column_name, approx_unique from (summarize sample)"
 _ISSUES = """
 select issue.field, issue.code, count(*) from (
   select unnest(from_json(issues, '[{"field": "VARCHAR", "code": "VARCHAR"}]')) as issue
@@ -40,7 +39,7 @@ select issue.field, issue.code, count(*) from (
 
 @dataclass(frozen=True)
 class ColumnProfile:
-    """`distinct` (approximate) and `top`, values with their number of rows, are those of the sample."""
+    """`distinct` and `top`, values with their number of rows, are those of the sample."""
 
     column: str
     nulls: int
@@ -72,10 +71,8 @@ def profiled(paths: Sequence[str]) -> Profile:
     sample = _sample(paths, rows)
     bounds: dict[str, str | bool | int | float | list[str]] = {"memory_limit": _MEMORY, "threads": 2}
     with duckdb.connect(":memory:", config=bounds) as connection:
-        connection.register("sample", sample)
-        distinct: dict[str, int] = dict(connection.execute(_SUMMARY).fetchall())
         issues = connection.execute(_ISSUES, [list(paths)]).fetchall()
-    found = [_with_values(one, sample[one.column], distinct.get(one.column, 0)) for one in _extremes(paths)]
+    found = [_with_values(one, sample[one.column]) for one in _extremes(paths)]
     told = [{"field": name, "code": code, "rows": count} for name, code, count in issues]
     return Profile(rows, sample.num_rows, found, told)
 
@@ -132,16 +129,11 @@ def _first_rows(path: str, count: int) -> pa.Table:
         return pa.Table.from_batches([next(batches)])
 
 
-def _with_values(told: ColumnProfile, sample: pa.ChunkedArray, distinct: int) -> ColumnProfile:
-    known = sample.drop_null()
-    pairs = [(shown(one["values"]) or "", one["counts"]) for one in _counted(known) if one["counts"] > 1]
-    top = sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[:_TOP]
-    return replace(told, distinct=min(distinct, len(known)), top=top)
-
-
-def _counted(known: pa.ChunkedArray) -> list[dict[str, Any]]:
-    counted = known.value_counts()
-    return counted.filter(pc.greater(counted.field("counts"), 1)).to_pylist()
+def _with_values(told: ColumnProfile, sample: pa.ChunkedArray) -> ColumnProfile:
+    counted = sample.drop_null().value_counts()
+    several = counted.filter(pc.greater(counted.field("counts"), 1)).to_pylist()
+    pairs = [(shown(one["values"]) or "", one["counts"]) for one in several]
+    return replace(told, distinct=len(counted), top=sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[:_TOP])
 
 
 # ── against the last one ────────────────────────────────────────────────────────────────────────────────────

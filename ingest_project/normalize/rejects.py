@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest_project.normalize.cells import as_json, as_text, blank_to_null, plain
+from ingest_project.normalize.cells import as_json, plain
 from ingest_project.normalize.columns import shown, to_json
-from ingest_project.normalize.text import cleaned, storable
+from ingest_project.normalize.text import storable
 
 RAW_CAP = 65_536
 
@@ -24,19 +24,9 @@ class Reject:
     raw_truncated: bool
 
 
-def reject_of(page: pa.Table, position: int, field: str, code: str, message: str) -> Reject:
-    """The row at this position of the page as a reject. Its key is the first of `external_id`, if it is there."""
-    error = {"field": storable(field), "code": code, "message": shown(message) or ""}
-    key = _key_of(page, position)
-    return rejects_of(page, [position], [key], [[error]])[0]
-
-
-def _key_of(page: pa.Table, position: int) -> str | None:
-    if "external_id" not in page.column_names:
-        return None
-    texts = blank_to_null(as_text(plain(page.column("external_id").slice(position, 1))[0]))
-    given = texts[0].as_py()
-    return cleaned(given, mend=False) if given else None
+def error_of(field: str, code: str, message: str) -> dict[str, str]:
+    """One reason why a row is no item, safe for jsonb."""
+    return {"field": storable(field), "code": code, "message": shown(message) or ""}
 
 
 def rejects_of(

@@ -4,6 +4,7 @@ python -m ingest_project_tests.benchmarks.measured BRANCH RUN_ID
 """
 
 import json
+import os
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -18,11 +19,11 @@ STAGES = ("branch_snapshot", "normalized_items", "core_items", "embedding_reques
 
 @dataclass
 class Measured:
-    """Seconds and WAL bytes per stage; CPU seconds are of the client."""
+    """Seconds, CPU seconds of the client and its workers, and WAL bytes per stage."""
 
     seconds: dict[str, float] = field(default_factory=dict)
+    cpu: dict[str, float] = field(default_factory=dict)
     wal: dict[str, int] = field(default_factory=dict)
-    cpu_seconds: float = 0.0
     peak_mb: float = 0.0
     counts: dict[str, int] = field(default_factory=dict)
     dead_tuples: int = 0
@@ -30,6 +31,15 @@ class Measured:
     @property
     def total(self) -> float:
         return sum(self.seconds.values())
+
+    @property
+    def cpu_seconds(self) -> float:
+        return sum(self.cpu.values())
+
+
+def cpu_seconds() -> float:
+    """What this process and those of its children that have ended took so far, in user and system mode."""
+    return sum(os.times()[:4])
 
 
 def wal_position(connection: Connection) -> int:
@@ -55,19 +65,17 @@ def measure(branch: str, run_id: str) -> Measured:
     """Ingest the branch and say what each stage took."""
     found = Measured()
     with session() as watching:
-        began, wal = time.perf_counter(), wal_position(watching)
+        began, cpu, wal = time.perf_counter(), cpu_seconds(), wal_position(watching)
 
         def ended(stage: str) -> None:
-            nonlocal began, wal
-            now, written = time.perf_counter(), wal_position(watching)
+            nonlocal began, cpu, wal
+            now, spent, written = time.perf_counter(), cpu_seconds(), wal_position(watching)
             if stage in STAGES:
-                found.seconds[stage], found.wal[stage] = now - began, written - wal
-            began, wal = now, written
+                found.seconds[stage], found.cpu[stage], found.wal[stage] = now - began, spent - cpu, written - wal
+            began, cpu, wal = now, spent, written
 
-        cpu = time.process_time()
         done = ingest(branch, settings().batch_size, run_id=run_id, between=ended)
         ended(STAGES[-1])
-        found.cpu_seconds = time.process_time() - cpu
         found.dead_tuples = dead_tuples(watching, "core", "items")
     found.peak_mb = peak_memory_mb()
     found.counts = {name: getattr(done, name) for name in ("valid", "rejected", "inserted", "updated", "unchanged")}

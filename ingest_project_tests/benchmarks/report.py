@@ -62,11 +62,11 @@ def _line(one: Figures, kind: str, run: Measured) -> str:
 
 
 def stages(figures: list[Figures]) -> str:
-    """Seconds per stage as markdown."""
+    """Seconds per stage as markdown, and of them those of the client's CPU."""
     lines = [f"| rows | run | {' | '.join(STAGES)} |", f"| ---: | --- |{' ---: |' * len(STAGES)}"]
     for one in figures:
         for kind, run in one.runs.items():
-            seconds = " | ".join(f"{run.seconds[stage]:.2f} s" for stage in STAGES)
+            seconds = " | ".join(f"{run.seconds[stage]:.2f} s, CPU {run.cpu[stage]:.2f} s" for stage in STAGES)
             lines.append(f"| {one.rows:,} | {kind} | {seconds} |")
     return "\n".join(lines)
 

@@ -49,6 +49,8 @@ def test_the_benchmark_prints_ratios_to_the_floor_of_the_same_run(superuser: Non
     assert [row[1] for row in rows] == ["floor: plain COPY, binary", "floor: plain COPY, csv", *runs, *runs]
     for row in rows[2:5]:
         assert all(re.fullmatch(r"[0-9,.]+( s| MB| kB)?", cell) for cell in row[2:]), row
+    for row in rows[5:]:
+        assert all(re.fullmatch(r"[0-9.]+ s, CPU [0-9.]+ s", cell) for cell in row[2:]), row
 
 
 def test_a_peer_that_cannot_be_installed_is_left_out_with_the_reason(

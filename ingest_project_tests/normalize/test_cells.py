@@ -159,6 +159,17 @@ def test_plain_tells_nothing_where_nothing_was_damaged() -> None:
 )
 def test_text_that_shows_nothing_is_no_value(text: str, kept: bool) -> None:
     assert blank_to_null(pa.array([text, None, "a"])).to_pylist() == [text if kept else None, None, "a"]
+    # A slice has the bytes of its neighbours beside it, and nulls may have bytes of their own.
+    sliced = pa.array(["a", text, None, "", "b"]).slice(1, 3)
+    assert blank_to_null(sliced).to_pylist() == [text if kept else None, None, None]
+    hidden = pa.StringArray.from_buffers(2, *pa.array(["x", text]).buffers()[1:], pa.py_buffer(b"\x02"))
+    assert blank_to_null(hidden).to_pylist() == [None, text if kept else None]
+
+
+def test_columns_without_a_byte_are_blank() -> None:
+    assert blank_to_null(pa.array([], pa.string())).to_pylist() == []
+    assert blank_to_null(pa.array([None, ""], pa.string())).to_pylist() == [None, None]
+    assert blank_to_null(pa.nulls(2, pa.string())).to_pylist() == [None, None]
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,14 @@ def test_a_hash_can_be_computed_by_hand() -> None:
     assert _hashes(FULL)[0][0] == hashlib.sha256(f"items/1;{told}".encode()).hexdigest()[:32]
 
 
+@pytest.mark.parametrize("length", [1, 4095, 4096, 4097, 20_000])
+def test_a_value_of_any_length_is_told_with_it(length: int) -> None:
+    item = {"name": "n", "description": "é" * (length // 2) + "x" * (length % 2)}
+    others = "".join(f"{len(item[field])}:{item[field]}" if field == "name" else "~" for field in content_fields())
+    told = others.replace("~~", f"~{length}:{item['description']}", 1) + "~"
+    assert _hashes(item, {"name": "n"})[0][0] == hashlib.sha256(f"items/1;{told}".encode()).hexdigest()[:32]
+
+
 def test_the_layout_has_a_version_that_goes_with_the_literals_above() -> None:
     assert LAYOUT == "items/1;"
 

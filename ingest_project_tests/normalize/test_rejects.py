@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from ingest_project.normalize.part import normalize_part
-from ingest_project.normalize.rejects import RAW_CAP, reject_of
+from ingest_project.normalize.rejects import RAW_CAP, error_of, rejects_of
 from ingest_project_tests.normalize.pages import codes_of, page, part, rejected, spec
 
 BLANKS = ["", " ", "\t", "\u200b", "\ufeff\u00a0", "\0", None, float("nan")]
@@ -148,14 +148,15 @@ def test_rejects_come_in_the_order_of_the_source() -> None:
     assert [one.external_id for one in made.rejects] == ["k0", "k2", "k4"]
 
 
-def test_a_row_of_normalized_items_can_be_rejected_afterwards() -> None:
-    items = part({"name": ["a", "b\0"]}).items
-    found = reject_of(items, 1, "external_id\0", "duplicate_key", "row 7 is newer\0" + "x" * 300)
-    assert (found.row, found.external_id, found.raw_truncated) == (2, "k1", False)
-    assert found.errors == [_error("external_id", "duplicate_key", ("row 7 is newer" + "x" * 300)[:200])]
-    assert json.loads(found.raw)["name"] == "b"
+def test_rows_of_normalized_items_can_be_rejected_afterwards() -> None:
+    items = part({"name": ["a", "b\0", "c"]}).items
+    error = error_of("external_id\0", "duplicate_key", "row 7 is newer\0" + "x" * 300)
+    found = rejects_of(items, [2, 1], ["k2", None], [[], [error]])
+    assert [(one.row, one.external_id, one.raw_truncated) for one in found] == [(3, "k2", False), (2, None, False)]
+    assert found[1].errors == [_error("external_id", "duplicate_key", ("row 7 is newer" + "x" * 300)[:200])]
+    assert [json.loads(one.raw)["name"] for one in found] == ["c", "b"]
 
 
-def test_a_reject_of_a_page_without_the_key_s_column_has_no_key() -> None:
-    found = reject_of(page({"id": ["1"]}), 0, "external_id", "duplicate_key", "x")
-    assert (found.external_id, found.raw) == (None, b'{"id":"1"}')
+def test_a_reject_of_a_page_is_what_the_page_said() -> None:
+    (found,) = rejects_of(page({"id": ["1"]}), [0], [None], [[]])
+    assert found.raw == b'{"id":"1"}'
