@@ -68,7 +68,10 @@ ISSUES: dict[str, Code] = {
     "currency_recognised": Code("another way to write a currency", "none needed"),
     "currency_unknown": Code("not an ISO 4217 currency; set aside", "use ISO codes at the source"),
     "time_missing": Code("no source time: the row ranks lowest", "fill the updated_at column"),
-    "time_unreadable": Code("not an ISO 8601 time: the row ranks lowest", "export ISO 8601 with an offset"),
+    "time_unreadable": Code(
+        "not ISO 8601, nor as declared: the row ranks lowest", "export it so, or declare time_format"
+    ),
+    "time_ambiguous": Code("a day or a month first? The row ranks lowest", "declare time_format, such as %d/%m/%Y"),
     "time_truncated": Code("finer than a microsecond; cut", "none needed"),
     "not_finite": Code("NaN or Infinity, which JSON has not; left out", "export a blank instead"),
 }

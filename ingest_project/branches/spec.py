@@ -6,6 +6,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -36,6 +37,10 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _VARIABLE = re.compile(r"\$\{\w+\}")
+# Numbers of seconds since 1970, and their parts: `time_format` names one of them or a pattern.
+EPOCHS = {"epoch_s": 1, "epoch_ms": 10**3, "epoch_us": 10**6}
+_NO_LEAP = datetime(2023, 11, 24, 13, 45, 56, tzinfo=UTC)
+_LOCAL = re.compile(r"%[-_^#]?[ZcxX]")  # as this machine would write it
 
 
 def _printable(text: str) -> str:
@@ -75,6 +80,20 @@ def _time_zone(name: str) -> str:
     if name not in _time_zones():
         raise ValueError("must be an IANA time zone such as Europe/Berlin")
     return name
+
+
+def _time_format(text: str) -> str:
+    shown = _NO_LEAP.strftime(text)
+    try:
+        read = _NO_LEAP if text in EPOCHS else datetime.strptime(shown, text)
+    except ValueError:
+        read = None
+    if read is None or read.date() != _NO_LEAP.date() or read.hour not in (0, _NO_LEAP.hour) or _LOCAL.search(text):
+        raise ValueError(
+            "must say year, month and day (and no %Z, %c, %x) as strptime does, such as %d/%m/%Y %H:%M, or be one of "
+            f"{', '.join(EPOCHS)}"
+        )
+    return text
 
 
 def _encoding(name: str) -> str:
@@ -167,6 +186,11 @@ class BranchSpec(_Strict):
     )
     time_zone: Annotated[str, AfterValidator(_time_zone)] = Field(
         default="UTC", description="Of times without an offset."
+    )
+    time_format: Annotated[str, AfterValidator(_time_format)] | None = Field(
+        default=None,
+        description="How `updated_at` is written where it is not ISO 8601: as strptime says it, such as "
+        "%d/%m/%Y %H:%M, or epoch_s, epoch_ms, epoch_us.",
     )
     locale: Annotated[str, AfterValidator(_locale)] = Field(
         default="en", description="How numbers are written, e.g. de."

@@ -237,7 +237,8 @@ def _table(work: _Page) -> pa.Table:
 def _source_time(work: _Page) -> tuple[pa.Array, tuple[pa.Array, ...]]:
     if work.spec.updated_at is None:
         return pa.nulls(work.rows, times.UTC_MICROSECONDS), ()
-    ruled = times.updated_at(work.column(work.spec.updated_at, times.FIELD), work.spec.zone)
+    given = work.column(work.spec.updated_at, times.FIELD)
+    ruled = times.updated_at(given, work.spec.zone, work.spec.time_format)
     return ruled.columns[0], ruled.notes
 
 

@@ -1,13 +1,18 @@
-"""When a row was last changed: ISO 8601 to UTC microseconds. What is no such time ranks lowest, and says so."""
+"""When a row was last changed: ISO 8601, or as the branch declares, to UTC microseconds.
+
+What is no such time ranks lowest, and says so. Nothing is guessed: 01/02/2024 is two days.
+"""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as kinds
 
+from ingest_project.branches.spec import EPOCHS
 from ingest_project.normalize.cells import as_text, blank_to_null, iso_text
 from ingest_project.normalize.columns import Ruled, Verdict, accepted_pattern, note
 from ingest_project.normalize.text import cleaned
@@ -27,13 +32,19 @@ _TIME = re.compile(
 _MAX_OFFSET = timedelta(hours=18)
 
 
-def updated_at(array: pa.Array, zone: ZoneInfo) -> Ruled:
-    """The column as UTC microseconds, with notes."""
+# Days and months in an order that only a declaration tells.
+_AMBIGUOUS = re.compile(r"[0-9]{1,2}([/.-])[0-9]{1,2}\1(?:[0-9]{4}|[0-9]{2})(?![0-9]).*")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NUMBER = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?")
+
+
+def updated_at(array: pa.Array, zone: ZoneInfo, declared: str | None = None) -> Ruled:
+    """The column as UTC microseconds, with notes. `declared`: the format of its texts and numbers, beside ISO 8601."""
     if kinds.is_timestamp(array.type):
         return _typed(array, zone)
     if kinds.is_date(array.type):
         return _texts(array.cast(pa.date32()).cast(pa.string()), zone)
-    return _texts(blank_to_null(as_text(array)), zone)
+    return _texts(blank_to_null(as_text(array)), zone, declared)
 
 
 def _typed(array: pa.Array, zone: ZoneInfo) -> Ruled:
@@ -50,31 +61,56 @@ def _typed(array: pa.Array, zone: ZoneInfo) -> Ruled:
     return _texts(iso_text(array), zone)
 
 
-def _texts(array: pa.Array, zone: ZoneInfo) -> Ruled:
+def _texts(array: pa.Array, zone: ZoneInfo, declared: str | None = None) -> Ruled:
     encoded = array.dictionary_encode(null_encoding="encode")
     distinct = encoded.dictionary
-    fast = accepted_pattern(distinct, PLAIN)
+    fast = pc.and_(accepted_pattern(distinct, PLAIN), declared is None)  # which may say what ISO would, otherwise
     times = pc.if_else(fast, distinct, pa.scalar(None, pa.string())).cast(UTC_MICROSECONDS)
     if pc.all(fast).as_py():
         return Ruled((times.take(encoded.indices),))
     slow = pc.invert(fast)
-    verdicts = [read_time(text, zone) for text in distinct.filter(slow).to_pylist()]
+    verdicts = [read_time(text, zone, declared) for text in distinct.filter(slow).to_pylist()]
     times = pc.replace_with_mask(times, slow, pa.array([one.values[0] for one in verdicts], UTC_MICROSECONDS))
     notes = pa.array([",".join(one.notes) or None for one in verdicts], pa.string())
     spread = pc.replace_with_mask(pa.nulls(len(distinct), pa.string()), slow, notes)
     return Ruled((times.take(encoded.indices),), (spread.take(encoded.indices),))
 
 
-def read_time(given: str | None, zone: ZoneInfo) -> Verdict:
-    """One time of a row: ISO 8601 with an offset, or in the branch's zone; a day is its midnight."""
+def read_time(given: str | None, zone: ZoneInfo, declared: str | None = None) -> Verdict:
+    """One time of a row: as declared, or ISO 8601 with an offset, or in the branch's zone; a day is its midnight."""
     if given is None:
         return Verdict((None,), (note(FIELD, "time_missing", None, None),))
-    match = _TIME.fullmatch(cleaned(given, mend=False) or "")
+    text = cleaned(given, mend=False) or ""
+    known = _declared(text, zone, declared) if declared else None
+    if known is not None:
+        cut = declared in EPOCHS and Decimal(text) * 1_000_000 % EPOCHS[declared]
+        return Verdict((known,), (_truncated(given, known),) if cut else ())
+    match = _TIME.fullmatch(text)
     found = _moment(match, zone) if match else None
     if match is None or found is None:
-        return Verdict((None,), (note(FIELD, "time_unreadable", given, None),))
+        code = "time_ambiguous" if declared is None and _AMBIGUOUS.fullmatch(text) else "time_unreadable"
+        return Verdict((None,), (note(FIELD, code, given, None),))
     cut = (match[7] or "")[6:].strip("0")
-    return Verdict((found,), (note(FIELD, "time_truncated", given, found.isoformat()),) if cut else ())
+    return Verdict((found,), (_truncated(given, found),) if cut else ())
+
+
+def _truncated(given: str, found: datetime) -> str:
+    return note(FIELD, "time_truncated", given, found.isoformat())
+
+
+def _declared(text: str, zone: ZoneInfo, declared: str) -> datetime | None:
+    try:
+        if declared in EPOCHS:
+            return _since_epoch(text, EPOCHS[declared])
+        # strptime takes the digits of any script.
+        found = datetime.strptime(text, declared) if text.isascii() else None
+        return found and (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _since_epoch(text: str, ticks: int) -> datetime | None:
+    return _EPOCH + timedelta(microseconds=int(Decimal(text) * 10**6 // ticks)) if _NUMBER.fullmatch(text) else None
 
 
 def _moment(match: re.Match[str], zone: ZoneInfo) -> datetime | None:

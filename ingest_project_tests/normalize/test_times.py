@@ -60,7 +60,7 @@ def test_a_time_of_iso_8601_is_read_without_a_word(text: str, expected: datetime
 @pytest.mark.parametrize(
     "text",
     [
-        *("20240102", "1704153600", "1704153600000", "2024", "2024-01", "2024-1-2", "01/02/2024", "2.1.2024"),
+        *("20240102", "1704153600", "1704153600000", "2024", "2024-01", "2024-1-2", "1/2", "2024/01/02"),
         *("infinity", "-infinity", "now", "today", "epoch", "NaT", "null", "2024-W01-1", "2024-001", "03:04:05"),
         *("2024-01-02T03:04:60Z", "2024-01-02T24:00:00Z", "2024-01-02T25:00:00Z", "2024-01-02T03:60:00Z"),
         *("2024-02-30T00:00:00Z", "2023-02-29T00:00:00Z", "1900-02-29T00:00:00Z", "2024-04-31", "2024-13-01"),
@@ -190,3 +190,56 @@ def test_an_issue_of_a_cut_time_tells_both() -> None:
 
 def test_an_empty_column_of_times_is_empty() -> None:
     assert updated_at(pa.array([], pa.string()), ZoneInfo("UTC")).columns[0].to_pylist() == []
+
+
+@pytest.mark.parametrize("text", ["01/02/2024", "2.1.2024", "13/02/2024", "1-2-24", "01/02/2024 10:00"])
+def test_a_day_and_a_month_in_an_order_that_nobody_declared_is_ambiguous(text: str) -> None:
+    assert _time(text) == (None, ["source_updated_at: time_ambiguous"])
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "expected"),
+    [
+        ("%d/%m/%Y", "01/02/2024", _utc(2024, 1, 31, 23)),
+        ("%m/%d/%Y", "01/02/2024", _utc(2024, 1, 1, 23)),
+        ("%d.%m.%Y %H:%M", "1.7.2024 12:30", _utc(2024, 7, 1, 10, 30)),
+        ("%d.%m.%Y %H:%M", " 01.07.2024\u00a012:30 ", _utc(2024, 7, 1, 10, 30)),
+        ("%m/%d/%Y %I:%M %p", "07/01/2024 01:30 PM", _utc(2024, 7, 1, 11, 30)),
+        ("%d %b %Y %H:%M:%S %z", "02 Jan 2024 03:04:05 +0200", _utc(2024, 1, 2, 1, 4, 5)),
+        ("%Y%m%d", "20240102", _utc(2024, 1, 1, 23)),
+        ("%Y%m%d", 20240102, _utc(2024, 1, 1, 23)),
+        ("%Y-%d-%m", "2024-02-01", _utc(2024, 1, 1, 23)),  # not what ISO would say
+        ("%d/%m/%Y", "2024-07-01T12:00:00Z", _utc(2024, 7, 1, 12)),  # nothing else it could be
+        ("epoch_s", "1704153600", _utc(2024, 1, 2)),
+        ("epoch_s", 1_704_153_600, _utc(2024, 1, 2)),
+        ("epoch_s", 1_704_153_600.5, _utc(2024, 1, 2, 0, 0, 0, 500_000)),
+        ("epoch_ms", "1704153600001", _utc(2024, 1, 2, 0, 0, 0, 1_000)),
+        ("epoch_us", 1_704_153_600_000_001, _utc(2024, 1, 2, 0, 0, 0, 1)),
+        ("epoch_s", "-1", _utc(1969, 12, 31, 23, 59, 59)),
+        ("epoch_s", "20000000001", _utc(2603, 10, 11, 11, 33, 21)),  # where others change the unit
+    ],
+)
+def test_a_time_is_read_as_its_branch_declares(declared: str, value: object, expected: datetime) -> None:
+    assert _time(value, time_format=declared, time_zone="Europe/Berlin") == (expected, [])
+
+
+@pytest.mark.parametrize(
+    ("declared", "value"),
+    [
+        *(("%d/%m/%Y", text) for text in ("13/13/2024", "30/02/2024", "٠١/٠٢/2024", "01/02/24", "01/02/2024 10:00")),
+        *(("%d/%m/%Y %H:%M", text) for text in ("01/02/2024 24:00", "01/02/2024 12:60", "01/02/2024")),
+        *(("epoch_s", text) for text in ("1e9", "NaN", "inf", "1_000", "9" * 20, "-99999999999999", "1704153600s")),
+    ],
+)
+def test_a_time_that_is_not_as_declared_ranks_lowest(declared: str, value: str) -> None:
+    assert _time(value, time_format=declared) == (None, [UNREADABLE])
+
+
+def test_a_declared_format_leaves_typed_times_alone() -> None:
+    array = pa.array([_utc(2024, 1, 2)], pa.timestamp("us", "UTC"))
+    assert _time(array, time_format="%d/%m/%Y") == (_utc(2024, 1, 2), [])
+
+
+@pytest.mark.parametrize(("declared", "text"), [("epoch_us", "1704153600000001.9"), ("epoch_s", "1704153600.0000019")])
+def test_an_epoch_finer_than_a_microsecond_is_cut_and_told(declared: str, text: str) -> None:
+    assert _time(text, time_format=declared) == (_utc(2024, 1, 2, 0, 0, 0, 1), [TRUNCATED])
