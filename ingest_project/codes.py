@@ -60,12 +60,18 @@ ISSUES: dict[str, Code] = {
     "url_scheme_added": Code("https:// was put before it", "none needed"),
     "url_refused": Code("not a plain http or https address; set aside", "mend the address at the source"),
     "price_unreadable": Code("not an amount in the branch's locale; set aside", "declare the locale of the branch"),
+    "price_notation": Code("an amount with a symbol, or not as the locale writes it, was read", "none needed"),
     "price_out_of_range": Code("negative, or ten thousand million and more; set aside", "check the mapping"),
     "price_rounded": Code("the noise of a floating point number was rounded away", "export decimals"),
     "price_too_fine": Code("more than four decimals; set aside", "export amounts of at most four decimals"),
     "price_without_currency": Code("an amount in no currency; set aside", "map currency, or give a constant"),
     "currency_without_price": Code("a currency of no amount; set aside", "none needed"),
     "currency_recognised": Code("another way to write a currency", "none needed"),
+    "currency_ambiguous": Code(
+        "a symbol of several currencies, and none is the country's or the locale's; set aside",
+        "map currency, or give a constant",
+    ),
+    "currency_contradicted": Code("the amount names another currency; both set aside", "check both columns"),
     "currency_unknown": Code("not an ISO 4217 currency; set aside", "use ISO codes at the source"),
     "time_missing": Code("no source time: the row ranks lowest", "fill the updated_at column"),
     "time_unreadable": Code(

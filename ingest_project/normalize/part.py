@@ -188,7 +188,7 @@ def _money(work: _Page) -> None:
     typed = "price" in mapping and _is_typed(work.page, mapping["price"].column)
     fixed = "currency" in mapping and (mapping["currency"].column is None or mapping["currency"].default is not None)
     rule = partial(money.price, locale=work.spec.locale, typed=typed, fixed=fixed)
-    given = [work.text_or_none("price"), work.text_or_none("currency")]
+    given = [work.values["country_code"], work.text_or_none("price"), work.text_or_none("currency")]
     work.keep(("price", "currency"), apply_tuples(given, ("price", "currency"), rule))
 
 

@@ -65,15 +65,21 @@ def test_an_amount_is_read_in_the_declared_locale(locale: str, text: str, expect
         ("en", "NaN", "price_unreadable"),
         ("en", "inf", "price_unreadable"),
         ("en", "free", "price_unreadable"),
-        ("en", "€12", "price_unreadable"),
-        ("en", "12 €", "price_unreadable"),
         ("en", ".5", "price_unreadable"),
         ("en", "+5", "price_unreadable"),
         ("en", "１２", "price_unreadable"),
         ("en", "٣", "price_unreadable"),
-        ("de", "1,234.56", "price_unreadable"),
         ("de", "12.50", "price_unreadable"),
         ("de", "1.5", "price_unreadable"),
+        *(
+            ("en", text, "price_unreadable")
+            for text in ("$$", "12,50", "€", "12 € 5", "5 apples", "-$5", "($5)", "€5$")
+        ),
+        *(
+            ("en", text, "price_unreadable")
+            for text in ("1.234.567", "12.34,5", "1,234,567.8.9", "1 234,", "1.234,567.8")
+        ),
+        ("en", "€-5", "price_out_of_range"),
         ("en", "-5", "price_out_of_range"),
         ("en", "10000000000", "price_out_of_range"),
         ("en", "9999999999.99995", "price_out_of_range"),
@@ -97,14 +103,24 @@ def test_an_amount_that_cannot_be_meant_is_set_aside_with_its_currency(locale: s
         ("₹", "INR"),
         ("zł", "PLN"),
         ("ZŁ", "PLN"),
+        ("US$", "USD"),
+        ("Kč", "CZK"),
     ],
 )
 def test_another_way_to_write_a_currency_is_recognised(given: str, expected: str) -> None:
     assert _money("5", given) == (Decimal(5), expected, ["currency: currency_recognised"])
 
 
-@pytest.mark.parametrize("given", ["$", "US$", "¥", "kr", "Euro", "ABC", "DEM", "XXX", "XTS", "978", "EU"])
-def test_an_ambiguous_or_unknown_currency_is_set_aside_with_its_amount(given: str) -> None:
+@pytest.mark.parametrize("given", ["$", "¥", "kr", "Rs."])
+@pytest.mark.parametrize("country", [None, "DE"])
+def test_an_ambiguous_currency_is_set_aside_with_its_amount(given: str, country: str | None) -> None:
+    codes = ["currency: currency_ambiguous", "price: price_without_currency"]
+    assert _money("5", given, country=country) == (None, None, codes)
+    assert _money(f"{given} 5", None, country=country) == (None, None, codes)
+
+
+@pytest.mark.parametrize("given", ["Euro", "ABC", "DEM", "XXX", "XTS", "978", "EU"])
+def test_an_unknown_currency_is_set_aside_with_its_amount(given: str) -> None:
     assert _money("5", given) == (None, None, ["currency: currency_unknown", "price: price_without_currency"])
 
 
@@ -196,5 +212,71 @@ def test_a_price_issue_shows_what_was_written() -> None:
 def test_the_rule_itself_gives_both_or_neither() -> None:
     for amount in (None, "5", "-5", "x", "1e3"):
         for currency in (None, "EUR", "?", "eur"):
-            verdict = price(amount, currency, locale="en", typed=False, fixed=False)
+            verdict = price(None, amount, currency, locale="en", typed=False, fixed=False)
             assert (verdict.values[0] is None) == (verdict.values[1] is None)
+
+
+READ = ["price: price_notation", "currency: currency_recognised"]
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "expected"),
+    [
+        ("$1,234.00", {"country": "US"}, ("1234", "USD")),
+        ("$1,234.00", {"country": "CA"}, ("1234", "CAD")),
+        ("$1,234.00", {"locale": "en_AU"}, ("1234", "AUD")),
+        ("$1,234.00", {"country": "MX", "locale": "en_US"}, ("1234", "MXN")),
+        ("$1,234.00", {"country": "DE", "locale": "en_US"}, ("1234", "USD")),
+        ("US$ 12", {"country": "CA"}, ("12", "USD")),
+        ("1.234,00 €", {}, ("1234", "EUR")),
+        ("1.234,00 €", {"locale": "de"}, ("1234", "EUR")),
+        ("€1.234", {"locale": "de"}, ("1234", "EUR")),
+        ("€1.234", {}, ("1.234", "EUR")),
+        ("EUR 12", {}, ("12", "EUR")),
+        ("12 eur", {}, ("12", "EUR")),
+        ("12,50 €", {"locale": "fr"}, ("12.5", "EUR")),
+        ("¥1000", {"country": "JP"}, ("1000", "JPY")),
+        ("¥1000", {"country": "CN"}, ("1000", "CNY")),
+        ("￥1,000", {"locale": "ja_JP"}, ("1000", "JPY")),
+        ("1 234,56 kr", {"country": "SE"}, ("1234.56", "SEK")),
+        ("1\u00a0234,56\u00a0kr.", {"country": "DK"}, ("1234.56", "DKK")),
+        ("1'234.50 Fr.", {"country": "CH"}, ("1234.5", "CHF")),
+        ("R$ 1.234,50", {}, ("1234.5", "BRL")),
+        ("£5", {}, ("5", "GBP")),
+        ("US$ 12 USD", {}, ("12", "USD")),
+    ],
+)
+def test_a_currency_beside_the_amount_is_read_and_told(
+    text: str, settings: dict[str, str], expected: tuple[str, str]
+) -> None:
+    found = row({"price": text}, **settings)
+    assert (found["price"], found["currency"], found.codes) == (Decimal(expected[0]), expected[1], READ)
+    assert found.issues[1]["from"] == text.replace("\0", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "currency", "expected"),
+    [
+        ("$5", "CAD", (Decimal(5), "CAD", ["price: price_notation"])),
+        ("5 USD", "USD", (Decimal(5), "USD", ["price: price_notation"])),
+        ("€5", "USD", (None, None, ["currency: currency_contradicted", "price: price_without_currency"])),
+        ("€5", "?", (None, None, ["currency: currency_unknown", "price: price_without_currency"])),
+        ("5", "$", (Decimal(5), "CAD", ["currency: currency_recognised"])),
+    ],
+)
+def test_a_symbol_and_a_column_must_agree(text: str, currency: str, expected: tuple[Any, Any, list[str]]) -> None:
+    assert _money(text, currency, country="CA") == expected
+
+
+@pytest.mark.parametrize(
+    ("locale", "text", "expected"),
+    [
+        ("de", "1,234.56", "1234.56"),
+        ("en", "1.234,56", "1234.56"),
+        ("en", "1 234,5", "1234.5"),
+        ("en", "1.234.567,89", "1234567.89"),
+        ("de", "1'234.50", "1234.5"),
+    ],
+)
+def test_two_separators_leave_no_choice(locale: str, text: str, expected: str) -> None:
+    assert _money(text, "EUR", locale=locale) == (Decimal(expected), "EUR", ["price: price_notation"])
