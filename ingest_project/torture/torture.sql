@@ -41,6 +41,11 @@ select md5(string_agg(row_text, E'\n' order by row_text)), count(*)
           from ingest.activations a join ingest.branches b using (branch_id)
           join ingest.sources s using (source_id) where s.name = %(source)s) r;
 
+-- name: states_done
+-- How many activations of a source got to their end.
+select count(*) from ingest.activations a join ingest.branches b using (branch_id) join ingest.sources s using (source_id)
+ where s.name = %(source)s and a.done_at is not null;
+
 -- name: numbers_of
 -- Its branches and activations, to forget them by.
 select array_agg(distinct b.branch_id), array_remove(array_agg(distinct a.activation_id), null)

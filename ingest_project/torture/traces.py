@@ -41,6 +41,13 @@ def traces(connection: Connection, source: str) -> dict[str, Trace]:
     return found
 
 
+def states_done(connection: Connection, source: str) -> int:
+    """How many states of its data this source's branch has brought to their end."""
+    row = connection.execute(_SQL["states_done"], {"source": source}).fetchone()
+    assert row is not None, "an aggregate"
+    return row[0]
+
+
 def forget(connection: Connection, store: PartStore, source: str) -> None:
     """Take away all that a source left, parts included."""
     row = connection.execute(_SQL["numbers_of"], {"source": source}).fetchone()

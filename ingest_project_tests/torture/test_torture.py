@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ingest_project.postgres.connection import session
+from ingest_project.torture import rounds
 from ingest_project.torture.rounds import POINTS, Tally, Torture
 from ingest_project_tests.conftest import REPOSITORY
 
@@ -32,6 +33,14 @@ def test_killed_ingests_leave_what_others_leave_and_nothing_stays(quick: Torture
     assert tally.kills >= 1
     assert left_behind() == 0
     assert list((home / "parts").rglob("*.parquet")) == []
+
+
+@pytest.mark.parametrize("point", ["activation_committed", "activation_done"])
+def test_a_kill_at_the_end_is_no_difference(quick: Torture, monkeypatch: pytest.MonkeyPatch, point: str) -> None:
+    monkeypatch.setattr(rounds, "POINTS", (point,))
+    monkeypatch.setattr(rounds, "_PARTS", 2)  # each point is reached once
+    tally = Torture(2, 60, 1, seed=4).run()
+    assert (tally.kills_at_points, tally.differences) == (2, [])
 
 
 def test_a_row_that_differs_is_found_and_named(quick: Torture) -> None:
