@@ -9,11 +9,12 @@ from urllib.parse import parse_qsl, quote, urlencode
 import psycopg
 from psycopg import Transaction, conninfo
 from psycopg.abc import PQGen
-from psycopg.pq import Conninfo, PGconn, Ping, TransactionStatus
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from psycopg.pq import Conninfo, TransactionStatus
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 
 from ingest_project.errors import DatabaseTooOld, DatabaseUnreachable
 from ingest_project.postgres import embedded
+from ingest_project.postgres.refusals import NO_ANSWER, STARTING_OR_STOPPING, TOO_MANY_CLIENTS, refusal
 from ingest_project.settings import settings
 from ingest_project.telemetry import application_name, log
 
@@ -59,9 +60,12 @@ class _Session(psycopg.Connection[tuple[Any, ...]]):
 
 
 class _NotYet(DatabaseUnreachable):
-    """Postgres is starting or stopping."""
+    """Postgres is starting or stopping, or has no place left for now."""
 
 
+# Where a session of this process was: nobody there is a restart, and not a misspelt port.
+_answered: set[str] = set()
+_PATIENCE_SECONDS = 30.0
 OLDEST_SERVER = 150000
 # Serialization failure and deadlock: Postgres undid the whole transaction and asks to try it again.
 _TRY_AGAIN = frozenset({"40001", "40P01"})
@@ -111,11 +115,15 @@ def connect(url: str | None = None) -> Connection:
 
 
 def opened(url: str) -> _Session:
-    """Open a session in autocommit on any server, set up as that server does it. Raises DatabaseUnreachable."""
+    """Open a session in autocommit on any server, set up as that server does it.
+
+    Waits, within bounds, for a server that starts or has no place left. Raises DatabaseUnreachable.
+    """
     patient = Retrying(
         retry=retry_if_exception(lambda error: isinstance(error, _NotYet)),
-        stop=stop_after_attempt(8),
+        stop=stop_after_attempt(8) | stop_after_delay(_PATIENCE_SECONDS),
         wait=wait_random_exponential(multiplier=0.2, max=5),
+        before_sleep=lambda state: log.info("no session yet, attempt %d", state.attempt_number),
         reraise=True,
     )
     return patient(_open, url)
@@ -127,8 +135,13 @@ def is_pooled(connection: Connection) -> bool:
 
 
 def another(connection: Connection) -> Connection:
-    """Open a further session where this one is. Raises DatabaseUnreachable, as where Postgres has no place left."""
-    return connect(connection.url if isinstance(connection, _Session) else None)
+    """Open a further session where this one is, at once or not at all.
+
+    Raises DatabaseUnreachable, as where Postgres has no place left.
+    """
+    further = _open(connection.url if isinstance(connection, _Session) else database_url())
+    _set_up(further)
+    return further
 
 
 def _open(url: str) -> _Session:
@@ -150,19 +163,27 @@ def _open(url: str) -> _Session:
         words = [line for line in lines if not line.startswith("\t")] or ["no answer"]
         # What it was comes before what to do: of a root certificate that is not there.
         last = " ".join(words[-2:]) if words[-1].startswith("Either ") else words[-1]
-        kind = _NotYet if _is_starting_or_stopping(url) else DatabaseUnreachable
-        raise kind(f"Postgres cannot be reached: {last}", where={"database": redacted(url)}) from None
+        raise _unreachable(f"Postgres cannot be reached: {last}", url) from None
     opened.url = url
+    _answered.add(url)
     return opened
 
 
-def _is_starting_or_stopping(url: str) -> bool:
-    # libpq gives no SQLSTATE for a refused connection; this asks for the one that is worth waiting for.
-    try:
-        asked = conninfo.make_conninfo(url, connect_timeout=settings().connect_seconds)
-        return PGconn.ping(asked.encode()) == Ping.REJECT
-    except psycopg.Error:
-        return False
+def _unreachable(what: str, url: str) -> DatabaseUnreachable:
+    why = refusal(url, settings().connect_seconds)
+    is_passing = why in (TOO_MANY_CLIENTS, STARTING_OR_STOPPING) or (why == NO_ANSWER and url in _answered)
+    where: dict[str, object] = {
+        "database": redacted(url),
+        **({"sqlstate": why} if why not in (None, NO_ANSWER) else {}),
+    }
+    return (_NotYet if is_passing else DatabaseUnreachable)(what, where=where, todo=_TODO.get(why or ""))
+
+
+_TODO = {
+    TOO_MANY_CLIENTS: "End sessions, run fewer branches at once, or have the limit raised (max_connections, or that of "
+    "the role or database). Then run the same command: it resumes.",
+    STARTING_OR_STOPPING: "When Postgres is up, run the same command: it resumes.",
+}
 
 
 def _without_password(words: str, url: str) -> str:
