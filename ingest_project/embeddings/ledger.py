@@ -7,6 +7,8 @@ crash between the items and their requests, the next attempt finds the same diff
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
+
 from ingest_project import failpoints
 from ingest_project.branches import activations
 from ingest_project.branches.work import Work
@@ -37,18 +39,29 @@ def derive_requests(work: Work) -> Derived:
     with work.transaction() as connection:
         connection.execute(_SQL["lock_source"], {"source_id": work.branch.source_id})
         values |= _reach(connection, values)
-        row = connection.execute(_SQL["derive_requests"], values).fetchone()
-        assert row is not None
+        made, renewed = _requested(connection, values)
         failpoints.reach("requests_derived")
         dropped = connection.execute(_SQL["drop_requests_of_deleted"], values).rowcount
         if connection.execute(_SQL["vectors_are_kept"]).fetchone() == (True,):
             connection.execute(_SQL["drop_vectors_of_deleted"], values)
         if values["whole_branch"]:
             dropped += connection.execute(_SQL["drop_requests_of_unembedded"], values).rowcount
-        done = activations.finish(connection, work.activation, requests=row[0] + row[1])
+        done = activations.finish(connection, work.activation, requests=made + renewed)
     failpoints.reach("activation_done")
-    report(Progress("embedding_requests", row[0] + row[1], row[0] + row[1]))
-    return Derived(work.on(done), made=row[0], renewed=row[1], dropped=dropped)
+    report(Progress("embedding_requests", made + renewed, made + renewed))
+    return Derived(work.on(done), made, renewed, dropped)
+
+
+def _requested(connection: Connection, values: dict[str, Any]) -> tuple[int, int]:
+    made, is_plain = 0, True
+    try:
+        with connection.transaction():
+            made = connection.execute(_SQL["request_inserted"], values).rowcount
+    except psycopg.errors.UniqueViolation:
+        is_plain = False  # such as one that a new model is being filled with
+    row = connection.execute(_SQL["derive_requests"], {**values, "inserted_have_theirs": is_plain}).fetchone()
+    assert row is not None
+    return made + row[0], row[1]
 
 
 def _reach(connection: Connection, values: dict[str, Any]) -> dict[str, Any]:

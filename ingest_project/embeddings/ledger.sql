@@ -18,10 +18,25 @@ select array(select a.activation_id from ingest.activations a
                                             where b.branch_id = %(branch_id)s), false)
   from before;
 
+-- name: request_inserted
+-- First requests for the items that these activations inserted. A plain insert, which fails where somebody makes the
+-- same one: to be ready for that, as the general way is, takes half as long again.
+insert into core.embedding_requests (model_id, item_id, branch_id, content_hash)
+select m.model_id, i.item_id, i.branch_id, i.embed_hash
+  from core.item_versions v
+  join core.items i on i.item_id = v.item_id and i.deleted_at is null
+  join ingest.branches b on b.branch_id = i.branch_id and (b.spec ->> 'embed')::boolean
+ cross join (select model_id from core.embedding_models where state in ('active', 'filling')) m
+ where v.written_by_activation = any(%(activations)s::bigint[]) and v.op = 'i'
+   and not exists (select from core.embedding_requests r where r.model_id = m.model_id and r.item_id = i.item_id)
+ order by m.model_id, i.item_id;
+
 -- name: derive_requests
--- Requests for the items that these activations changed, where what is wanted differs from what the ledger says.
+-- Requests for the items that these activations changed, where what is wanted differs from what the ledger says; for
+-- those that they inserted only where they have none yet.
 with changed as materialized (
-  select item_id from core.item_versions where written_by_activation = any(%(activations)s::bigint[])
+  select item_id from core.item_versions
+   where written_by_activation = any(%(activations)s::bigint[]) and (op <> 'i' or not %(inserted_have_theirs)s)
   union
   select item_id from core.items where %(whole_branch)s and branch_id = %(branch_id)s and deleted_at is null
 ), wanted as (

@@ -69,7 +69,7 @@ class Batch:
     def _write_staged(self, connection: Connection) -> None:
         values, kind = self._values(), kind_of(self.work, self.part.number)
         while True:
-            connection.execute(judging("judge_stage", kind, self.work.branch.source_id, lock=True))
+            connection.execute(judging("judge_stage", kind, self.work.branch, lock=True))
             failpoints.reach("batch_locked")
             connection.execute(statement("keep_history"), values)
             failpoints.reach("batch_history")

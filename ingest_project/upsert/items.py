@@ -23,7 +23,7 @@ from ingest_project.upsert.counts import Counts
 from ingest_project.upsert.gates import pass_gates
 from ingest_project.upsert.probe import Probe, ValidPart, probe
 from ingest_project.upsert.saved_plan import let_through
-from ingest_project.upsert.texts import statement
+from ingest_project.upsert.texts import analyzing_history, statement
 from ingest_project.upsert.tombstones import tombstone_missing
 from ingest_project.upsert.writers import side_by_side
 
@@ -142,5 +142,6 @@ def _vacuum(work: Work) -> None:
         return
     try:
         work.connection.execute(statement("vacuum_items"))
+        work.connection.execute(analyzing_history(work.activation.activation_id))
     except psycopg.Error as error:
         log.warning("core.items was not vacuumed after its first load: %s", error)

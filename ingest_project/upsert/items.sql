@@ -7,6 +7,10 @@ select min(external_id) is null from core.items where source_id = %(source_id)s;
 -- Parts of an activation that are in core already.
 select part from ingest.batches where activation_id = %(activation_id)s;
 
+-- name: widen_memory
+-- A join of a million keys in memory instead of in files, until the end of the transaction.
+select set_config('work_mem', '64MB', true) where pg_size_bytes(current_setting('work_mem')) < 64 << 20;
+
 -- name: make_probe
 -- What the activation carries: keys, hashes and times only.
 create temp table probe (
@@ -22,12 +26,14 @@ copy probe (part, position, external_id, content_hash, source_updated_at) from s
 analyze probe (external_id);
 
 -- name: classify_probe
--- What would happen to each row, for all but those that stay as they are.
+-- What would happen to each row, and whether it is a live item of this branch; for all but those of which the branch
+-- has the item and nothing is to be done.
 copy (
-  select part, position, kind from (
-    select p.part, p.position, {kind} as kind
+  select part, position, kind, held from (
+    select p.part, p.position, {kind} as kind,
+           coalesce(i.branch_id = {branch_id} and i.deleted_at is null, false)::int as held
       from probe p left join core.items i on i.source_id = {source_id} and i.external_id = p.external_id) c
-   where kind <> 'n' order by part, position) to stdout (format csv);
+   where kind <> 'n' or held = 0 order by part, position) to stdout (format csv);
 
 -- name: count_column_changes
 -- In how many of the rows to be updated each column differs from the live row, and two keys of them.
@@ -159,6 +165,10 @@ update ingest.rejects o set replayed_by = %(activation_id)s
 -- After a first load, or the first unchanged run writes hint bits for every row. Statistics of the columns by which
 -- rows are looked up; those of the others are left to autovacuum, as Postgres counts on where columns are named.
 vacuum (analyze) core.items (source_id, external_id, branch_id);
+
+-- name: analyze_history
+-- As much for the block of history that was written with it: whoever reads what an activation changed asks for it.
+analyze {history} (written_by_activation);
 
 -- name: sample_updated
 -- Some rows that an activation updated, as they were and as they are.

@@ -1,10 +1,8 @@
 """Live items of a branch that an activation lacks: counted, and named where they are to be tombstoned."""
 
 from dataclasses import dataclass, field
-from typing import LiteralString
 
 import numpy as np
-from psycopg import sql
 
 from ingest_project.branches.work import Work
 from ingest_project.postgres import statements
@@ -30,23 +28,34 @@ def are_tombstoned(work: Work) -> bool:
     return work.spec.missing == "tombstone" and work.activation.kind == "ingest"
 
 
-def missing_items(work: Work) -> Missing:
-    """What the probe table of the open transaction lacks."""
+def missing_items(work: Work, held: int) -> Missing:
+    """What the probe table of the open transaction lacks, where `held` of its rows are live items of the branch.
+
+    They are named by a join with all items of the branch, and else only counted: all live ones but those.
+    """
     if work.activation.kind != "ingest":
         return Missing()
-    values = {"branch_id": work.branch.branch_id, "activation_id": work.activation.activation_id}
-    if not are_tombstoned(work):
-        row = work.connection.execute(missing_text("count(*)"), values).fetchone()
-        return Missing(row[0] if row else 0)
+    if are_tombstoned(work):
+        ids = _named(work)
+        return Missing(len(ids), ids)
+    row = work.connection.execute(_SQL["live_and_set_aside"], _values(work)).fetchone()
+    live, set_aside = row if row else (0, 0)
+    return Missing(max(live - held - set_aside, 0))  # another branch may have taken some over between the two looks
+
+
+def _values(work: Work) -> dict[str, int]:
+    branch = work.branch
+    return {
+        "source_id": branch.source_id,
+        "branch_id": branch.branch_id,
+        "activation_id": work.activation.activation_id,
+    }
+
+
+def _named(work: Work) -> Ids:
     blocks = [_nobody()]
     with work.connection.cursor("missing") as cursor:
-        cursor.execute(missing_text("i.item_id"), values)
+        cursor.execute(_SQL["missing_items"], _values(work))
         while rows := cursor.fetchmany(50_000):
             blocks.append(np.array([item_id for (item_id,) in rows], np.int64))
-    ids = np.sort(np.concatenate(blocks))
-    return Missing(len(ids), ids)
-
-
-def missing_text(wanted: LiteralString) -> sql.Composed:
-    """What is wanted of the missing items `i`."""
-    return _SQL["missing_items"].format(wanted=sql.SQL(wanted))
+    return np.sort(np.concatenate(blocks))

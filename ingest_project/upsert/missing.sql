@@ -1,7 +1,16 @@
 -- name: missing_items
 -- Live items of the branch that the activation does not carry. A row that was set aside is carried, if badly.
-select {wanted} from core.items i
+select i.item_id from core.items i
  where i.branch_id = %(branch_id)s and i.deleted_at is null
    and not exists (select from probe p where p.external_id = i.external_id)
    and not exists (select from ingest.rejects r
                     where r.activation_id = %(activation_id)s and r.external_id collate "C" = i.external_id);
+
+-- name: live_and_set_aside
+-- Live items of the branch, and those of them that the activation carries in rejects alone.
+select (select count(*) from core.items i where i.branch_id = %(branch_id)s and i.deleted_at is null),
+       (select count(distinct i.external_id)
+          from ingest.rejects r
+          join core.items i on i.source_id = %(source_id)s and i.external_id = r.external_id collate "C"
+         where r.activation_id = %(activation_id)s and i.branch_id = %(branch_id)s and i.deleted_at is null
+           and not exists (select from probe p where p.external_id = i.external_id));

@@ -75,7 +75,7 @@ def _changes(work: Work, parts: Sequence[ValidPart], found: Probe) -> tuple[dict
                 rows = part.load().take(pa.array(hits.positions))
                 copy_binary(cursor, statement("copy_stage"), sorted_rows(rows))
         cursor.execute(statement("analyze_stage"))
-        cursor.execute(judging("judge_stage", kind_of(work), work.branch.source_id))
+        cursor.execute(judging("judge_stage", kind_of(work), work.branch))
         row = cursor.execute(counting(work.branch.source_id)).fetchone()
         assert row is not None, "an aggregate"
         counted = {column.name: row[3 * at] for at, column in enumerate((cursor.description or ())[::3])}

@@ -69,7 +69,7 @@ class Probe:
 
 
 _NONE = Hits(np.empty(0, np.int32), {})
-_COLUMNS = {"part": pa.int32(), "position": pa.int32(), "kind": pa.string()}
+_COLUMNS = {"part": pa.int32(), "position": pa.int32(), "kind": pa.string(), "held": pa.int8()}
 _BLOCK = 4 << 20
 
 
@@ -86,11 +86,15 @@ def probe(work: Work, parts: Sequence[ValidPart], *, live: bool = False) -> Prob
     with connection.transaction():
         fill(connection, parts)
         seen = live_rows(work) if live else NO_ROWS.copy()
-        return Probe(_classified(work), missing_items(work), live=seen)
+        found = _classified(work)
+        held = sum(part.valid for part in parts) - sum(one.not_held for one in found.values())
+        hits = {number: one.hits() for number, one in found.items()}
+        return Probe(hits, missing_items(work, held), live=seen)
 
 
 def fill(connection: Connection, parts: Iterable[ValidPart]) -> None:
     """Make the probe table of the open transaction."""
+    connection.execute(statement("widen_memory"))
     connection.execute(statement("make_probe"))
     with connection.cursor() as cursor:
         for part in parts:
@@ -107,13 +111,13 @@ def _placed(part: ValidPart) -> pa.Table:
     return table
 
 
-def _classified(work: Work) -> dict[int, Hits]:
-    text = judging("classify_probe", kind_of(work), work.branch.source_id)
+def _classified(work: Work) -> "dict[int, _Collected]":
+    text = judging("classify_probe", kind_of(work), work.branch)
     found: dict[int, _Collected] = {}
     with work.connection.cursor() as cursor, cursor.copy(text) as copy:
         for table in _tables(copy):
             _collect(found, table)
-    return {number: collected.hits() for number, collected in found.items()}
+    return found
 
 
 def _tables(copy: psycopg.Copy) -> Iterator[pa.Table]:
@@ -141,6 +145,7 @@ def _read(data: bytes) -> pa.Table:
 class _Collected:
     positions: list[Positions] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
+    not_held: int = 0  # rows under whose key the branch has no live item
 
     def hits(self) -> Hits:
         return Hits(np.concatenate(self.positions), dict(self.kinds))
@@ -152,6 +157,8 @@ def _collect(found: dict[int, _Collected], table: pa.Table) -> None:
     for number, start, end in zip(numbers, starts, [*starts[1:], len(parts)], strict=True):
         rows = table.slice(int(start), int(end - start))
         collected = found.setdefault(int(number), _Collected())
+        collected.not_held += rows.num_rows - pc.sum(rows["held"]).as_py()
+        rows = rows.filter(pc.not_equal(rows["kind"], "n"))
         collected.positions.append(rows.filter(pc.not_equal(rows["kind"], "s"))["position"].to_numpy())
         counted = rows["kind"].value_counts().to_pylist()
         collected.kinds.update({one["values"]: one["counts"] for one in counted})

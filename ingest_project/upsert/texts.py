@@ -4,6 +4,7 @@ from functools import cache
 
 from psycopg import sql
 
+from ingest_project.branches.registry import Branch
 from ingest_project.item import KEY, columns
 from ingest_project.postgres import statements
 
@@ -65,10 +66,15 @@ def statement(name: str) -> sql.SQL | sql.Composed:
             return raw
 
 
-def judging(name: str, kind: sql.Composable, source_id: int, *, lock: bool = False) -> sql.Composed:
-    """A statement that judges rows of a source by `kind`; `lock` locks the live rows for those who will write."""
-    locking = sql.SQL("for no key update of i" if lock else "")
-    return _RAW[name].format(kind=kind, source_id=sql.Literal(source_id), lock=locking)
+def judging(name: str, kind: sql.Composable, branch: Branch, *, lock: bool = False) -> sql.Composed:
+    """A statement that judges rows of a branch by `kind`; `lock` locks the live rows for those who will write."""
+    ids = {"source_id": sql.Literal(branch.source_id), "branch_id": sql.Literal(branch.branch_id)}
+    return _RAW[name].format(kind=kind, lock=sql.SQL("for no key update of i" if lock else ""), **ids)
+
+
+def analyzing_history(activation_id: int) -> sql.Composed:
+    """What the planner is to know of the block of history that an activation writes to."""
+    return _RAW["analyze_history"].format(history=sql.Identifier("core", f"item_versions_{activation_id // 1000:06}"))
 
 
 def counting(source_id: int) -> sql.Composed:

@@ -8,6 +8,8 @@ import pytest
 from psycopg import sql
 
 from ingest_project.branches import activations
+from ingest_project.branches.registry import Branch
+from ingest_project.branches.spec import BranchSpec
 from ingest_project.embeddings import queue
 from ingest_project.embeddings.models import Model, ModelOptions
 from ingest_project.embeddings.search import nearest_items
@@ -15,7 +17,6 @@ from ingest_project.embeddings.text import text_of
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection
 from ingest_project.upsert import rollback, target, texts
-from ingest_project.upsert.missing import missing_text
 from ingest_project.upsert.target import Table, TableColumn, Target
 from ingest_project_tests.house.test_architecture import PACKAGE, modules
 
@@ -29,6 +30,7 @@ _ANY = Target(
     Table("any", ("id",), newer_by="at"),
     (TableColumn("id", "integer", False, True), TableColumn("at", "date", False, True)),
 )
+_BRANCH = Branch(1, "any", 1, BranchSpec.model_construct(), "", 0, "active")
 _MODEL = Model(1, "builtin", "m", "1", 384, ("name",), 1, "active", ModelOptions(), datetime.now(UTC), None, None)
 
 
@@ -54,10 +56,8 @@ def complete(name: str, text: sql.SQL) -> sql.Composable:
 
 
 def _of_items(name: str, text: sql.SQL) -> sql.Composable:
-    if name == "missing_items":
-        return missing_text("count(*)")
     if name in ("classify_probe", "judge_stage"):
-        return texts.judging(name, _KIND, 1)
+        return texts.judging(name, _KIND, _BRANCH)
     if name == "nearest_items":
         return nearest_items(_MODEL)
     if name == "count_column_changes":

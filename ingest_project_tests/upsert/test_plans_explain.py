@@ -8,8 +8,8 @@ from psycopg import sql
 
 from ingest_project.branches.work import Work
 from ingest_project.postgres.connection import Connection, session
+from ingest_project.upsert import missing as missing_of
 from ingest_project.upsert.batch import Batch, sorted_rows, stage
-from ingest_project.upsert.missing import missing_text
 from ingest_project.upsert.probe import fill
 from ingest_project.upsert.rank import kind_of
 from ingest_project.upsert.texts import counting, judging, statement
@@ -87,7 +87,6 @@ def inner_of_copy(text: sql.Composed, connection: Connection) -> sql.SQL:
 @pytest.mark.parametrize("carried", [10, 2_000, ROWS])
 def test_the_probe_is_one_join_whatever_the_activation_carries(large: Line, carried: int) -> None:
     connection, work = large.connection, large.work(0)
-    values = {"branch_id": work.branch.branch_id, "activation_id": work.activation.activation_id}
     with connection.transaction(force_rollback=True):
         fill(connection, parts_of(spread(carried) if carried < ROWS else []))
         if carried == ROWS:
@@ -95,11 +94,13 @@ def test_the_probe_is_one_join_whatever_the_activation_carries(large: Line, carr
                         from generate_series(1, %s) n"""
             connection.execute(many, (ROWS,))
             connection.execute(statement("analyze_probe"))
-        text = judging("classify_probe", kind_of(work), work.branch.source_id)
+        text = judging("classify_probe", kind_of(work), work.branch)
         plan = nodes(connection, inner_of_copy(text, connection))
-        missing = nodes(connection, missing_text("count(*)"), values)
+        missing = nodes(connection, missing_of._SQL["missing_items"], missing_of._values(work))
+        counted = nodes(connection, missing_of._SQL["live_and_set_aside"], missing_of._values(work))
     assert quadratic(plan) == []
     assert quadratic(missing) == []
+    assert scans_of_items(counted) == [] and quadratic(counted) == []
     if carried <= 2_000:
         assert scans_of_items(plan) == [], "a small activation does not read the whole table"
 
@@ -122,7 +123,7 @@ def test_applying_fifty_hits_never_scans_the_items(large: Line, kind: str) -> No
     connection, work = large.connection, large.work(HITS)
     rows = [item(f"new {at}") for at in range(HITS)] if kind == "new keys" else spread(HITS)
     values = values_of(work)
-    judge = judging("judge_stage", kind_of(work), work.branch.source_id, lock=True)
+    judge = judging("judge_stage", kind_of(work), work.branch, lock=True)
     names = ("keep_history", "update_items", "touch_items", "insert_items", "settle", "judge_again")
     with connection.transaction(force_rollback=True):
         stage(connection, sorted_rows(table_of(rows)))
@@ -147,7 +148,7 @@ def test_the_plans_hold_for_a_full_part(large: Line) -> None:
     connection, work = large.connection, large.work(HITS)
     with connection.transaction(force_rollback=True):
         stage(connection, sorted_rows(table_of(spread(5_000))))
-        judge = judging("judge_stage", kind_of(work), work.branch.source_id, lock=True)
+        judge = judging("judge_stage", kind_of(work), work.branch, lock=True)
         assert quadratic(nodes(connection, judge)) == []
         connection.execute(judge)
         for name in ("keep_history", "update_items", "touch_items", "insert_items"):
@@ -158,7 +159,7 @@ def test_the_dry_runs_own_queries_never_scan_the_items(large: Line) -> None:
     connection, work = large.connection, large.work(HITS)
     with connection.transaction(force_rollback=True):
         stage(connection, sorted_rows(table_of(spread(HITS))))
-        connection.execute(judging("judge_stage", kind_of(work), work.branch.source_id))
+        connection.execute(judging("judge_stage", kind_of(work), work.branch))
         values = {"source_id": work.branch.source_id, "keys": ["1", "2"], "count": 20}
         assert scans_of_items(nodes(connection, statement("sample_changes"), values)) == []
         assert scans_of_items(nodes(connection, counting(work.branch.source_id))) == []
