@@ -31,6 +31,8 @@ def model() -> None:
 @click.option("--base-url", help="Endpoint of an OpenAI-compatible server.")
 @click.option("--base-url-env", metavar="VARIABLE", help="Environment variable that holds the endpoint.")
 @click.option("--key-env", metavar="VARIABLE", help="Environment variable that holds the API key.")
+@click.option("--folder", help="Folder with the files of a fastembed model [default: its hub].")
+@click.option("--token-limit", type=click.IntRange(1), help="Tokens that it takes of one text; longer ones are cut.")
 @click.option("--usd-per-million-tokens", type=float, help="What its provider asks, for estimates.")
 @click.option("--half-precision", is_flag=True, default=None, help="Index in half precision: half its size.")
 @json_option

@@ -30,6 +30,7 @@ def planned(name: str, activation: Activation, rejects: Mapping[str, int]) -> li
         [strong("core.items would have"), *_counts(plan)],
         _block("updates by column", ((column, count) for column, count in plan.get("by_column", {}).items())),
         _samples(plan.get("samples", [])),
+        _block("models would embed", (_embedded(one) for one in plan.get("embedding", []))),
         rejected(rejects),
         [f"the run would be blocked: {told}" for told in plan.get("blocked_by", {}).values()],
         _next(name, activation.activation_id if plan.get("saved") else None, rejects),
@@ -64,6 +65,11 @@ def _samples(found: list[Mapping[str, Any]]) -> list[str]:
     rows = [(one["field"], one["external_id"], _short(one["old"]), "→", _short(one["new"])) for one in found[:_SAMPLES]]
     more = [f"  and {len(found) - _SAMPLES:,} more with --json"] if len(found) > _SAMPLES else []
     return [strong("samples of each column: key, old → new"), table(rows), *more] if rows else []
+
+
+def _embedded(one: Mapping[str, Any]) -> tuple[object, ...]:
+    price = "" if one["usd"] is None else f", about {one['usd']:,.2f} USD"
+    return one["name"], one["items"], f"items, about {one['tokens']:,} tokens{price}"
 
 
 def _short(value: object) -> str:

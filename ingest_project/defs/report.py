@@ -67,6 +67,7 @@ def plan_report(work: Work, plan: Mapping[str, Any]) -> dg.MetadataValue[Any]:
         pictures.image(pictures.proportions(counts, COLOURS), f"it would be: {_listed(counts)}"),
         *_section("Updates by column", str(table_of(by_column).value) if by_column else ""),
         *_section("What would change, old → new", _differences(plan.get("samples", []))),
+        *_section("What would be embedded", str(table_of(plan["embedding"]).value) if plan.get("embedding") else ""),
         *rejects_section(work),
         f"`ingest run {shlex.quote(work.branch.name)}` does it, and uses the parts that are ready.",
     ]

@@ -1,12 +1,12 @@
 -- name: due_branches
 -- Branches in which a worker would find something now: requests that are due, or held by a worker that is gone; not
--- while their provider is left alone. An index probe per branch and model.
+-- while their endpoint is left alone. An index probe per branch and model.
 select b.branch_id, b.name
   from ingest.branches b
  where exists (select from core.embedding_models m
                 where m.state in ('active', 'filling')
-                  and not exists (select from core.embedding_providers p
-                                   where p.provider = m.provider and p.paused_until > now())
+                  and not exists (select from core.embedding_endpoints p
+                                   where p.endpoint = m.endpoint and p.paused_until > now())
                   and exists (select from core.embedding_requests r
                                where r.model_id = m.model_id and r.branch_id = b.branch_id and r.status = 'p'
                                  and r.next_attempt_at <= now()))

@@ -63,6 +63,7 @@ class Model:
     template_version: int
     state: str
     options: ModelOptions
+    endpoint: str  # where its texts go; those that go to the same one wait together where it asks for that
     created_at: datetime
     activated_at: datetime | None
     retired_at: datetime | None
@@ -71,6 +72,11 @@ class Model:
     def label(self) -> str:
         """As people call it."""
         return f"{self.provider}/{self.model}"
+
+    def price_of(self, tokens: int) -> float | None:
+        """US dollars, where the model declares what its provider asks."""
+        asked = self.options.usd_per_million_tokens
+        return None if asked is None else asked * tokens / 1e6
 
     @property
     def partition(self) -> sql.Identifier:

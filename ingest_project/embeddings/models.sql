@@ -1,6 +1,6 @@
 -- name: list_models
 -- Every model, oldest first.
-select model_id, provider, model, version, dims, template, template_version, state, options, created_at,
+select model_id, provider, model, version, dims, template, template_version, state, options, endpoint, created_at,
        activated_at, retired_at
   from core.embedding_models order by model_id;
 

@@ -25,7 +25,7 @@ from ingest_project.telemetry import correlation_id
 
 _SQL = statements.load(__name__, "queue.sql")
 FIRST_WAIT, LONGEST_WAIT = 2.0, 600.0  # seconds before the next attempt of a batch
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds in which a provider is left alone
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds in which an endpoint is left alone
 LONGEST_ERROR = 2000
 Cursor = tuple[datetime | str, int]
 FROM_THE_START: Cursor = ("-infinity", 0)
@@ -159,7 +159,7 @@ class Queue:
         return self._execute("rescue", attempts=self._limits.attempts)
 
     def pause(self, error: ProviderError, seconds: float | None) -> float:
-        """Let all workers of the provider wait, as long as it asked for where it did; how many seconds from now."""
+        """Let all workers of the endpoint wait, as long as it asked for where it did; how many seconds from now."""
         waits = {"seconds": seconds, "first": FIRST_PAUSE, "longest": LONGEST_PAUSE}
         row = self._connection.execute(
             _SQL["pause"], self._values(reason=str(error)[:LONGEST_ERROR], **waits)
@@ -186,7 +186,7 @@ class Queue:
         return self._connection.execute(_SQL[name], self._values(**values)).rowcount
 
     def _values(self, **values: object) -> dict[str, Any]:
-        return {"model_id": self._model.model_id, "provider": self._model.provider, **values}
+        return {"model_id": self._model.model_id, "endpoint": self._model.endpoint, **values}
 
 
 def _encoded(claim: Claim, positions: Sequence[int], vectors: Vectors) -> bytes:
@@ -228,8 +228,7 @@ def estimate(connection: Connection, model: Model, branch_id: int | None = None)
     assert counted is not None
     assert sampled is not None
     tokens = round(counted[0] * (sampled[0] / BYTES_PER_TOKEN))
-    price = model.options.usd_per_million_tokens
-    return Estimate(counted[0], tokens, None if price is None else price * tokens / 1e6, counted[1])
+    return Estimate(counted[0], tokens, model.price_of(tokens), counted[1])
 
 
 def retry_dead(connection: Connection, branch_id: int | None = None, error_class: str | None = None) -> int:

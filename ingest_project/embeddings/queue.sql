@@ -10,7 +10,7 @@ with hurried as materialized (
     from hurried cross join core.embedding_requests r
    where r.model_id = %(model_id)s and r.branch_id = %(branch_id)s and r.status = 'p'
      and r.next_attempt_at <= now() and (r.next_attempt_at, r.item_id) > (%(after)s, %(after_item)s)
-     and not exists (select from core.embedding_providers p where p.provider = %(provider)s and p.paused_until > now())
+     and not exists (select from core.embedding_endpoints p where p.endpoint = %(endpoint)s and p.paused_until > now())
    order by r.next_attempt_at, r.item_id
    limit %(count)s
      for update of r skip locked
@@ -129,11 +129,11 @@ update core.embedding_requests
  where status = 'l' and leased_until < now();
 
 -- name: pause
--- All workers of a provider wait: as long as it asks for, else twice as long with each failure in a row. Those that
+-- All workers of an endpoint wait: as long as it asks for, else twice as long with each failure in a row. Those that
 -- were already under way when the pause began do not make it longer.
-insert into core.embedding_providers as p (provider, failures, paused_until, reason)
-values (%(provider)s, 1, now() + make_interval(secs => coalesce(%(seconds)s::float8, %(first)s)), %(reason)s)
-on conflict (provider) do update
+insert into core.embedding_endpoints as p (endpoint, failures, paused_until, reason)
+values (%(endpoint)s, 1, now() + make_interval(secs => coalesce(%(seconds)s::float8, %(first)s)), %(reason)s)
+on conflict (endpoint) do update
    set failures = p.failures + (p.paused_until <= now())::int,
        paused_until = case when %(seconds)s::float8 is not null then
                              greatest(p.paused_until, now() + make_interval(secs => %(seconds)s))
@@ -145,8 +145,8 @@ returning greatest(extract(epoch from paused_until - now()), 0)::float8;
 
 -- name: unpause
 -- It answers again: the next failure is a first one.
-update core.embedding_providers set failures = 0, updated_at = now()
- where provider = %(provider)s and failures > 0 and paused_until <= now();
+update core.embedding_endpoints set failures = 0, updated_at = now()
+ where endpoint = %(endpoint)s and failures > 0 and paused_until <= now();
 
 -- name: pending_branches
 -- Branches with pending requests of a model, one index probe each.
@@ -162,8 +162,8 @@ select branch_id from found where branch_id is not null;
 -- name: next_due
 -- Seconds until a request of a branch can be claimed or rescued; null where there is none.
 select extract(epoch from least(
-         (select greatest(due.at, (select p.paused_until from core.embedding_providers p
-                                    where p.provider = %(provider)s), now())
+         (select greatest(due.at, (select p.paused_until from core.embedding_endpoints p
+                                    where p.endpoint = %(endpoint)s), now())
             from (select min(r.next_attempt_at) as at from core.embedding_requests r
                    where r.model_id = %(model_id)s and r.branch_id = any(%(branches)s) and r.status = 'p') due
            where due.at is not null),

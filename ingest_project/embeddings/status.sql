@@ -27,7 +27,7 @@ select m.model_id, m.provider || '/' || m.model as model, m.state, b.name as bra
   left join counted c on c.model_id = m.model_id and c.branch_id = b.branch_id
   left join dead d on d.model_id = m.model_id and d.branch_id = b.branch_id
   left join live l on l.branch_id = b.branch_id
-  left join core.embedding_providers p on p.provider = m.provider
+  left join core.embedding_endpoints p on p.endpoint = m.endpoint
  where m.state <> 'retired' and (%(branch_id)s::int is null or b.branch_id = %(branch_id)s)
    and (c.branch_id is not null or (b.spec ->> 'embed')::boolean)
  order by m.state, m.model_id, b.name;

@@ -257,7 +257,7 @@ class _Worker:
             raise _unusable(self._model, error) from error
         asked = error.retry_after if isinstance(error, RateLimited) else None
         seconds = self._queue.pause(error, asked)
-        log.info("%s waits %.1f s: %s", self._model.provider, seconds, error)
+        log.info("%s is left alone for %.1f s: %s", self._model.endpoint, seconds, error)
         if isinstance(error, RateLimited):
             self._queue.defer(claim, positions, error, seconds)
             self._outcome.deferred += len(positions)

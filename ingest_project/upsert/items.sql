@@ -40,6 +40,11 @@ copy (
 select {counts} from stage s join core.items i on i.source_id = {source_id} and i.external_id = s.external_id
  where s.kind in ('u', 'r');
 
+-- name: count_reworded
+-- By how many of them the text changes that models embed; an item that was deleted and comes back is embedded anew.
+select count(*) from stage s join core.items i on i.source_id = %(source_id)s and i.external_id = s.external_id
+ where s.kind = 'r' or (s.kind = 'u' and i.embed_hash is distinct from s.embed_hash);
+
 -- name: sample_changes
 -- Some of the rows to be updated and the live rows under their keys: those named, and the first ones.
 select s.external_id, to_jsonb(i), to_jsonb(s)

@@ -32,6 +32,7 @@ class Plan:
     stale: int
     missing: int
     tombstoned: int = 0
+    reworded: int = 0  # updates by which the text changes that models embed
     by_column: dict[str, int] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
     saved: dict[str, Any] | None = None
@@ -49,7 +50,7 @@ def plan_activation(work: Work, parts: Sequence[ValidPart], *, save: bool = Fals
     if found.source_is_new:
         return Plan(valid, 0, 0, 0, 0, 0, saved=saved)
     kinds = {kind: sum(hits.kinds.get(kind, 0) for hits in found.hits.values()) for kind in "iurts"}
-    by_column, samples = _changes(work, parts, found) if kinds["u"] + kinds["r"] else ({}, [])
+    reworded, by_column, samples = _changes(work, parts, found) if kinds["u"] + kinds["r"] else (0, {}, [])
     return Plan(
         inserted=kinds["i"],
         updated=kinds["u"] + kinds["r"],
@@ -58,6 +59,7 @@ def plan_activation(work: Work, parts: Sequence[ValidPart], *, save: bool = Fals
         stale=kinds["s"],
         missing=found.missing.count,
         tombstoned=len(found.missing.ids),
+        reworded=reworded,
         by_column=by_column,
         samples=samples,
         saved=saved,
@@ -65,7 +67,7 @@ def plan_activation(work: Work, parts: Sequence[ValidPart], *, save: bool = Fals
     )
 
 
-def _changes(work: Work, parts: Sequence[ValidPart], found: Probe) -> tuple[dict[str, int], list[dict[str, Any]]]:
+def _changes(work: Work, parts: Sequence[ValidPart], found: Probe) -> tuple[int, dict[str, int], list[dict[str, Any]]]:
     connection = work.connection
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute(statement("make_stage"))
@@ -82,8 +84,10 @@ def _changes(work: Work, parts: Sequence[ValidPart], found: Probe) -> tuple[dict
         keys = sorted({key for at, key in enumerate(row) if at % 3 and key is not None})
         values = {"source_id": work.branch.source_id, "keys": keys, "count": _FIRST}
         changed = cursor.execute(statement("sample_changes"), values).fetchall()
+        reworded = cursor.execute(statement("count_reworded"), values).fetchone()
+        assert reworded is not None
     by_column = {name: count for name, count in counted.items() if count}
-    return by_column, _some_of_each(differences(changed), by_column)
+    return reworded[0], by_column, _some_of_each(differences(changed), by_column)
 
 
 def _some_of_each(found: list[dict[str, Any]], by_column: Mapping[str, int]) -> list[dict[str, Any]]:

@@ -70,11 +70,11 @@ def test_a_provider_that_is_left_alone_starts_no_run(line: Callable[..., Line]) 
     place.run()
     with session() as connection:
         connection.execute(
-            """insert into core.embedding_providers (provider, failures, paused_until)
+            """insert into core.embedding_endpoints (endpoint, failures, paused_until)
                values ('builtin', 1, now() + interval '1 hour')"""
         )
         assert tick(place) == []
-        connection.execute("delete from core.embedding_providers")
+        connection.execute("delete from core.embedding_endpoints")
     assert len(tick(place)) == 1
 
 

@@ -119,7 +119,7 @@ def test_claiming_and_completing_never_read_the_whole_ledger(large: Ledger) -> N
     assert "embedding_requests" not in scanned(
         large,
         queue._claim,  # pyright: ignore[reportPrivateUsage]
-        branch_id=large.branch_id, provider="none", after="-infinity", after_item=0, count=100, tokens=10**6,
+        branch_id=large.branch_id, endpoint="none", after="-infinity", after_item=0, count=100, tokens=10**6,
         bytes_per_token=4, lease_id=claim.lease_id, lease_seconds=60, run_id="-",
     )  # fmt: skip
     copied = module._encoded(claim, range(100), np.ones((100, DIMS), np.float32))  # pyright: ignore[reportPrivateUsage]

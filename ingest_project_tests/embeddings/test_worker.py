@@ -1,13 +1,16 @@
 """What becomes of requests that a worker takes: stored, tried again, deferred, dead, handed back; and what it paid."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from ingest_project.embeddings.models import get_model
 from ingest_project.embeddings.providers import AuthFailed, BadRequest, RateLimited, Transient, Vectors
 from ingest_project.errors import ProviderUnusable
-from ingest_project_tests.embeddings.working import DIMS, Ledger, Raising, Scripted, vector_of
+from ingest_project.postgres.connection import Connection
+from ingest_project_tests.embeddings.working import DIMS, Ledger, Raising, Scripted, make_ledger, vector_of
 
 REFUSED = BadRequest("400: no")
 
@@ -120,9 +123,28 @@ def test_without_a_time_the_pause_doubles_with_each_failure_in_a_row(ledger: Led
     ledger.due_now()
     assert ledger.work(Scripted()).done == 1
     row = ledger.connection.execute(
-        "select failures from core.embedding_providers where provider = %s", (ledger.model.provider,)
+        "select failures from core.embedding_endpoints where endpoint = %s", (ledger.model.endpoint,)
     ).fetchone()
     assert row == (0,)
+
+
+def test_an_endpoint_that_asks_for_a_pause_leaves_others_of_its_provider_alone(
+    connection: Connection, own_database: str
+) -> None:
+    asking, other = make_ledger(connection, own_database), make_ledger(connection, own_database)
+    connection.execute(
+        """update core.embedding_models set provider = %s, version = '2',
+                  options = '{"base_url": "http://other.example/v1"}' where model_id = %s""",
+        (asking.model.provider, other.model.model_id),
+    )
+    other = replace(other, model=get_model(connection, other.model.model_id))
+    assert other.model.endpoint == f"{asking.model.endpoint} at http://other.example/v1"
+    for ledger in (asking, other):
+        ledger.add("One")
+    asking.work(Scripted(Raising([RateLimited("429", retry_after=30)])))
+    assert other.work(Scripted()).done == 1
+    assert asking.work(Scripted()).done == 0
+    asking.due_now()
 
 
 def refusing(*poison: str) -> Scripted:

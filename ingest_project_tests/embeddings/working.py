@@ -147,7 +147,7 @@ class Ledger:
             (self.model.model_id,),
         )
         self.connection.execute(
-            "update core.embedding_providers set paused_until = now() where provider = %s", (self.model.provider,)
+            "update core.embedding_endpoints set paused_until = now() where endpoint = %s", (self.model.endpoint,)
         )
 
     def leases_run_out(self) -> None:

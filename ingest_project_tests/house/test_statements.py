@@ -31,7 +31,9 @@ _ANY = Target(
     (TableColumn("id", "integer", False, True), TableColumn("at", "date", False, True)),
 )
 _BRANCH = Branch(1, "any", 1, BranchSpec.model_construct(), "", 0, "active")
-_MODEL = Model(1, "builtin", "m", "1", 384, ("name",), 1, "active", ModelOptions(), datetime.now(UTC), None, None)
+_MODEL = Model(
+    *(1, "builtin", "m", "1", 384, ("name",), 1, "active", ModelOptions(), "builtin", datetime.now(UTC), None, None)
+)
 
 
 def files() -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """`ingest embed`: what waits, what it came to, what is dead and why, and another try."""
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from ingest_project.embeddings.models import Declared, ModelOptions, add_model
+from ingest_project.embeddings.models import Declared, ModelOptions, add_model, retire_model
 from ingest_project.embeddings.reconcile import reconcile
 from ingest_project.postgres.connection import session
 from ingest_project.torture.chain import ingest
@@ -63,6 +64,30 @@ def test_run_embeds_what_waits_and_status_says_so(command: Command, name: str) -
     (ran_again,) = command("embed", "run", name, "--json").json
     assert (ran_again["done"], ran_again["dead"], ran_again["waiting"]) == (0, 0, None)
     assert command("embed", "retry", name, "--json").json == {"retried": 0}
+
+
+def test_a_plan_says_what_would_be_embedded_and_at_what_price(command: Command, tmp_path: Path, name: str) -> None:
+    with session() as connection:
+        priced = Declared("openai", f"priced-{name}", DIMS, options=ModelOptions(usd_per_million_tokens=1e6))
+        model, _ = add_model(connection, priced)
+    write_csv(tmp_path / "places.csv", [(key, f"{called}, renamed", *rest) for key, called, *rest in FIRST[:2]])
+    ran = command("plan", name)
+    assert ran.code == 0, ran.err
+    assert "models would embed" in ran.out
+    (line,) = (line for line in ran.out.splitlines() if f"openai/priced-{name}" in line)
+    found = re.search(r"2 +items, about (\d+) tokens, about (\d+)\.00 USD", line)
+    assert found, line
+    assert found[1] == found[2]
+    with session() as connection:
+        retire_model(connection, model)
+        row = connection.execute(
+            """select a.plan -> 'embedding' from ingest.activations a join ingest.branches b using (branch_id)
+                where a.plan is not null and b.name = %s""",
+            (name,),
+        ).fetchone()
+    assert row
+    (kept,) = (one for one in row[0] if one["model"] == model.model_id)
+    assert (kept["items"], kept["tokens"]) == (2, int(found[1]))
 
 
 def test_what_is_dead_is_counted_by_why_and_can_be_tried_again(command: Command, name: str, endpoint: Endpoint) -> None:

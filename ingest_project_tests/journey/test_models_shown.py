@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from ingest_project.embeddings.models import find_model
+from ingest_project.embeddings.models import ModelOptions, find_model, retire_model
 from ingest_project.embeddings.worker import run_worker
 from ingest_project.postgres.connection import session
 from ingest_project.settings import settings
@@ -61,6 +61,21 @@ def test_a_model_is_added_filled_switched_to_and_the_old_one_retired(command: Co
     listed = {one["model"]: one for one in command("model", "list", "--json").json}
     assert (listed[1]["state"], listed[1]["coverage"]) == ("active", 1.0)
     assert (listed[int(number)]["state"], listed[int(number)]["options"]) == ("retired", {"key_env": "SOME_KEY"})
+
+
+def test_every_option_of_a_model_can_be_given_on_the_command_line(command: Command, places: str) -> None:
+    given = {
+        "base_url": "http://localhost:1/v1", "base_url_env": "SOME_URL", "key_env": "SOME_KEY", "folder": "/some/where",
+        "usd_per_million_tokens": 0.5, "token_limit": 512, "half_precision": True,
+    }  # fmt: skip
+    assert set(given) == set(ModelOptions.model_fields)
+    words = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value)][:-1]
+    made = command("model", "add", "openai/whole", "--dims", 8, *words, "--json")
+    assert made.code == 0, made.err
+    with session() as connection:
+        model = find_model(connection, str(made.json["model"]))
+        assert model.options == ModelOptions(**given)
+        retire_model(connection, model)
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def known(own_database: str, command: Command) -> Iterator[Known]:
             made = Known(connection, name)
         yield made
         with session() as connection:
-            connection.execute("delete from core.embedding_providers")
+            connection.execute("delete from core.embedding_endpoints")
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def planned(known: Known) -> None:
 def paused(known: Known) -> None:
     known.item("p")
     known.connection.execute(
-        "insert into core.embedding_providers (provider, failures, paused_until, reason) values ('builtin', 1, "
+        "insert into core.embedding_endpoints (endpoint, failures, paused_until, reason) values ('builtin', 1, "
         "now() + interval '1 hour', 'asked too fast') on conflict (provider) do update set paused_until = "
         "excluded.paused_until, reason = excluded.reason"
     )

@@ -87,7 +87,7 @@ RIGHT: dict[str, Row] = {
     },
     "ingest.prunings": {"what": "parts", "first_activation": 1, "last_activation": 2, "bytes": 0},
     "ingest.alerts": {"branch_id": OURS, "event": "failed", "code": "c", "what": "w", "todo": "t"},
-    "core.embedding_providers": {"provider": "p", "paused_until": "now"},
+    "core.embedding_endpoints": {"endpoint": "p", "paused_until": "now"},
     "core.embedding_requests": {"model_id": 1, "item_id": 1, "branch_id": OURS, "content_hash": NONE},
 }
 
@@ -188,7 +188,7 @@ WRONG: list[tuple[str, str, Row]] = [
     ("alert_event_is_known", "ingest.alerts", {"event": "bored"}),
     ("alert_counts", "ingest.alerts", {"times": 0}),
     ("alerts_branch_id_fkey", "ingest.alerts", {"branch_id": 99}),
-    ("provider_failures_count", "core.embedding_providers", {"failures": -1}),
+    ("provider_failures_count", "core.embedding_endpoints", {"failures": -1}),
     ("embedding_model_options_are_an_object", "core.embedding_models", {"options": Jsonb([])}),
     ("leased_request_has_its_lease", "core.embedding_requests", {"lease_id": NONE}),
     ("leased_request_has_its_lease", "core.embedding_requests", {"status": "l", "leased_until": "now"}),
