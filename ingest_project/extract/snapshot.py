@@ -14,12 +14,13 @@ from ingest_project.branches.activations import Activation
 from ingest_project.branches.registry import Branch
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.branches.work import Work
-from ingest_project.errors import ActivationClosed, Refused, SourceMoved
+from ingest_project.errors import ActivationClosed, PartDamaged, Refused, SourceMoved
 from ingest_project.extract import drift, preflight
 from ingest_project.extract.kinds import open_source
-from ingest_project.extract.manifest import discard_parts, list_part, listed_parts, part_key
+from ingest_project.extract.manifest import ListedPart, discard_parts, list_part, listed_parts, part_key
 from ingest_project.extract.source import Cursor, Page, Pin, ReadMetrics, Source, measured
-from ingest_project.extract.store import PartStore
+from ingest_project.extract.store import PartStore, StoredPart
+from ingest_project.extract.unchanged import cut_alike, sealed_as_before, sealed_by
 from ingest_project.postgres.connection import Connection
 from ingest_project.postgres.leases import Lease, fenced
 from ingest_project.telemetry import Progress, log, report
@@ -120,8 +121,10 @@ def take_snapshot(work: Work, store: PartStore, *, batch_size: int) -> Snapshot:
         source, pin, work = _pinned(work)
         snapshot = Snapshot(work)
         with closing(source):
-            _read(snapshot, store, source, pin, batch_size)
-            sealed = source.seal(pin)
+            sealed = _taken_over(snapshot, store, source, pin, batch_size)
+            if sealed is None:
+                _read(snapshot, store, source, pin, batch_size)
+                sealed = source.seal(pin)
     except SourceMoved as error:
         _close(work, "failed", error)
         raise
@@ -131,7 +134,7 @@ def take_snapshot(work: Work, store: PartStore, *, batch_size: int) -> Snapshot:
     parts = listed_parts(work.connection, work.activation.activation_id, ASSET)
     with work.transaction() as connection:
         rows = sum(part.rows for part in parts)
-        moved_on = activations.end_snapshot(connection, work.activation, sealed.to_json(), rows)
+        moved_on = activations.end_snapshot(connection, work.activation, sealed_by(sealed), rows)
     failpoints.reach("snapshot_ended")
     return Snapshot(work.on(moved_on), snapshot.metrics)
 
@@ -165,6 +168,38 @@ def _pin(work: Work, spec: BranchSpec, pin: Pin) -> Work:
     return work.on(activation)
 
 
+def _taken_over(snapshot: Snapshot, store: PartStore, source: Source, pin: Pin, batch_size: int) -> Pin | None:
+    """Store the parts of the last activation again, where the source is as that one read it; None where it is not."""
+    work, activation_id = snapshot.work, snapshot.work.activation.activation_id
+    last = activations.last_committed(work.connection, work.branch.branch_id)
+    parts = listed_parts(work.connection, last.activation_id, ASSET) if last else []
+    begun = listed_parts(work.connection, activation_id, ASSET)
+    if last is None or not parts or not cut_alike(parts, begun, last.rows_read, batch_size):
+        return None
+    sealed = sealed_as_before(source, pin, work.activation, last)
+    if sealed is None:
+        return None
+    log.info("the source is as activation %d read it: its parts are taken over", last.activation_id)
+    try:
+        for part in parts[len(begun) :]:
+            _take_over(snapshot, store, pin, part)
+    except PartDamaged as error:
+        log.warning("the source is read again: %s", error.what)
+        return None
+    return sealed
+
+
+def _take_over(snapshot: Snapshot, store: PartStore, pin: Pin, part: ListedPart) -> None:
+    assert part.cursor is not None, "of a snapshot"
+    work, cursor = snapshot.work, Cursor.from_json(part.cursor)
+    stored = store.copy(part.path, part.digest, part.rows, part_key(work, ASSET, part.part))
+    if part.part == 0:
+        _compare_columns(work, pin, Page(store.get(stored.path), cursor, 0))
+    _list(work, part.part, stored, cursor)
+    snapshot.metrics.rows += part.rows
+    report(Progress(ASSET, cursor.rows, pin.estimated_rows))
+
+
 def _read(snapshot: Snapshot, store: PartStore, source: Source, pin: Pin, batch_size: int) -> None:
     work = snapshot.work
     parts = listed_parts(work.connection, work.activation.activation_id, ASSET)
@@ -194,9 +229,12 @@ def _compare_columns(work: Work, pin: Pin, page: Page) -> None:
 
 
 def _keep(work: Work, store: PartStore, number: int, page: Page) -> None:
-    stored = store.put(part_key(work, ASSET, number), page.table)
+    _list(work, number, store.put(part_key(work, ASSET, number), page.table), page.cursor)
+
+
+def _list(work: Work, number: int, stored: StoredPart, cursor: Cursor) -> None:
     with work.transaction() as connection:
-        list_part(connection, work, ASSET, number, stored, page.cursor.to_json())
+        list_part(connection, work, ASSET, number, stored, cursor.to_json())
     failpoints.reach("part_listed")
 
 

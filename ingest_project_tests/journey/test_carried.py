@@ -177,7 +177,7 @@ def test_rows_from_too_many_parts_are_normalized_again(
 
 @pytest.mark.parametrize(
     ("failpoint", "second"),
-    [("normalized_part_listed:3", FIRST), ("normalized_part_listed:2", FIRST), ("normalized_part_listed:2", SECOND)],
+    [("part_stored:5", FIRST), ("normalized_part_listed:2", FIRST), ("normalized_part_listed:2", SECOND)],
 )
 def test_killed_while_carrying_it_ends_as_if_it_had_not_been(
     branch: Callable[..., Place], failpoint: str, second: tuple[tuple[str, ...], ...], home: Path

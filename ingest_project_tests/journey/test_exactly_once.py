@@ -29,7 +29,7 @@ _undisturbed: Undisturbed = {}
 def killed_at(place: Place, failpoint: str) -> None:
     """Run the branch in a process that ends at the failpoint as by a power cut."""
     child = chain.start(place.name, run_id="killed", failpoint=failpoint)
-    child.join(60)
+    child.join(300)
     assert child.exitcode == -signal.SIGKILL, f"did not get to {failpoint}: {child.exitcode}"
 
 

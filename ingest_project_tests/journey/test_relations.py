@@ -105,7 +105,7 @@ def registered(database: str, cursor: str | None) -> str:
 
 def killed_in_the_middle(name: str) -> None:
     child = chain.start(name, run_id="killed", failpoint="part_listed:3")
-    child.join(60)
+    child.join(300)
     assert child.exitcode == -signal.SIGKILL
 
 
@@ -149,6 +149,6 @@ def test_killed_in_the_middle_it_goes_on_where_a_cursor_is_declared(fresh_databa
 def test_once_it_is_read_the_source_is_not_asked_again(fresh_database: str) -> None:
     name = registered(fresh_database, None)
     child = chain.start(name, run_id="killed", failpoint="snapshot_ended")
-    child.join(60)
+    child.join(300)
     run(fresh_database, "drop table public.places")
     assert chain.ingest(name, run_id="resumed").inserted == 20

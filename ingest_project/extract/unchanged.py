@@ -1,0 +1,45 @@
+"""Files that hold what they held the last time are not read again: the parts that they became are stored once more.
+
+They are the same where each is, to the byte: first by size, then by the digest that seals a reading anyway. The branch
+must say the same of them, and they must have been read by the same code. Remote files have no digest: they are read.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ingest_project.branches.activations import Activation
+from ingest_project.extract.manifest import ListedPart
+from ingest_project.extract.source import Pin, Source
+
+_FILES = sorted(Path(__file__).parent.glob("*.py"))
+# What a part depends on besides the files and the branch.
+READER = f"{hashlib.sha256(b''.join(file.read_bytes() for file in _FILES)).hexdigest()[:16]}+{version('pyarrow')}"
+
+
+def sealed_by(pin: Pin) -> dict[str, Any]:
+    """The pin of a source that was read to its end, with the version of its reader."""
+    return {**pin.to_json(), "reader": READER}
+
+
+def sealed_as_before(source: Source, pin: Pin, now: Activation, last: Activation) -> Pin | None:
+    """The sealed pin, where reading the source would give what the last activation read. Raises SourceMoved."""
+    if last.pin is None or last.pin.get("reader") != READER or last.spec != now.spec:
+        return None
+    before = Pin.from_json(last.pin)
+    if pin.columns != before.columns or [one.size for one in pin.files] != [one.size for one in before.files]:
+        return None
+    digests = [one.sha256 for one in before.files]
+    if not all(digests):
+        return None
+    sealed = source.seal(pin)
+    return sealed if [one.sha256 for one in sealed.files] == digests else None
+
+
+def cut_alike(parts: Sequence[ListedPart], begun: Sequence[ListedPart], rows: int | None, batch_size: int) -> bool:
+    """Whether these are all parts of `rows` rows, of the size that is wanted now, and those begun are the first."""
+    same = [one.digest for one in begun] == [one.digest for one in parts[: len(begun)]]
+    sizes = [one.rows for one in parts]
+    return same and sum(sizes) == rows and all(one == batch_size for one in sizes[:-1]) and sizes[-1] <= batch_size
