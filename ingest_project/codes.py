@@ -79,7 +79,7 @@ ISSUES: dict[str, Code] = {
     ),
     "time_ambiguous": Code("a day or a month first? The row ranks lowest", "declare time_format, such as %d/%m/%Y"),
     "time_truncated": Code("finer than a microsecond; cut", "none needed"),
-    "not_finite": Code("NaN or Infinity, which JSON has not; left out", "export a blank instead"),
+    "not_finite": Code("NaN or Infinity, which is no value; left out", "export a blank instead"),
 }
 
 # Why a row may have been set aside: a branch may reject on any issue.

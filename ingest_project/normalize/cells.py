@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as kinds
 
-from ingest_project.normalize.columns import accepted_pattern, as_one, note, to_json
+from ingest_project.normalize.columns import accepted_pattern, as_one, note, spread, to_json
 from ingest_project.normalize.text import BLANK, storable
 
 _EXACT = 2**53  # below it a float that is whole is an integer that lost its type
@@ -157,6 +157,17 @@ def _value(cell: pa.Scalar) -> Any:
         return cell.cast(pa.int32() if kinds.is_date32(cell.type) else pa.int64()).as_py()
 
 
+def lost_numbers(array: pa.Array, field: str) -> pa.Array | None:
+    """The notes on NaN and the infinities, which are no value of any field; None where there are none."""
+    if not kinds.is_floating(array.type):
+        return None
+    lost = pc.fill_null(pc.invert(pc.is_finite(array)), False)
+    if not pc.any(lost).as_py():
+        return None
+    notes = [note(field, "not_finite", value, None) for value in array.filter(lost).to_pylist()]
+    return spread(lost, pa.array(notes, pa.string()))
+
+
 def jsonable(value: Any) -> Any:
     """The value as JSON can say it: numbers and booleans stay, decimals and times are text, NaN is null."""
     if isinstance(value, str):
@@ -219,10 +230,7 @@ def _text_json(array: pa.Array, field: str) -> tuple[pa.Array, pa.Array | None]:
 
 
 def _each_json(array: pa.Array, field: str) -> tuple[pa.Array, pa.Array | None]:
-    texts: list[str | None] = []
-    notes: list[str | None] = []
-    for value in values(array):
-        lost = isinstance(value, float) and not isfinite(value)
-        notes.append(note(field, "not_finite", value, None) if lost else None)
-        texts.append(None if value is None or lost else to_json(jsonable(value)))
-    return pa.array(texts, pa.string()), pa.array(notes, pa.string()) if any(notes) else None
+    lost = lost_numbers(array, field)
+    found = values(array if lost is None else pc.if_else(pc.is_valid(lost), pa.scalar(None, array.type), array))
+    texts = [None if value is None else to_json(jsonable(value)) for value in found]
+    return pa.array(texts, pa.string()), lost

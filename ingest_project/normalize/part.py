@@ -22,7 +22,7 @@ from ingest_project.branches.spec import BranchSpec, FieldMapping
 from ingest_project.item import KEY, Item, columns, item_schema
 from ingest_project.normalize import address, borders, contact, fast, geo, money, status, text, times
 from ingest_project.normalize.attributes import attributes, damage_notes
-from ingest_project.normalize.cells import as_text, blank_to_null, plain
+from ingest_project.normalize.cells import as_text, blank_to_null, lost_numbers, plain
 from ingest_project.normalize.columns import (
     Ruled,
     apply_column,
@@ -95,7 +95,11 @@ class _Page:
     def text(self, field: str) -> pa.Array | None:
         """The same as text."""
         array = self.given(field)
-        return None if array is None else blank_to_null(as_text(array))
+        if array is None:
+            return None
+        lost = lost_numbers(array, field)
+        self.notes += [] if lost is None else [lost]
+        return blank_to_null(as_text(array))
 
     def text_or_none(self, field: str) -> pa.Array:
         array = self.text(field)

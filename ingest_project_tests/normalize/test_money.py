@@ -175,8 +175,8 @@ def test_a_typed_amount_needs_no_locale(amount: object, expected: str, codes: li
         (1e-7, ["price: price_too_fine", LONELY]),
         (1e-300, ["price: price_too_fine", LONELY]),
         (True, ["price: price_unreadable", LONELY]),
-        (math.nan, [LONELY]),
-        (math.inf, [LONELY]),
+        (math.nan, ["price: not_finite", LONELY]),
+        (math.inf, ["price: not_finite", LONELY]),
     ],
 )
 def test_a_typed_amount_that_cannot_be_meant_is_set_aside(amount: object, codes: list[str]) -> None:
