@@ -30,7 +30,7 @@ FIELDS = {
         "category amenity shop kind primarycategory primarytype categoriesprimary categoryname fclass "
         "facilitytype type businesstype propertytype class roomtype featurecode subtype licensedescription "
         "kategorie branche categorie categoria rubrik art tipo fsqcategorylabels0 types0 categories0title "
-        "categories0name"
+        "categories0name categories0 categories"
     ),
     "description": (
         "description about summary desc details stopdesc beschreibung descripcion descrizione omschrijving descricao"
