@@ -61,24 +61,34 @@ class CsvFiles(TextFiles):
 
     def head(self, place: Place) -> Head:
         """Look at the header and for a row below it. Raises SourceUnreadable."""
-        try:
-            return self._head(place, _FIRST_LOOK)
-        except SourceUnreadable:
-            return self._head(place, _BLOCK)  # a long header, or long rows
+        written = self._head(place)
+        return Head(_named(written.columns), written.has_rows)
 
-    def first_lines(self) -> list[str]:
-        """Give the first lines of the first file, as they stand."""
-        with self.utf8(self.places[0]) as handle:
+    def _head(self, place: Place) -> Head:
+        try:
+            return self._head_within(place, _FIRST_LOOK)
+        except SourceUnreadable:
+            return self._head_within(place, _BLOCK)  # a long header, or long rows
+
+    def first_lines(self, place: Place | None = None) -> list[str]:
+        """Give the first lines of a file, or of the first one, as they stand."""
+        with self.utf8(place or self.places[0]) as handle:
             text = handle.read(_FIRST_LOOK).decode(errors="ignore")
         lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
         return lines if len(text) < _FIRST_LOOK // 4 else lines[:-1]
 
-    def _options(self, block: int) -> arrow_csv.ReadOptions:
-        return arrow_csv.ReadOptions(use_threads=False, block_size=block, skip_rows=self.spec.skip_lines)
+    def _options(self, place: Place, block: int, written: tuple[str, ...] = ()) -> arrow_csv.ReadOptions:
+        options = arrow_csv.ReadOptions(use_threads=False, block_size=block, skip_rows=self.spec.skip_lines)
+        if (names := _named(written)) != written:
+            options.column_names, options.skip_rows_after_names = list(names), 1
+            # Arrow takes a blank line for the header that it is told to skip.
+            lines = self.first_lines(place)[self.spec.skip_lines :]
+            options.skip_rows += next(at for at, line in enumerate(lines) if line.strip())
+        return options
 
-    def _head(self, place: Place, block: int) -> Head:
+    def _head_within(self, place: Place, block: int) -> Head:
         malformed = _Malformed([], self.spec.skip_lines)
-        options = self._options(block)
+        options = self._options(place, block)
         with self.utf8(place, end_line=True) as file, self._reader(file, options, malformed, ()) as reader:
             first = next(iter(reader), None)
             return Head(tuple(reader.schema.names), first is not None or bool(malformed.rows))
@@ -86,23 +96,25 @@ class CsvFiles(TextFiles):
     def chunks(self, file: int, pin: Pin, skip: int) -> Iterator[Chunk]:
         """Yield the file's blocks as tables, malformed rows in their places."""
         place = self.place(pin.files[file])
-        head = self.head(place)
+        head = self._head(place)
         if not head.has_rows:
             return
-        positions = [head.columns.index(name) for name in pin.columns]
+        positions = [_named(head.columns).index(name) for name in pin.columns]
         base = counted = 0
         # A small file needs no more memory than itself.
         block = _BLOCK if is_compressed(place.name) else min(_BLOCK, pin.files[file].size + 1)
+        options = self._options(place, block, head.columns)
         with self.utf8(place) as handle:
-            for table in self._tables(handle, block, pin, positions):
+            for table in self._tables(handle, options, pin, positions):
                 base += table.num_rows
                 if base > skip:
                     yield Chunk(table.slice(max(0, table.num_rows - (base - skip))), handle.bytes_read - counted)
                     counted = handle.bytes_read
 
-    def _tables(self, handle: Utf8File, block: int, pin: Pin, positions: list[int]) -> Iterator[pa.Table]:
-        malformed = _Malformed([], self.spec.skip_lines)
-        options = self._options(block)
+    def _tables(
+        self, handle: Utf8File, options: arrow_csv.ReadOptions, pin: Pin, positions: list[int]
+    ) -> Iterator[pa.Table]:
+        malformed = _Malformed([], options.skip_rows)
         base = 0
         with self._reader(handle, options, malformed, pin.columns) as reader:
             for batch, is_last in _marking_last(iter(reader)):
@@ -158,6 +170,14 @@ class CsvFiles(TextFiles):
                 place, f"a row is longer than {_BLOCK >> 20} MB, mostly for a quote that is never closed"
             )
         return self.unreadable(place, error)
+
+
+def _named(header: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of a header, where several are blank (as beside a spreadsheet's table) these by their place."""
+    blank = [place for place, name in enumerate(header) if not name.strip()]
+    return tuple(
+        f"column {place + 1}" if place in blank and len(blank) > 1 else name for place, name in enumerate(header)
+    )
 
 
 def _marking_last(reader: Iterator[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, bool]]:

@@ -17,8 +17,8 @@ from ingest_project_tests.extract.reading import pages_of, rows_of, table_of, wr
 
 @pytest.fixture
 def read(tmp_path: Path, spec: MakeSpec):  # noqa: ANN201 - a function
-    def rows(text: str | bytes, size: int = 1000) -> list[dict[str, object]]:
-        return rows_of(spec(write_csv(tmp_path / "a.csv", text)), size)
+    def rows(text: str | bytes, size: int = 1000, name_column: str = "name") -> list[dict[str, object]]:
+        return rows_of(spec(write_csv(tmp_path / "a.csv", text), mapping={"name": name_column}), size)
 
     return rows
 
@@ -54,6 +54,16 @@ def test_every_page_has_the_same_types(tmp_path: Path, spec: MakeSpec) -> None:
 )
 def test_what_is_read(text: str, expected: list[dict[str, str]], read) -> None:  # noqa: ANN001
     assert read(text) == expected
+
+
+def test_several_columns_without_a_name_are_named_by_their_place(read) -> None:  # noqa: ANN001
+    assert read("id,name,\n1,a,x\n") == [{"id": "1", "name": "a", "": "x"}]
+    rows = read('\nid,"na\nme",, \n1,a,,\n\n2\n3,c,x,y\n', name_column="na\nme")
+    assert rows == [
+        {"id": "1", "na\nme": "a", "column 3": "", "column 4": ""},
+        {MALFORMED: "2"},
+        {"id": "3", "na\nme": "c", "column 3": "x", "column 4": "y"},
+    ]
 
 
 def test_one_column(tmp_path: Path, spec: MakeSpec) -> None:
