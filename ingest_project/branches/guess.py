@@ -6,7 +6,7 @@ The names are those of `column_words`. A column is taken once, a field takes the
 import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ingest_project.branches import column_words as words
 from ingest_project.branches.spec import BranchSpec
@@ -27,7 +27,8 @@ _SHOWN = 6
 class Guess:
     """What the columns of a source are likely to be; None where nothing fits.
 
-    `candidates` are columns whose first values are all there and all different; `header` all columns.
+    `candidates` are columns whose first values are all there and all different; `header` all columns; `lonely` halves
+    of a pair, which a mapping leaves out.
     """
 
     key: str | None
@@ -35,6 +36,7 @@ class Guess:
     mapping: dict[str, str]
     candidates: tuple[str, ...] = ()
     header: tuple[str, ...] = ()
+    lonely: dict[str, str] = field(default_factory=dict[str, str])
 
     def spec(self, name: str, location: str, **written: object) -> BranchSpec:
         """A branch of this guess; `written`: other settings. Raises SpecInvalid without key or name."""
@@ -96,7 +98,10 @@ def guess(
     }
     if "name" not in said:
         guessed = {**guessed, **_named(free, {**guessed, **said}, filled)}
-    return Guess(key, updated_at, _in_pairs(_in_order({**_once(guessed), **said})), tuple(unique or ()), tuple(found))
+    whole = _in_order({**_once(guessed), **said})
+    paired = _in_pairs(whole)
+    lonely = {one: name for one, name in whole.items() if one not in paired}
+    return Guess(key, updated_at, paired, tuple(unique or ()), tuple(found), lonely)
 
 
 def decimal_comma_locale(found: Sequence[str]) -> str:

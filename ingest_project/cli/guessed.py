@@ -2,26 +2,23 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import click
 import yaml
 
-from ingest_project.branches.guess import Guess, decimal_comma_locale, guess
+from ingest_project.branches.guess import Guess, guess
 from ingest_project.branches.relation import is_relation, table_name
 from ingest_project.branches.spec import BranchSpec
+from ingest_project.cli.fitting import fitted
 from ingest_project.errors import UsageError
 from ingest_project.extract.look import Look, look
-from ingest_project.normalize.status import status
-from ingest_project.normalize.times import read_time
 
 _WIDTH = 60
+_SAMPLES = 3
 _ENDINGS = re.compile(r"\.(csv|tsv|tab|txt|parquet|jsonl|ndjson|json|geojson|gz|zst)$", re.IGNORECASE)
-_DECIMAL_COMMA = re.compile(r"[-+]?[0-9]{1,3}(\.[0-9]{3})*,[0-9]+")
-_NUMBERS = ("latitude", "longitude", "price")
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,11 @@ class Guessed:
         rest = [name for name in self.look.columns if name not in self.spec.declared_columns()]
         widths = [max(len(row[at]) for row in rows) for at in (0, 1)]
         lines = [f"  {what:<{widths[0]}}  ←  {column:<{widths[1]}}  {samples}" for what, column, samples in rows]
-        return "\n".join([*lines, *([f"  attributes: {', '.join(rest)}"] if rest else [])])
+        return "\n".join([*lines, *([f"  attributes: {', '.join(rest)}"] if rest else []), *self._hints()])
+
+    def _hints(self) -> Iterable[str]:
+        if "phone" in self.guess.mapping and "country_code" not in self.guess.mapping and not self.spec.country:
+            yield "  no column names a country: national phone numbers need one, as --set country=DE"
 
     def as_file(self) -> str:
         """The branch file, for a person to edit: sample values as comments."""
@@ -70,7 +71,7 @@ class Guessed:
         return [f"{what}: {_scalar(column)}{f'   # {told}' if told else ''}"]
 
     def _samples(self, column: str) -> str:
-        text = ", ".join(" ".join(value.split()) for value in self.look.samples.get(column, []))
+        text = ", ".join(" ".join(value.split()) for value in self.look.samples.get(column, [])[:_SAMPLES])
         return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
 
 
@@ -89,7 +90,7 @@ def guessed(
 ) -> Guessed:
     """Look at a location and guess. Raises SpecInvalid, UsageError, and the Refused errors."""
     place = anchored(location)
-    given = {what: yaml.safe_load(value) for what, value in (_pair(one, "--set") for one in settings)}
+    given = _settings(settings)
     seen = look(place, given)
     made = guess(
         seen.columns,
@@ -101,31 +102,8 @@ def guessed(
         filled=seen.filled,
     )
     said = [*(_pair(one, "--map")[0] for one in maps), *(["updated_at"] if updated_at else [])]
-    made = _fitting(made, seen, said)
-    written = {**_locale(made, seen), **seen.written}
+    made, written = fitted(made, seen, said, seen.written)
     return Guessed(made.spec(name or name_of(location), place, **written), made, seen, written)
-
-
-def _fitting(made: Guess, seen: Look, said: Sequence[str]) -> Guess:
-    """The guess without what its samples speak against; as attributes, the values are kept as they are."""
-    samples = {field: seen.samples[column] for field, column in made.mapping.items() if field not in said}
-    unfit = {"status"} if not any(status(one).values[0] for one in samples.get("status", [])) else set[str]()
-    if any(_is_no_degree(one) for field in ("latitude", "longitude") for one in samples.get(field, [])):
-        unfit |= {"latitude", "longitude"}  # metres of a grid, mostly
-    kept = {field: column for field, column in made.mapping.items() if field in said or field not in unfit}
-    times = seen.samples.get(made.updated_at or "", [])
-    is_time = not times or any(read_time(one, ZoneInfo("UTC")).values[0] for one in times)
-    return replace(made, mapping=kept, updated_at=made.updated_at if is_time or "updated_at" in said else None)
-
-
-def _is_no_degree(text: str) -> bool:
-    return bool(re.fullmatch(r"[-+]?[0-9]{5,}([.,][0-9]+)?", text.strip()))
-
-
-def _locale(made: Guess, seen: Look) -> dict[str, str]:
-    samples = [one for field in _NUMBERS if field in made.mapping for one in seen.samples[made.mapping[field]]]
-    has_comma = any(_DECIMAL_COMMA.fullmatch(one.strip()) for one in samples)
-    return {"locale": decimal_comma_locale(seen.columns)} if has_comma else {}
 
 
 def is_location(text: str) -> bool:
@@ -148,6 +126,14 @@ def anchored(location: str) -> str:
     return location if "://" in location or is_relation(location) else str(Path(location).expanduser().absolute())
 
 
+def _settings(texts: Sequence[str]) -> dict[str, Any]:
+    pairs = [_pair(text, "--set") for text in texts]
+    for what, value in pairs:
+        if what in _OPTIONS:
+            raise UsageError(f"--set {what}={value}: say {_OPTIONS[what]}", todo="It has an option of its own.")
+    return {what: yaml.safe_load(value) for what, value in pairs}
+
+
 def _pair(text: str, option: str) -> tuple[str, str]:
     what, equals, value = text.partition("=")
     if not equals:
@@ -155,6 +141,13 @@ def _pair(text: str, option: str) -> tuple[str, str]:
     return what, value
 
 
+_OPTIONS = {
+    "name": "--name",
+    "location": "FILE",
+    "key": "--key",
+    "updated_at": "--updated-at",
+    "mapping": "--map",
+}
 _PAIRS = {"--map": ("FIELD=COLUMN", "name=title"), "--set": ("SETTING=VALUE", "encoding=shift_jis")}
 
 

@@ -22,13 +22,12 @@ from ingest_project.extract.preflight import likely_delimiter
 from ingest_project.extract.source import MALFORMED, MORE, Pin, Source
 
 _ROWS = 50
-_SAMPLES = 3
 _MOST_INSIDE = 200
 
 
 @dataclass(frozen=True)
 class Look:
-    """Columns in the order of the source, and up to three different values of each, as text; how it is written.
+    """Columns in the order of the source, the different values of each in the first rows, as text; how it is written.
 
     `key` is the primary key of a relation, where it has one of one column. `unique` are columns whose first values are
     all there and all different, `filled` such that are all there; `inside` names of values in arrays, which have
@@ -127,7 +126,7 @@ def _seen(columns: tuple[str, ...], rows: pa.Table, written: dict[str, Any], key
 
 def _different(values: Sequence[object]) -> list[str]:
     texts = [str(value) for value in values if value is not None and str(value).strip()]
-    return list(dict.fromkeys(texts))[:_SAMPLES]
+    return list(dict.fromkeys(texts))
 
 
 def _all_there(values: Sequence[object]) -> bool:

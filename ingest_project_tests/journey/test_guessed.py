@@ -1,0 +1,105 @@
+"""What the first rows say about a guess: formats of times and numbers, columns that are not what they are called."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest_project.cli.guessed import Guessed, guessed
+from ingest_project.errors import SpecInvalid, UsageError
+
+
+def of(folder: Path, text: str, **said: Any) -> Guessed:
+    path = folder / "a.csv"
+    path.write_text(text, encoding="utf-8")
+    return guessed(str(path), **{"name": None, "key": None, "updated_at": None, "maps": (), **said})
+
+
+@pytest.mark.parametrize(
+    ("times", "column", "form"),
+    [
+        (["2024-01-02", "2024-01-03T04:05:06Z"], "updated", None),
+        (["02.01.2024", "13.1.2024"], "updated", "%d.%m.%Y"),
+        (["02.01.2024 13:45", ""], "updated", "%d.%m.%Y %H:%M"),
+        (["2024/01/02 00:00:00"], "updated", "%Y/%m/%d %H:%M:%S"),
+        (["01/13/2024", "02/03/2024"], "updated", "%m/%d/%Y"),
+        (["13/01/2024 01:02", "02/03/2024 23:59"], "updated", "%d/%m/%Y %H:%M"),
+        (["01/13/2024 01:02 PM"], "updated", "%m/%d/%Y %I:%M %p"),
+        (["1704164645", "1704164646"], "updated", "epoch_s"),
+        (["1704164645000"], "updated", "epoch_ms"),
+        (["01/02/2024", "02/03/2024"], None, None),  # of either kind: nobody knows
+        (["yesterday", "today"], None, None),
+        (["", ""], "updated", None),
+    ],
+)
+def test_how_times_are_written(tmp_path: Path, times: list[str], column: str | None, form: str | None) -> None:
+    text = "id,name,updated\n" + "".join(f"{at},x,{time}\n" for at, time in enumerate(times))
+    spec = of(tmp_path, text).spec
+    assert (spec.updated_at, spec.time_format) == (column, form)
+
+
+def test_what_is_said_of_times_stands(tmp_path: Path) -> None:
+    text = "id,name,updated\n1,x,01/02/2024\n"
+    made = of(tmp_path, text, updated_at="updated", settings=("time_format='%d/%m/%Y'",))
+    assert (made.spec.updated_at, made.spec.time_format) == ("updated", "%d/%m/%Y")
+    assert of(tmp_path, text, updated_at="updated").spec.updated_at == "updated"
+
+
+@pytest.mark.parametrize(
+    ("prices", "settings", "mapped"),
+    [
+        (["€350", "12 EUR"], (), True),
+        (["$350.00"], (), False),
+        (["$350.00"], ("country=US",), True),
+        (["350", "€12"], (), False),
+    ],
+)
+def test_a_price_names_its_currency_or_is_kept_as_it_is(
+    tmp_path: Path, prices: list[str], settings: tuple[str, ...], mapped: bool
+) -> None:
+    text = "id,name,price\n" + "".join(f"{at},x,{price}\n" for at, price in enumerate(prices))
+    assert ("price" in of(tmp_path, text, settings=settings).spec.mapping) == mapped
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "locale"),
+    [
+        ("id;name;lat;lon", "1;x;51,05;13,7", "de"),
+        ("id;nom;latitude;longitude;ville", "1;x;51,05;13,7;y", "fr"),
+        ("id;name;lat;lon", "1;x;51.05;13.7", "en"),
+        ("id;name;preis;currency", "1;x;1.234,50;EUR", "de"),
+        ("id;name;preis", "1;x;1.234,50 €", "de"),
+    ],
+)
+def test_a_decimal_comma_needs_its_locale(tmp_path: Path, header: str, row: str, locale: str) -> None:
+    made = of(tmp_path, f"{header}\n{row}\n")
+    assert made.spec.locale == locale
+    assert of(tmp_path, f"{header}\n{row}\n", settings=("locale=it",)).spec.locale == "it"
+
+
+def test_columns_that_are_not_what_they_are_called(tmp_path: Path) -> None:
+    text = "id,name,status,x,y\n1,a,AAI,533498,181201\n2,b,AAC,533499,181202\n"
+    assert set(of(tmp_path, text).spec.mapping) == {"name"}
+    assert set(of(tmp_path, text, maps=("status=status",)).spec.mapping) == {"name", "status"}
+    text = "id,name,status,x,y\n1,a,AAI,13.4,52.5\n2,b,open,13.4,52.5\n"
+    assert set(of(tmp_path, text).spec.mapping) == {"name", "status", "latitude", "longitude"}
+
+
+def test_phones_without_a_country_get_a_hint(tmp_path: Path) -> None:
+    text = "id,name,phone\n1,a,030 123456\n"
+    assert "--set country=DE" in of(tmp_path, text).shown()
+    assert "--set country=DE" not in of(tmp_path, text, settings=("country=DE",)).shown()
+
+
+def test_settings_are_those_of_a_branch_file(tmp_path: Path) -> None:
+    text = "id,name\n1,a\n"
+    spec = of(tmp_path, text, settings=("missing=tombstone", "required=[locality]", "embed=false")).spec
+    assert (spec.missing, spec.required, spec.embed) == ("tombstone", ["locality"], False)
+    with pytest.raises(UsageError, match="--set country: say SETTING=VALUE"):
+        of(tmp_path, text, settings=("country",))
+    with pytest.raises(UsageError, match="--set key=id: say --key"):
+        of(tmp_path, text, settings=("key=id",))
+    with pytest.raises(SpecInvalid, match="colour"):
+        of(tmp_path, text, settings=("colour=red",))
+    with pytest.raises(SpecInvalid, match="must be an ISO"):
+        of(tmp_path, text, settings=("country=Germany",))
