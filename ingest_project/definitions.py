@@ -9,10 +9,15 @@ from ingest_project.defs.assets import (
     item_embeddings,
     normalized_items,
 )
-from ingest_project.defs.embedding import vectors_io_manager
 from ingest_project.defs.embedding_sensor import embedding_backlog
-from ingest_project.defs.io_managers import items_io_manager, ledger_io_manager, parts_io_manager
+from ingest_project.defs.io_managers import (
+    items_io_manager,
+    ledger_io_manager,
+    parts_io_manager,
+    vectors_io_manager,
+)
 from ingest_project.defs.jobs import embed_branch, ingest_branch
+from ingest_project.defs.logs import terminal_logger
 from ingest_project.defs.maintenance import prune_daily, prune_job
 from ingest_project.defs.reconciling import reconcile_daily, reconcile_job
 from ingest_project.defs.resources import IngestRun
@@ -30,6 +35,7 @@ defs = dg.Definitions(
         "ledger": ledger_io_manager,
         "vectors": vectors_io_manager,
     },
+    loggers={"console": terminal_logger},
     # The chain is sequential and parts run over threads: a process per step would cost seconds and gain nothing.
     executor=dg.in_process_executor,
 )

@@ -73,7 +73,7 @@ def _embedded(one: Mapping[str, Any]) -> tuple[object, ...]:
 
 
 def _short(value: object) -> str:
-    text = " ".join(str("" if value is None else value).split())
+    text = " ".join(str("(none)" if value is None else value).split())
     return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
 
 

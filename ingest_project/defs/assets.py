@@ -10,7 +10,7 @@ import dagster as dg
 from ingest_project.defs import gates
 from ingest_project.defs.embedding import check_specs, checked, not_stored
 from ingest_project.defs.failures import explained
-from ingest_project.defs.lineage import request_table_schema
+from ingest_project.defs.lineage import core_table_schema, request_table_schema, vector_table_schema
 from ingest_project.defs.metadata import item_table_schema
 from ingest_project.defs.partitions import branch_partitions
 from ingest_project.defs.parts import Changes, Embedded, Ledger, Pages, Parts, Requests, Upsert, normalize_frame
@@ -76,7 +76,7 @@ def normalized_items(branch_snapshot: Parts) -> Iterator[dg.MaterializeResult[An
     group_name=GROUP,
     owners=OWNERS,
     kinds={"postgres", "table"},
-    metadata={"dagster/column_schema": item_table_schema(), "dagster/table_name": "core.items"},
+    metadata={"dagster/column_schema": core_table_schema(), "dagster/table_name": "core.items"},
     freshness_policy=_FRESH,
     output_required=False,
     retry_policy=_RETRIES,
@@ -125,7 +125,7 @@ def embedding_requests(core_items: Changes) -> Requests:
     group_name=GROUP,
     owners=OWNERS,
     kinds={"postgres", "table"},
-    metadata={"dagster/table_name": "core.item_embeddings"},
+    metadata={"dagster/column_schema": vector_table_schema(), "dagster/table_name": "core.item_embeddings"},
     check_specs=check_specs(),
     output_required=False,
     retry_policy=_RETRIES,

@@ -90,9 +90,6 @@ class PostgresVectors(dg.IOManager):
         raise NotImplementedError("item_embeddings is read by `ingest search`, or in SQL from core.item_embeddings")
 
 
-vectors_io_manager = dg.IOManagerDefinition(lambda _: PostgresVectors(), required_resource_keys={"ingest"})
-
-
 def checked(drained: Drained, lacking: VectorsMissing | None = None) -> Iterator[dg.AssetCheckResult]:
     """How the branch stands, by check; `lacking` is why nothing could be stored."""
     active = drained.active

@@ -13,7 +13,7 @@ from dagster import DagsterEvent
 
 from ingest_project.branches.gates import Gate, gates_of
 from ingest_project.branches.work import Work
-from ingest_project.codes import GATES, SOURCE_CHECKS
+from ingest_project.codes import GATES, SOURCE_CHECKS, Code
 from ingest_project.defs import metadata
 from ingest_project.defs.partitions import branch_partitions
 from ingest_project.errors import ColumnsMissing, Refused, SchemaDrifted, SourceStale
@@ -32,12 +32,16 @@ def specs(asset: str, codes: Iterable[str]) -> list[dg.AssetCheckSpec]:
             dg.AssetCheckSpec(
                 code,
                 asset=asset,
-                description=known[code].meaning,
+                description=_description(known[code]),
                 blocking=True,
                 partitions_def=branch_partitions,
             )
             for code in codes
         ]
+
+
+def _description(code: Code) -> str:
+    return f"Stops a branch of which this is true: {code.meaning}. What to do then: {code.remedy}."
 
 
 def results(work: Work, codes: Iterable[str]) -> Iterator[dg.AssetCheckResult]:
@@ -136,7 +140,7 @@ def _words(mine: list[Gate]) -> str:
 def _metadata(mine: list[Gate]) -> dict[str, dg.MetadataValue[Any]]:
     worst = max(mine, key=lambda gate: gate.measured - gate.limit, default=None)
     numbers = (
-        {"measured": dg.MetadataValue.float(worst.measured), "limit": dg.MetadataValue.float(worst.limit)}
+        {"measured": dg.MetadataValue.float(round(worst.measured, 4)), "limit": dg.MetadataValue.float(worst.limit)}
         if worst
         else {}
     )
@@ -144,4 +148,5 @@ def _metadata(mine: list[Gate]) -> dict[str, dg.MetadataValue[Any]]:
         {"gate": one.code, "measured": one.measured, "limit": one.limit, "accepted by": one.accepted_by, "why": one.why}
         for one in mine
     ]
-    return {**numbers, **({"gates": metadata.table_of(rows)} if rows else {})}
+    tells_more = len(mine) > 1 or any(one.accepted_at for one in mine)
+    return {**numbers, **({"gates": metadata.table_of(rows)} if tells_more else {})}

@@ -18,9 +18,9 @@ from ingest_project.branches import alerts
 from ingest_project.branches.work import Work
 from ingest_project.codes import REASONS
 from ingest_project.defs import gates, metadata
-from ingest_project.defs.embedding import lacking_vectors
+from ingest_project.defs.embedding import PostgresVectors, lacking_vectors
 from ingest_project.defs.failures import explained
-from ingest_project.defs.lineage import lineage_of_core, lineage_of_normalized, source_table_schema
+from ingest_project.defs.lineage import core_table_schema, lineage_of_core, lineage_of_normalized, source_table_schema
 from ingest_project.defs.parts import Changes, Ledger, MappedParts, Pages, Parts, Requests, Upsert, on_table
 from ingest_project.defs.progress import mirrored
 from ingest_project.defs.report import links, report
@@ -157,7 +157,7 @@ class PostgresItems(dg.IOManager):
                 "dagster/partition_row_count": activation.valid or 0,
                 **metadata.pace(activation.valid or 0, time.monotonic() - began),
                 "peak_memory_mb": metadata.peak_memory_mb(),
-                "dagster/column_schema": metadata.item_table_schema(),
+                "dagster/column_schema": core_table_schema(),
                 "dagster/column_lineage": lineage_of_core(),
             }
         )
@@ -218,7 +218,13 @@ def _of(work: Work) -> dict[str, Any]:
     return {"activation": work.activation.activation_id, "branch": work.branch.name}
 
 
-_NEEDS = {"ingest"}
-parts_io_manager = dg.IOManagerDefinition(lambda _: ParquetParts(), required_resource_keys=_NEEDS)
-items_io_manager = dg.IOManagerDefinition(lambda _: PostgresItems(), required_resource_keys=_NEEDS)
-ledger_io_manager = dg.IOManagerDefinition(lambda _: PostgresLedger(), required_resource_keys=_NEEDS)
+def described(manager: type[dg.IOManager]) -> dg.IOManagerDefinition:
+    """Make the resource of an IO manager that works within a run; the launchpad shows its docstring."""
+    words = (manager.__doc__ or "").strip()
+    return dg.IOManagerDefinition(lambda _: manager(), required_resource_keys={"ingest"}, description=words)
+
+
+parts_io_manager = described(ParquetParts)
+items_io_manager = described(PostgresItems)
+ledger_io_manager = described(PostgresLedger)
+vectors_io_manager = described(PostgresVectors)

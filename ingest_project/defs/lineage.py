@@ -1,12 +1,15 @@
 """Columns: what they mean, and which column of the asset before each of them comes from."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import dagster as dg
 
 from ingest_project.branches.spec import BranchSpec
+from ingest_project.defs.metadata import item_table_schema
 from ingest_project.item import item_schema
+from ingest_project.upsert.texts import TYPES
 
+ONLY_OF_PARTS = {"row"}
 Lineage = dg.TableColumnLineage
 # Of core.embedding_requests.
 REQUEST_COLUMNS = {
@@ -29,13 +32,51 @@ REQUEST_COLUMNS = {
 }
 
 
+# Of core.items, beside what a normalized row says.
+ITEM_COLUMNS = {
+    "item_id": ("bigint", "The item for good: it outlives versions, deletion and revival."),
+    "source_id": ("int", "Whose key external_id is; the name is in core.items_with_provenance."),
+    "priority": ("int", "Of the branch that wrote it: decides between versions of one time."),
+    "branch_id": ("int", "The branch whose version this is."),
+    "activation_id": ("bigint", "Wrote what the row says now."),
+    "created_activation_id": ("bigint", "Wrote it first."),
+    "part": ("int", "The part of that activation, and so the batch and the run."),
+    "first_seen_at": ("timestamptz", "When it was inserted."),
+    "updated_at": ("timestamptz", "When its content changed last."),
+    "version": ("int", "Counts its contents; the old ones are in core.item_versions."),
+    "deleted_at": ("timestamptz", "When it was marked as deleted; null: it is live."),
+}
+# Of core.item_embeddings.
+VECTOR_COLUMNS = {
+    "model_id": ("int", "The model that made it; a partition each."),
+    "item_id": ("bigint", "The item in core.items."),
+    "content_hash": ("uuid", "Of the text that was embedded; embed_hash of the item where it is still what it says."),
+    "embedding": ("vector", "As long as the model has dimensions; cast it to vector(N) to use the index."),
+    "embedded_at": ("timestamptz", "When it was stored."),
+}
+
+
+def _schema(columns: Mapping[str, tuple[str, str]]) -> dg.TableSchema:
+    return dg.TableSchema(
+        columns=[dg.TableColumn(name=name, type=kind, description=words) for name, (kind, words) in columns.items()]
+    )
+
+
 def request_table_schema() -> dg.TableSchema:
     """The columns of core.embedding_requests."""
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(name=name, type=kind, description=words) for name, (kind, words) in REQUEST_COLUMNS.items()
-        ]
-    )
+    return _schema(REQUEST_COLUMNS)
+
+
+def vector_table_schema() -> dg.TableSchema:
+    """The columns of core.item_embeddings."""
+    return _schema(VECTOR_COLUMNS)
+
+
+def core_table_schema() -> dg.TableSchema:
+    """The columns of core.items: what normalized rows say, in the types of Postgres, and where it comes from."""
+    said = [column for column in item_table_schema().columns if column.name not in ONLY_OF_PARTS]
+    typed = {column.name: (TYPES.get(column.name, column.type), column.description or "") for column in said}
+    return _schema(typed | ITEM_COLUMNS)
 
 
 def source_table_schema(names: Iterable[str], spec: BranchSpec) -> dg.TableSchema:
@@ -74,7 +115,7 @@ def lineage_of_normalized(names: Iterable[str], spec: BranchSpec) -> Lineage:
 
 def lineage_of_core() -> Lineage:
     """Each column from the normalized one of the same name."""
-    return _lineage("normalized_items", {name: [name] for name in item_schema().names})
+    return _lineage("normalized_items", {name: [name] for name in item_schema().names if name not in ONLY_OF_PARTS})
 
 
 def _lineage(upstream: str, found: dict[str, list[str]]) -> Lineage:

@@ -36,6 +36,7 @@ _PER_COLUMN = 3
 _COLUMNS = 12
 _ISSUES = 12
 _TELLING = {KEY, "name", "category", "street", "locality", "country_code", "price", "currency"}
+_NOTHING = "(none)"  # a blank cell would be overlooked
 _OPS = {"i": "inserted", "u": "updated", "r": "updated"}
 
 
@@ -114,11 +115,15 @@ def _differences(found: Sequence[Mapping[str, Any]]) -> str:
     """Some old and new values of each column, the columns that change most often first."""
     columns = Counter(str(one["field"]) for one in found)
     rows = [
-        {"column": name, "key": one["external_id"], "old": one["old"], "→": "→", "new": one["new"]}
+        {"column": name, "key": one["external_id"], "old": _said(one["old"]), "→": "→", "new": _said(one["new"])}
         for name, _ in sorted(columns.most_common(_COLUMNS), key=lambda one: one[0] == "source_updated_at")
         for one in [one for one in found if one["field"] == name][:_PER_COLUMN]
     ]
     return str(table_of(rows).value) if rows else ""
+
+
+def _said(value: object) -> object:
+    return _NOTHING if value is None else value
 
 
 def _new(inserts: Sequence[Mapping[str, Any]]) -> str:

@@ -96,6 +96,26 @@ def test_the_launchpad_explains_each_option(option: str) -> None:
     assert (shown[option].default_value if shown[option].default_provided else None) == DEFAULTS[option]
 
 
+def test_the_launchpad_says_what_each_resource_and_logger_is() -> None:
+    job = defs.resolve_job_def("ingest_branch")
+    ours = {name: one.description for name, one in job.resource_defs.items() if name != "io_manager"}
+    assert set(ours) == {"ingest", "parts", "items", "ledger", "vectors"}
+    assert all(ours.values())
+    assert job.loggers["console"].description
+    level = job.loggers["console"].config_schema.config_type.fields["log_level"]  # pyright: ignore
+    assert (level.default_value, bool(level.description)) == ("INFO", True)
+
+
+def test_a_check_says_what_it_stops_and_what_to_do(graph: dict[str, Any]) -> None:
+    specs = [one for asset in (branch_snapshot, normalized_items, core_items) for one in asset.check_specs]
+    assert len(specs) > 6
+    assert all(str(one.description).startswith("Stops a branch of which this is true: ") for one in specs)
+
+
+def test_every_table_says_its_columns(graph: dict[str, Any]) -> None:
+    assert {name for name, node in graph.items() if "dagster/column_schema" not in node.metadata} == {SNAPSHOT}
+
+
 def test_config_of_the_wrong_kind_is_refused_before_the_run() -> None:
     job = defs.resolve_job_def("ingest_branch")
     for wrong in ({"batch_size": "many"}, {"dry_run": "yes please"}, {"activation": "newest"}, {"unknown": 1}):

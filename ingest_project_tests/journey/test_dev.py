@@ -118,6 +118,7 @@ def test_materialize_in_the_ui_activate_in_sql_and_one_ctrl_c_ends_it(dev: Dev, 
     with session() as connection:
         connection.execute("select ingest.activate(%s)", (place.name,))
     until_done(2, items=11)
+    until_embedded(11)
     family = psutil.Process(dev.process.pid).children(recursive=True)
     assert len(family) >= 3
     dev.process.send_signal(signal.SIGINT)
@@ -162,6 +163,19 @@ def add_partition(name: str) -> None:
 
     with DagsterInstance.from_config(str(dagster_home())) as instance:
         instance.add_dynamic_partitions("branch", [name])
+
+
+def until_embedded(items: int) -> None:
+    """By the sensor of the backlog, in the live daemon."""
+    deadline = time.monotonic() + 180
+    with session() as connection:
+        if rows(connection, "select to_regtype('vector') as known")[0]["known"] is None:
+            return
+        while (found := rows(connection, "select status::text from core.embedding_requests")) != [
+            {"status": "d"}
+        ] * items:
+            assert time.monotonic() < deadline, found
+            time.sleep(0.5)
 
 
 def until_done(count: int, items: int) -> None:
