@@ -117,14 +117,16 @@ def _result(
 
 def _numbers(branch: str, drained: Drained, seconds: float) -> dict[str, Any]:
     active = drained.active
-    waiting = sum(one.pending + one.leased for one in drained.status)
+    oldest = min((one.oldest for one in drained.status if one.oldest), default=None)
     return {
         "branch": branch,
         "embedded": drained.outcome.done,
-        "pending": waiting,
+        "pending": sum(one.pending for one in drained.status),
+        "leased": sum(one.leased for one in drained.status),
         "done": sum(one.done for one in drained.status),
         "dead": sum(sum(one.dead.values()) for one in drained.status),
         "coverage": round(active.coverage, 4) if active else 0.0,
+        **({"oldest_pending": dg.MetadataValue.timestamp(oldest)} if oldest else {}),
         "tokens": drained.outcome.tokens,
         "seconds": round(seconds, 3),
         "items_per_second": round(drained.outcome.done / drained.outcome.seconds) if drained.outcome.seconds else 0,
@@ -146,6 +148,8 @@ def _of_model(one: EmbeddingStatus) -> dict[str, object]:
         "leased": one.leased,
         "dead": dead or "0",
         "coverage": f"{100 * one.coverage:.1f} %",
+        "oldest pending": f"{one.oldest:%Y-%m-%d %H:%M:%S} UTC" if one.oldest else "",
+        "per second": f"{one.rate:,.1f}",
         "paused for": (one.paused_for or "") if one.paused_until else "",
     }
 

@@ -1,6 +1,6 @@
 """Embeddings: the ledger alone, and the whole way against a server without latency beside other tools.
 
-    python -m ingest_project_tests.benchmarks embeddings [--rows N] [--way N] [--no-peers] [--results FILE]
+    python -m ingest_project_tests.benchmarks embeddings [--rows N] [--claims N] [--way N] [--no-peers] [--results FILE]
 
 The ledger: requests derived and compared; claimed and acknowledged in batches of 500 with vectors of 8 numbers, by one
 and four processes, and again while a transaction elsewhere holds vacuum back; models switched. The whole way: a worker
@@ -44,7 +44,8 @@ CALLS_A_SECOND = 10
 def main(words: list[str] | None = None) -> None:
     """Measure, print, and keep the results where a file is named."""
     parser = argparse.ArgumentParser(prog="python -m ingest_project_tests.benchmarks embeddings")
-    parser.add_argument("--rows", type=int, default=1_000_000, help="items in the ledger")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="items whose requests are derived")
+    parser.add_argument("--claims", type=int, default=200_000, help="requests that are claimed and acknowledged")
     parser.add_argument("--way", type=int, default=50_000, help="items embedded the whole way")
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where environments of peers are kept")
@@ -55,6 +56,8 @@ def main(words: list[str] | None = None) -> None:
             server = str(connection.info.parameter_status("server_version"))
             ledger = ledger_figures(connection, chosen.rows)
         with at_home(Path(folder)), session() as connection:
+            ledger += claim_figures(connection, min(chosen.claims, chosen.rows))
+        with at_home(Path(folder)), session() as connection:
             way = way_figures(connection, min(chosen.way, chosen.rows))
             peers = [] if chosen.no_peers else peer_figures(connection, way[0].items, chosen.cache)
     text = f"# Embeddings\n\n{machine(server)}\n\n{of_ledger(ledger)}\n\n{of_way(way)}\n{of_peers(way[0], peers)}"
@@ -64,11 +67,17 @@ def main(words: list[str] | None = None) -> None:
 
 
 def ledger_figures(connection: Connection, rows: int) -> list[Figure]:
-    """What the ledger does alone."""
+    """Requests derived and compared, and models switched."""
     print(f"ledger of {rows:,} …", file=sys.stderr)
     figures = list(derived(connection, rows))
-    model = small_model(connection)
-    return [*figures, *acknowledged(connection, model, rows), *switched(connection, model, rows)]
+    return [*figures, *switched(connection, small_model(connection), rows)]
+
+
+def claim_figures(connection: Connection, items: int) -> list[Figure]:
+    """Requests claimed and acknowledged, with and without vacuum."""
+    print(f"claims of {items:,} …", file=sys.stderr)
+    list(derived(connection, items))
+    return list(acknowledged(connection, small_model(connection), items))
 
 
 def way_figures(connection: Connection, items: int) -> list[Figure]:

@@ -1,5 +1,6 @@
 """The fifth asset: what waits is embedded, a run at a time; how the branch stands is said by numbers and checks."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -51,6 +52,22 @@ def test_what_waits_is_embedded_and_the_numbers_say_so(line: Callable[..., Line]
         "dead_requests": (True, {"dead": 0, "by_class": {}}),
         "ledger_equals_vectors": (True, {"lost": 0}),
     }
+
+
+def test_what_still_waits_is_told_with_its_age(line: Callable[..., Line]) -> None:
+    place = line()
+    place.run()
+    with session() as connection:
+        connection.execute(
+            """update core.embedding_requests set next_attempt_at = now() + interval '1 hour'
+                where item_id in (select item_id from core.items where branch_id = %s order by item_id limit 1)""",
+            (place.branch_id,),
+        )
+    told = place.embed().metadata(VECTORS)
+    assert (told["pending"], told["leased"], told["done"], told["coverage"]) == (1, 0, 8, round(8 / 9, 4))
+    assert time.time() - 600 < told["oldest_pending"] <= time.time()
+    assert "oldest pending" in told["models"]
+    assert "per second" in told["models"]
 
 
 def test_checks_are_of_one_branch(line: Callable[..., Line]) -> None:
