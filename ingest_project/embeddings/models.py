@@ -188,13 +188,8 @@ def activate_model(connection: Connection, model: Model, *, force: bool = False)
             f"model {model.model_id} ({model.label}) is retired",
             todo="Add it again with `ingest model add`; that fills it first.",
         )
-    found = coverage(connection, model)
-    if found.lacking and not force:
-        raise ModelIncomplete(
-            f"{found.lacking:,} of {found.wanted:,} items have no vector of this model yet: {found.waiting:,} wait, "
-            f"{found.dead:,} are dead, {found.unrequested:,} are not requested",
-            where={"model": f"{model.model_id} ({model.label})"},
-        )
+    if not force:
+        _refuse_incomplete(connection, model)
     with connection.transaction():
         connection.execute(_SQL["lock_models"])
         connection.execute(_SQL["step_down"], {"model_id": model.model_id})
@@ -202,6 +197,16 @@ def activate_model(connection: Connection, model: Model, *, force: bool = False)
         switched = connection.execute(_SQL["activate_model"], {"model_id": model.model_id}).rowcount
         if not switched:
             raise ModelUnknown(f"model {model.model_id} was retired meanwhile")
+
+
+def _refuse_incomplete(connection: Connection, model: Model) -> None:
+    found = coverage(connection, model)
+    if found.lacking:
+        raise ModelIncomplete(
+            f"{found.lacking:,} of {found.wanted:,} items have no vector of this model yet: {found.waiting:,} wait, "
+            f"{found.dead:,} are dead, {found.unrequested:,} are not requested",
+            where={"model": f"{model.model_id} ({model.label})"},
+        )
 
 
 def retire_model(connection: Connection, model: Model, *, keep_vectors: bool = False) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ingest_project.embeddings.ledger import derive_requests
-from ingest_project.embeddings.models import Declared, Model, activate_model, add_model, coverage, get_model
+from ingest_project.embeddings.models import Declared, Model, activate_model, add_model, get_model
 from ingest_project.embeddings.queue import FROM_THE_START, Limits, Queue
 from ingest_project.embeddings.reconcile import reconcile
 from ingest_project.postgres.connection import Connection, session
@@ -158,9 +158,10 @@ def _drain(model_id: int) -> int:
 
 
 def switched(connection: Connection, model: Model, items: int) -> Iterator[Figure]:
-    """Searches switched to another model that is filled; and the part of it that is a look at what it lacks."""
+    """Searches switched to another model that is filled; and back, with the look at what it lacks before."""
+    first = get_model(connection, 1)
     connection.execute(_ALL_DONE.encode())
     connection.execute("vacuum (full, analyze) core.embedding_requests")
     connection.execute("vacuum (analyze) core.items")
-    yield _timed("switch of models", items, lambda: activate_model(connection, model))
-    yield _timed("… of which the look at what it lacks", items, lambda: coverage(connection, model))
+    yield _timed("switch of models", items, lambda: activate_model(connection, model, force=True))
+    yield _timed("… with a look at what it lacks before", items, lambda: activate_model(connection, first))
