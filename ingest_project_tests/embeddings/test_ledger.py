@@ -1,6 +1,8 @@
 """Promise 5: what an activation changed has its requests, for what it says now, and nothing else has."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
 
 import pytest
 
@@ -11,7 +13,7 @@ from ingest_project.embeddings.ledger import Derived, derive_requests, unrequest
 from ingest_project.errors import Fenced
 from ingest_project.failpoints import FailpointReached
 from ingest_project.postgres import leases
-from ingest_project.postgres.connection import Connection
+from ingest_project.postgres.connection import Connection, session
 from ingest_project_tests.embeddings.asking import derived, requests
 from ingest_project_tests.upsert.making import Line, Row, Source, item
 
@@ -258,3 +260,26 @@ def test_items_of_an_activation_that_failed_half_applied_are_asked_for_by_the_ne
     told = derived(line, [item(1), item(2)])
     assert told.made == 2
     assert derived(line, [item(1), item(2)]).requests == 0
+
+
+@pytest.mark.parametrize("text", ["what the item says", "something older"])
+def test_a_request_that_somebody_makes_meanwhile_is_met(source: Source, own_database: str, text: str) -> None:
+    """First requests are a plain insert; where it fails, the general way looks at each."""
+    work, _ = source.line().apply([item(1), item(2)])
+    wanted = source.items()["1"]
+    stored = wanted["embed_hash"] if text == "what the item says" else uuid4()
+    with session(own_database) as other, ThreadPoolExecutor(1) as pool:
+        with other.transaction():
+            other.execute(
+                """insert into core.embedding_requests (model_id, item_id, branch_id, content_hash)
+                   select model_id, %s, %s, %s from core.embedding_models where state = 'active'""",
+                (wanted["item_id"], wanted["branch_id"], stored),
+            )
+            deriving = pool.submit(derive_requests, work)
+            waits = "select wait_event_type = 'Lock' from pg_stat_activity where pid = %s"
+            pid = source.connection.info.backend_pid
+            while other.execute(waits, (pid,)).fetchone() != (True,):
+                assert not deriving.done(), "it did not meet the other's request"
+        told = deriving.result(60)
+    assert (told.made, told.renewed) == ((1, 0) if text == "what the item says" else (1, 1))
+    assert {key: row["current"] for key, row in requests(source).items()} == {"1": True, "2": True}
