@@ -40,18 +40,17 @@ class Batch:
         """Write the hits; rows that the probe found to stay as they are stay. Retried where Postgres asks for it."""
         return retried(lambda: self._apply(hits))
 
-    def apply_new(self) -> Counts:
-        """Copy a part of a source that has no rows yet straight in; the general way where a key is there after all."""
+    def copy_in(self, hits: Hits) -> Counts:
+        """Copy hits that are all new straight in; the general way where a key is there after all."""
         try:
-            return retried(self._copy_in)
+            return retried(lambda: self._copy_in(hits))
         except psycopg.errors.UniqueViolation:
-            everything = Hits(np.arange(self.part.valid, dtype=np.int32), {})
-            return self.apply(everything)
+            return self.apply(hits)
 
     # ── the general way ────────────────────────────────────────────────────────────────────────────────────
 
     def _apply(self, hits: Hits) -> Counts:
-        rows = sorted_rows(self.part.load().take(pa.array(hits.positions)))
+        rows = self._rows(hits)
         with self.work.transaction() as connection:
             if not self._is_to_be_done(connection):
                 return Counts()
@@ -93,11 +92,10 @@ class Batch:
             stale=hits.stale + kinds.get("s", 0),
         )
 
-    # ── the first load of a source ─────────────────────────────────────────────────────────────────────────
+    # ── new rows alone ─────────────────────────────────────────────────────────────────────────────────────
 
-    def _copy_in(self) -> Counts:
-        rows = sorted_rows(self.part.load())
-        counts = Counts(valid=rows.num_rows, inserted=rows.num_rows)
+    def _copy_in(self, hits: Hits) -> Counts:
+        rows, counts = self._rows(hits), planned_counts(self.part, hits)
         with self.work.transaction() as connection:
             if not self._is_to_be_done(connection):
                 return Counts()
@@ -125,6 +123,10 @@ class Batch:
         return with_constants(table, {"version": pa.scalar(1, pa.int32()), "op": "i"})
 
     # ── both ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _rows(self, hits: Hits) -> pa.Table:
+        rows = self.part.load()
+        return sorted_rows(rows if len(hits.positions) == rows.num_rows else rows.take(pa.array(hits.positions)))
 
     def _values(self) -> dict[str, Any]:
         work = self.work

@@ -104,11 +104,11 @@ def _each(work: Work, parts: Sequence[ValidPart], way: _Way) -> Generator[Counts
     found = way.found
 
     def write(work: Work, part: ValidPart) -> Counts:
-        batch = Batch(work, part, way.repair, way.as_planned)
-        return batch.apply_new() if found.source_is_new else batch.apply(found.hits[part.number])
+        batch, hits = Batch(work, part, way.repair, way.as_planned), found.of(part)
+        return batch.copy_in(hits) if found.source_is_new or hits.are_many_and_new else batch.apply(hits)
 
     def is_busy(part: ValidPart) -> bool:
-        return part.valid > 0 and (found.source_is_new or len(found.of(part).positions) > 0)
+        return len(found.of(part).positions) > 0
 
     yield from side_by_side(work, [part for part in parts if is_busy(part)], write, settings().writers)
     quiet = [part for part in parts if not is_busy(part)]

@@ -20,6 +20,7 @@ from ingest_project.upsert.rank import kind_of
 from ingest_project.upsert.saved_plan import NO_ROWS, Live, live_rows
 from ingest_project.upsert.texts import judging, statement
 
+_MANY = 1_000
 Positions = np.ndarray[tuple[int], np.dtype[np.int32]]
 
 
@@ -50,9 +51,19 @@ class Hits:
     positions: Positions
     kinds: dict[str, int]
 
+    @classmethod
+    def all_new(cls, part: ValidPart) -> "Hits":
+        """Every row of a part, for a source that has none yet."""
+        return cls(np.arange(part.valid, dtype=np.int32), {"i": part.valid})
+
     @property
     def stale(self) -> int:
         return self.kinds.get("s", 0)
+
+    @property
+    def are_many_and_new(self) -> bool:
+        """Whether they are worth the way that is for new rows alone; it is taken again where one is not."""
+        return len(self.positions) >= _MANY and self.kinds.get("i", 0) == len(self.positions)
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,7 @@ class Probe:
     live: Live = field(default_factory=NO_ROWS.copy)  # only where it is asked for
 
     def of(self, part: ValidPart) -> Hits:
-        return self.hits.get(part.number, _NONE)
+        return Hits.all_new(part) if self.source_is_new else self.hits.get(part.number, _NONE)
 
 
 _NONE = Hits(np.empty(0, np.int32), {})

@@ -162,7 +162,9 @@ def test_a_part_whose_batch_row_is_there_is_skipped(source: Source, seeded: bool
     (part,) = parts_of(SECOND)
     found = probe(work, [part])
     write: Callable[[], Counts] = (
-        (lambda: Batch(work, part).apply(found.hits[0])) if seeded else Batch(work, part).apply_new
+        (lambda: Batch(work, part).apply(found.hits[0]))
+        if seeded
+        else (lambda: Batch(work, part).copy_in(found.of(part)))
     )
     assert write().valid == len(SECOND)
     before = state(source)

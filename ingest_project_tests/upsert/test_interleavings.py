@@ -8,6 +8,7 @@ import pytest
 
 from ingest_project.branches.work import Work
 from ingest_project.postgres.connection import session
+from ingest_project.upsert import probe
 from ingest_project.upsert.items import apply_activation
 from ingest_project_tests.upsert.making import Line, Part, Row, Source, item, parts_of
 from ingest_project_tests.upsert.meeting import Meeting, meet_in_turn
@@ -170,6 +171,19 @@ def test_copying_straight_in_falls_back_where_another_branch_was_faster(
     (batch,) = [batch for batch in pair.source.batches() if batch["activation_id"] == first]
     assert (batch["valid"], batch["inserted"]) == (len(MIXED), len(MIXED) - 4)
     assert batch["updated"] + batch["touched"] + batch["unchanged"] + batch["stale"] == 4
+
+
+@pytest.mark.parametrize("keys", [(NEW, NEW), (NEW, MIXED), (NEW[:4], NEW[2:])], ids=["same", "mixed", "overlap"])
+@pytest.mark.parametrize("arrow", ["probed", "batch_open", "batch_inserted", "batch_row", "batch_committed"])
+def test_new_rows_alone_are_copied_in_beside_others_and_fall_back(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, arrow: str, keys: tuple[list[str], list[str]]
+) -> None:
+    """The way of large parts in which every row is new, taken here by small ones."""
+    monkeypatch.setattr(probe, "_MANY", 2)
+    contents = seed(pair)
+    meeting, carried_by = pair.meet(monkeypatch, arrow, keys, 100)
+    check(pair.source, contents | carried_by)
+    assert meeting.second_waited == (arrow in ("batch_inserted", "batch_row"))
 
 
 def test_rows_that_moved_after_the_probe_are_judged_as_they_are_now(

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -255,8 +254,6 @@ class Naive:
 
     @property
     def hits(self) -> Hits:
-        if self.found.source_is_new:
-            return Hits(np.arange(self.part.valid, dtype=np.int32), {"i": self.part.valid})
         return self.found.of(self.part)
 
     def data(self, *, accounted: bool = False) -> None:
