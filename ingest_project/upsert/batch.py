@@ -1,5 +1,6 @@
 """One part, one transaction: lock, judge again, keep history, write, account. All of it or nothing."""
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -57,39 +58,50 @@ class Batch:
             failpoints.reach("batch_open")
             stage(connection, rows)
             failpoints.reach("batch_staged")
-            self._write_staged(connection)
-            counts = self._counted(connection, hits, staged=rows.num_rows)
+            kinds = self._write_staged(connection)
+            counts = self._counted(hits, kinds, staged=rows.num_rows)
             if self.as_planned:
                 refuse_other(self.work, self.part.number, planned_counts(self.part, hits), counts)
             self.account(connection, counts)
         failpoints.reach("batch_committed")
         return counts
 
-    def _write_staged(self, connection: Connection) -> None:
-        values, kind = self._values(), kind_of(self.work, self.part.number)
+    def _write_staged(self, connection: Connection) -> Counter[str]:
+        kind, told = kind_of(self.work, self.part.number), Counter[str]()
         while True:
-            connection.execute(judging("judge_stage", kind, self.work.branch, lock=True))
+            found = connection.execute(judging("judge_stage", kind, self.work.branch, lock=True)).fetchall()
             failpoints.reach("batch_locked")
-            connection.execute(statement("keep_history"), values)
-            failpoints.reach("batch_history")
-            connection.execute(statement("update_items"), values)
-            connection.execute(statement("touch_items"), values)
-            failpoints.reach("batch_updated")
-            connection.execute(statement("insert_items"), values)
-            failpoints.reach("batch_inserted")
-            connection.execute(statement("settle"))
-            if connection.execute(statement("judge_again")).rowcount == 0:
-                return
+            kinds = Counter[str](dict(found))
+            told += kinds
+            taken = kinds["i"] - self._write(connection, kinds)
+            if not taken:
+                return told
+            told["i"] -= taken
+            connection.execute(statement("judge_again"))
 
-    def _counted(self, connection: Connection, hits: Hits, *, staged: int) -> Counts:
-        kinds: dict[str, int] = dict(connection.execute(statement("count_stage")).fetchall())
+    def _write(self, connection: Connection, kinds: Counter[str]) -> int:
+        # How many new rows were inserted. What no row asks for is not asked of Postgres.
+        values = self._values()
+        if kinds["u"] or kinds["r"]:
+            connection.execute(statement("keep_history"), values)
+        failpoints.reach("batch_history")
+        if kinds["u"] or kinds["r"]:
+            connection.execute(statement("update_items"), values)
+        if kinds["t"]:
+            connection.execute(statement("touch_items"), values)
+        failpoints.reach("batch_updated")
+        inserted = connection.execute(statement("insert_items"), values).rowcount if kinds["i"] else 0
+        failpoints.reach("batch_inserted")
+        return inserted
+
+    def _counted(self, hits: Hits, kinds: Counter[str], *, staged: int) -> Counts:
         return Counts(
             valid=self.part.valid,
-            inserted=kinds.get("i", 0),
-            updated=kinds.get("u", 0) + kinds.get("r", 0),
-            touched=kinds.get("t", 0),
-            unchanged=self.part.valid - staged - hits.stale + kinds.get("n", 0),
-            stale=hits.stale + kinds.get("s", 0),
+            inserted=kinds["i"],
+            updated=kinds["u"] + kinds["r"],
+            touched=kinds["t"],
+            unchanged=self.part.valid - staged - hits.stale + kinds["n"],
+            stale=hits.stale + kinds["s"],
         )
 
     # ── new rows alone ─────────────────────────────────────────────────────────────────────────────────────

@@ -71,20 +71,22 @@ copy stage ({columns}) from stdin (format binary);
 analyze stage (external_id);
 
 -- name: judge_stage
--- What happens to each row, judged by the live row under its key; rows without one are new. Live rows are locked by
--- the statement that judges them, as they are then, in the order of their ids as every writer does: between a lock and
--- a judgement of its own another branch could insert a row that is judged and not locked. A row that is too young to
--- be seen here is taken for new, stands in the way of the insert, and is judged again.
+-- What happens to each row, judged by the live row under its key; rows without one are new. Kinds, and rows of each.
+-- Live rows are locked by the statement that judges them, as they are then, in the order of their ids as every writer
+-- does: between a lock and a judgement of its own another branch could insert a row that is judged and not locked. A
+-- row that is too young to be seen here is taken for new, stands in the way of the insert, and is judged again.
 with live as materialized (
   select i.item_id, i.external_id, i.content_hash, i.deleted_at, i.source_updated_at, i.priority, i.branch_id,
          i.activation_id, i.part
     from stage s join core.items i on i.source_id = {source_id} and i.external_id = s.external_id
    where s.kind is null order by i.item_id {lock}
+), judged as (
+  update stage s set kind = k.kind::"char", item_id = k.item_id
+    from (select p.external_id, {kind} as kind, i.item_id
+            from stage p left join live i on i.external_id = p.external_id) k
+   where k.external_id = s.external_id and s.kind is null returning s.kind
 )
-update stage s set kind = k.kind::"char", item_id = k.item_id
-  from (select p.external_id, {kind} as kind, i.item_id
-          from stage p left join live i on i.external_id = p.external_id) k
- where k.external_id = s.external_id and s.kind is null;
+select kind::text, count(*)::int from judged group by 1;
 
 -- name: keep_history
 -- The rows as they are, before they change.
@@ -126,16 +128,8 @@ with made as (
 update stage s set item_id = m.item_id from made m where m.external_id = s.external_id;
 
 -- name: judge_again
--- Keys that were new when judged and taken when inserted.
-update stage set kind = null where kind = 'i' and item_id is null;
-
--- name: settle
--- Rows that are done are not done again when others are judged a second time.
-update stage set kind = upper(kind::text)::"char" where kind <> 'i' or item_id is not null;
-
--- name: count_stage
--- What really happened to the rows of the part.
-select lower(kind::text), count(*)::int from stage group by 1;
+-- Keys that were new when judged and taken when inserted are judged a second time, and none of the others.
+update stage set kind = case when kind <> 'i' or item_id is not null then upper(kind::text)::"char" end;
 
 -- name: reserve_ids
 -- Ids for rows that are copied straight in, so that their history can name them: eight bytes each, in one value.

@@ -161,11 +161,8 @@ def test_a_part_whose_batch_row_is_there_is_skipped(source: Source, seeded: bool
     work = line.work(len(SECOND))
     (part,) = parts_of(SECOND)
     found = probe(work, [part])
-    write: Callable[[], Counts] = (
-        (lambda: Batch(work, part).apply(found.hits[0]))
-        if seeded
-        else (lambda: Batch(work, part).copy_in(found.of(part)))
-    )
+    batch, hits = Batch(work, part), found.of(part)
+    write: Callable[[], Counts] = lambda: batch.apply(hits) if seeded else batch.copy_in(hits)  # noqa: E731
     assert write().valid == len(SECOND)
     before = state(source)
     assert write() == Counts()

@@ -124,7 +124,7 @@ def test_applying_fifty_hits_never_scans_the_items(large: Line, kind: str) -> No
     rows = [item(f"new {at}") for at in range(HITS)] if kind == "new keys" else spread(HITS)
     values = values_of(work)
     judge = judging("judge_stage", kind_of(work), work.branch, lock=True)
-    names = ("keep_history", "update_items", "touch_items", "insert_items", "settle", "judge_again")
+    names = ("keep_history", "update_items", "touch_items", "insert_items", "judge_again")
     with connection.transaction(force_rollback=True):
         stage(connection, sorted_rows(table_of(rows)))
         if kind == "touches":
@@ -134,12 +134,13 @@ def test_applying_fifty_hits_never_scans_the_items(large: Line, kind: str) -> No
                 values,
             )
         told: dict[str, list[str]] = {}
+        kinds: list[Any] = []
         for name, text in (("judge_stage", judge), *((name, statement(name)) for name in names)):
             given = None if name == "judge_stage" else values
             plan = nodes(connection, text, given)
             told[name] = scans_of_items(plan) + quadratic(plan)
-            connection.execute(text, given)
-        kinds = connection.execute(statement("count_stage")).fetchall()
+            done = connection.execute(text, given)
+            kinds = done.fetchall() if name == "judge_stage" else kinds
     assert {name: scans for name, scans in told.items() if scans} == {}
     assert kinds == [({"updates": "u", "touches": "t", "new keys": "i"}[kind], HITS)]
 
