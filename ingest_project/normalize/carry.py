@@ -1,14 +1,15 @@
 """Rows that are as they were are not normalized again: they take their item or reject from the baseline.
 
 The baseline is the newest committed activation of the branch, where it was normalized by the same code and libraries
-under the same spec; without one nothing is carried. A part that is the same to the byte is taken over as a file; in
-the others a row is the same where its raw hash is, wherever it stood. What is carried is stored again under the new
-activation, so nothing of this one depends on the other being kept.
+under the same spec; without one nothing is carried. A part that is the same to the byte is taken over as a file. The
+others find their rows beside them (`beside`) or, where those are few, by raw hash, wherever they stood. What is carried
+is stored again under the new activation, so nothing of this one depends on the other being kept.
 """
 
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from shutil import rmtree
 
@@ -24,6 +25,7 @@ from ingest_project.extract.manifest import ListedPart, listed_parts
 from ingest_project.extract.snapshot import ASSET as SNAPSHOT
 from ingest_project.extract.source import ROW
 from ingest_project.extract.store import PartStore
+from ingest_project.normalize.beside import ROWS, Beside
 from ingest_project.normalize.duplicates import out_of_core
 from ingest_project.normalize.part import NORMALIZER_VERSION
 from ingest_project.normalize.raw_hash import raw_hashes
@@ -103,22 +105,27 @@ def baseline_of(work: Work) -> Baseline | None:
 
 @contextmanager
 def carrying(
-    store: PartStore, baseline: Baseline | None, pages: Sequence[ListedPart], crew: Crew, scratch: Path
+    store: PartStore, baseline: Baseline | None, pages: Sequence[ListedPart], key: str, crew: Crew, scratch: Path
 ) -> Generator[CarriedBy]:
-    """Tell for each of the pages what it takes from the baseline."""
+    """Tell for each of the pages what it takes from the baseline; `key` is the column of the source's key."""
     if baseline is None:
         yield lambda _: None
         return
     same = {page.part: number for page in pages if (number := baseline.same_as(page)) is not None}
     other = [page for page in pages if page.part not in same]
     known = [page for number, page in baseline.pages.items() if number not in same.values()]
-    with _matched(store, other, known, crew, scratch) as matches:
+    beside = Beside(store, baseline.pages, key)
+    with ExitStack() as at_work:
+        # All of the baseline is searched only where some part does not find its rows in their place.
+        search = cache(lambda: at_work.enter_context(_matched(store, other, known, crew, scratch)))
 
         def carried(page: ListedPart) -> Carried | None:
             if page.part in same:
                 number = same[page.part]
                 return Carried(None, {number: baseline.items[number]})
-            rows = matches(page.part)
+            rows = beside.found(page)
+            if rows is None:
+                rows = search()(page.part)
             return Carried(rows, {number: baseline.items[number] for number in _parts_of(rows)}) if len(rows) else None
 
         yield carried
@@ -133,7 +140,7 @@ def _matched(
     store: PartStore, pages: Sequence[ListedPart], known: Sequence[ListedPart], crew: Crew, scratch: Path
 ) -> Generator[Callable[[int], pa.Table]]:
     if not pages or not known:
-        yield lambda _: pa.table({"row": pa.array([], pa.int64())})
+        yield lambda _: ROWS.empty_table()
         return
     with _folder(scratch) as folder, out_of_core(folder) as database:
         tasks = [
@@ -148,7 +155,7 @@ def _matched(
             database.execute(_MATCHES, values)
             yield lambda part: _nearest(database, part)
         else:
-            yield lambda _: pa.table({"row": pa.array([], pa.int64())})
+            yield lambda _: ROWS.empty_table()
 
 
 @contextmanager

@@ -73,10 +73,11 @@ def _normalize_parts(work: Work, store: PartStore, rule: Rule) -> None:
     pending = [part for part in parts if part.part not in done]
     watch = RejectWatch(work, len(done), rows)
     baseline = baseline_of(work)
+    scratch = _scratch() / f"carry-{work.branch.branch_id}"
     new = sum(part.rows for part in pending if not (baseline and baseline.same_as(part)))
     with (
         crew(new, len(pending), rule) as workers,
-        carrying(store, baseline, pending, workers, _scratch() / f"carry-{work.branch.branch_id}") as carried,
+        carrying(store, baseline, pending, work.spec.key, workers, scratch) as carried,
     ):
         tasks = (PageTask(store, part, part_key(work, ASSET, part.part), carried(part)) for part in pending)
         for made in workers.map(partial(make_part, rule), tasks):

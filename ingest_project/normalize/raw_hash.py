@@ -21,11 +21,11 @@ def raw_hashes(page: pa.Table) -> pa.Array:
     """One hash a row, fixed binary."""
     named = [(field.name, as_one(page.column(at))) for at, field in enumerate(page.schema) if field.name != ROW]
     layout = repr([(name, str(array.type)) for name, array in named]).encode("utf-8", "surrogatepass")
-    found = digests(layout, [piece(_bytes(array)) for _, array in named], page.num_rows)
+    found = digests(layout, [piece(comparable(array)) for _, array in named], page.num_rows)
     return pa.FixedSizeBinaryArray.from_buffers(HASH, page.num_rows, [None, pa.py_buffer(found)])
 
 
-def _bytes(array: pa.Array) -> pa.Array:
+def comparable(array: pa.Array) -> pa.Array:
     """The values so that different ones stay different; bytes that are no UTF-8 too."""
     if isinstance(array, pa.ExtensionArray):
         array = array.storage

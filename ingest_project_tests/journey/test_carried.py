@@ -102,6 +102,20 @@ def test_changed_rows_are_normalized_and_all_others_carried(branch: Callable[...
     assert sorted(asked) == [number for number in range(1, len(SECOND) + 1) if number not in same]
 
 
+def test_rows_that_changed_in_their_place_are_found_without_hashing_the_others(
+    branch: Callable[..., Place], asked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hashed(task: carry.HashTask) -> None:
+        raise AssertionError(task)
+
+    place = twice(branch)
+    asked.clear()
+    monkeypatch.setattr(carry, "hash_page", hashed)
+    renamed = ("2", "Beta renamed", "Paris", "FR", "48.8", "2.3", "2024-02-01T00:00:00Z", "red")
+    done = after(place, [FIRST[0], renamed, *FIRST[2:]])
+    assert (done.carried, done.updated, done.unchanged, asked) == (ALL - 1, 1, ALL - REJECTED - 1, [2])
+
+
 def moved() -> list[tuple[str, ...]]:
     new = ("20", "Nu", "Rome", "IT", "41.9", "12.5", "2024-01-01T00:00:00Z", "red")
     return [*FIRST[:3], new, *FIRST[3:]]
