@@ -245,6 +245,12 @@ class BranchSpec(_Strict):
         return self
 
     @model_validator(mode="after")
+    def _files_are_nested(self) -> Self:
+        if self.nested == "flatten" and is_relation(self.location):
+            raise ValueError("nested: flatten is for files; select what is inside a column in a view")
+        return self
+
+    @model_validator(mode="after")
     def _codes_are_issues(self) -> Self:
         unknown = sorted(set(self.reject_on) - set(ISSUES))
         if unknown:

@@ -29,10 +29,11 @@ class Guessed:
     guess: Guess
     look: Look
     written: dict[str, Any]
+    given: frozenset[str] = frozenset()
 
     def shown(self) -> str:
         """Which column became what, with sample values, for a terminal."""
-        written = [(what, repr(how), "guessed from its first rows") for what, how in self.written.items()]
+        written = [(what, repr(how), self._origin(what)) for what, how in self.written.items()]
         named = [("key", self.spec.key), ("updated_at", self.spec.updated_at or "-")]
         columns = (*named, *self.guess.mapping.items())
         rows = [*written, *((what, column, self._samples(column)) for what, column in columns)]
@@ -40,6 +41,9 @@ class Guessed:
         widths = [max(len(row[at]) for row in rows) for at in (0, 1)]
         lines = [f"  {what:<{widths[0]}}  ←  {column:<{widths[1]}}  {samples}" for what, column, samples in rows]
         return "\n".join([*lines, *([f"  attributes: {', '.join(rest)}"] if rest else []), *self._hints()])
+
+    def _origin(self, setting: str) -> str:
+        return "as you say" if setting in self.given else "guessed from its first rows"
 
     def _hints(self) -> Iterable[str]:
         if "phone" in self.guess.mapping and "country_code" not in self.guess.mapping and not self.spec.country:
@@ -103,7 +107,7 @@ def guessed(
     )
     said = [*(_pair(one, "--map")[0] for one in maps), *(["updated_at"] if updated_at else [])]
     made, written = fitted(made, seen, said, seen.written)
-    return Guessed(made.spec(name or name_of(location), place, **written), made, seen, written)
+    return Guessed(made.spec(name or name_of(location), place, **written), made, seen, written, frozenset(given))
 
 
 def is_location(text: str) -> bool:

@@ -34,17 +34,20 @@ class JsonFiles(JsonLinesFiles):
             rows = len(self.first_lines(handle))
             return max(1, round(sum(sizes) * rows / max(1, handle.bytes_read)))
 
-    def blocks(self, handle: Utf8File) -> Iterator[list[bytes]]:
+    def blocks(self, handle: Utf8File, *, is_look: bool = False) -> Iterator[list[bytes]]:
         """Yield the texts of the rows. Raises SourceUnreadable where the document is cut off, or has two arrays."""
         data = handle.read(BLOCK).removeprefix(b"\xef\xbb\xbf")
         if _is_lines(data):
             yield from blocks_of_lines(handle, data)
             return
-        rows = _Rows(is_sequence=_is_sequence(data), branch=self.spec.name)
+        rows = _Rows(is_sequence=_is_sequence(data))
         while data:
             yield rows.of(data)
             data = handle.read(BLOCK)
         yield rows.end()
+        if not is_look and rows.beside:
+            words = "branch %s: rows are in %r; not read: %s"
+            log.info(words, self.spec.name, rows.held, ", ".join(rows.beside))
 
 
 def _is_lines(first: bytes) -> bool:
@@ -71,7 +74,6 @@ class _Rows:
     """Where in the document we are: what is scanned up to `at`, the row at hand from `mark`, the brackets around."""
 
     is_sequence: bool
-    branch: str
     text: bytes = b""
     at: int = 0
     mark: int | None = None
@@ -113,10 +115,12 @@ class _Rows:
         if self.open or (rest and not self.is_sequence):
             where = "ends in the middle" if self.open else "goes on behind its end"
             raise _broken(f"the JSON document {where}, behind row {self.count:,}")
-        beside = [name for name in dict.fromkeys(self.names) if name != self.held]
-        if beside and self.held:
-            log.info("branch %s: rows are in %r; not read: %s", self.branch, self.held, ", ".join(beside))
         return [rest] if rest else []
+
+    @property
+    def beside(self) -> list[str]:
+        """What else the outermost object has, where the rows are in it."""
+        return [name for name in dict.fromkeys(self.names) if name != self.held] if self.held else []
 
     def _step(self, token: re.Match[bytes], found: list[bytes]) -> None:
         kind = token[0]

@@ -63,14 +63,14 @@ class JsonLinesFiles(TextFiles):
         spread = self.spec.nested == "flatten"
         return tuple(name for name in self.spec.declared_columns() if is_inside(name)) if spread else None
 
-    def blocks(self, handle: Utf8File) -> Iterator[list[bytes]]:
-        """Yield the texts of the rows, those of a block of the file at a time."""
+    def blocks(self, handle: Utf8File, *, is_look: bool = False) -> Iterator[list[bytes]]:
+        """Yield the texts of the rows, those of a block of the file at a time; `is_look`: all will be read again."""
         return blocks_of_lines(handle, handle.read(BLOCK))
 
     def first_lines(self, handle: Utf8File) -> list[bytes]:
         """Give the texts of the rows in the first megabyte."""
         lines: list[bytes] = []
-        for block in self.blocks(handle):
+        for block in self.blocks(handle, is_look=True):
             lines += block
             if lines and handle.taken >= _LOOK:
                 break

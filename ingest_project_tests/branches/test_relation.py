@@ -106,3 +106,10 @@ def test_a_cursor_is_for_relations() -> None:
 def test_a_relation_is_not_relative_to_its_file(tmp_path: Path) -> None:
     file = write_spec(tmp_path / "b.yaml", name="b", source="s", location="service=shop table=t")
     assert load_spec(file).location == "service=shop table=t"
+
+
+def test_what_is_inside_a_column_of_a_relation_is_selected_by_a_view() -> None:
+    given = {"name": "a", "source": "s", "key": "id", "mapping": {"name": "name"}, "nested": "flatten"}
+    with pytest.raises(SpecInvalid, match="nested: flatten is for files"):
+        parse_spec({**given, "location": "postgresql://h/db?table=public.t"}, origin="test")
+    assert parse_spec({**given, "location": "a.jsonl"}, origin="test").nested == "flatten"

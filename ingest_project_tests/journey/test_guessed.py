@@ -88,7 +88,9 @@ def test_columns_that_are_not_what_they_are_called(tmp_path: Path) -> None:
 def test_phones_without_a_country_get_a_hint(tmp_path: Path) -> None:
     text = "id,name,phone\n1,a,030 123456\n"
     assert "--set country=DE" in of(tmp_path, text).shown()
-    assert "--set country=DE" not in of(tmp_path, text, settings=("country=DE",)).shown()
+    said = of(tmp_path, text, settings=("country=DE",)).shown()
+    assert "--set country=DE" not in said
+    assert "country     ←  'DE'   as you say" in said
 
 
 def test_settings_are_those_of_a_branch_file(tmp_path: Path) -> None:
