@@ -45,6 +45,16 @@ def _bare(array: pa.ExtensionArray) -> pa.Array:
     return array.storage
 
 
+def geometry_text(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """The column as text, nulls for blanks; bytes, which are WKB, in hex."""
+    array = as_one(column)
+    if isinstance(array, pa.ExtensionArray):
+        array = _bare(array)
+    if not _is_bytes(array.type):
+        return blank_to_null(as_text(plain(array)[0]))
+    return pa.array([None if value is None else value.hex() for value in array.to_pylist()], pa.string())
+
+
 def _is_text(kind: pa.DataType) -> bool:
     return kinds.is_string(kind) or kinds.is_large_string(kind) or kind == pa.string_view()
 

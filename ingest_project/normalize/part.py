@@ -20,9 +20,9 @@ import pyarrow.types as kinds
 
 from ingest_project.branches.spec import BranchSpec, FieldMapping
 from ingest_project.item import KEY, Item, columns, item_schema
-from ingest_project.normalize import address, borders, contact, fast, geo, money, status, text, times
+from ingest_project.normalize import address, borders, contact, fast, geo, geometry, money, status, text, times
 from ingest_project.normalize.attributes import attributes, damage_notes
-from ingest_project.normalize.cells import as_text, blank_to_null, lost_numbers, plain
+from ingest_project.normalize.cells import as_text, blank_to_null, geometry_text, lost_numbers, plain
 from ingest_project.normalize.columns import (
     Ruled,
     apply_column,
@@ -169,10 +169,27 @@ def _address(work: _Page) -> None:
 
 
 def _coordinates(work: _Page) -> None:
+    comma = work.spec.locale.split("_")[0] not in ("en", "ja", "zh", "ko", "th", "he")
+    country = work.values["country_code"]
+    shape = _geometry(work)
+    if shape is not None:
+        work.keep(geometry.FIELDS, geometry.points(country, shape, comma=comma))
+        return
     both = [work.given(field) for field in ("latitude", "longitude")]
     latitude, longitude = (pa.nulls(work.rows, pa.string()) if one is None else one for one in both)
-    comma = work.spec.locale.split("_")[0] not in ("en", "ja", "zh", "ko", "th", "he")
-    work.keep(("latitude", "longitude"), geo.coordinates(work.values["country_code"], latitude, longitude, comma=comma))
+    work.keep(geometry.FIELDS, geo.coordinates(country, latitude, longitude, comma=comma))
+
+
+def _geometry(work: _Page) -> pa.Array | None:
+    """The one column that both coordinates are mapped to, as text; None where they have their own."""
+    latitude, longitude = (work.spec.mapping.get(field) for field in geometry.FIELDS)
+    if latitude is None or latitude != longitude or latitude.column is None:
+        return None
+    array, told = without_sentinels(
+        geometry_text(work.page.column(latitude.column)), "latitude", work.spec.sentinels.get("latitude", ())
+    )
+    work.notes += [] if told is None else [told]
+    return array
 
 
 def _contact(work: _Page) -> None:

@@ -1,0 +1,205 @@
+"""Every trap that real listings have set, by its input: what becomes of it, and which code says so.
+
+Each goes through the fast path and through the rules alone, and must come out the same.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import pytest
+
+from ingest_project.item import KEY
+from ingest_project.normalize.part import normalize_part
+from ingest_project_tests.normalize.pages import codes_of, page, rows_of, spec
+from ingest_project_tests.normalize.slowly import differing, normalize_slowly
+
+
+class Trap(NamedTuple):
+    """`given`: what the row says; `found`: values of the item; `codes`: all its issues, as `field: code`."""
+
+    given: dict[str, Any]
+    found: dict[str, Any]
+    codes: list[str]
+    settings: Mapping[str, Any] = MappingProxyType({})
+
+
+def _place(latitude: Any, longitude: Any, found: tuple[Any, Any], *codes: str, **more: Any) -> Trap:
+    given = {"latitude": latitude, "longitude": longitude, **{k: v for k, v in more.items() if k == "country_code"}}
+    settings = {k: v for k, v in more.items() if k != "country_code"}
+    return Trap(given, dict(zip(("latitude", "longitude"), found, strict=True)), list(codes), settings)
+
+
+def _both(code: str) -> tuple[str, str]:
+    return f"latitude: {code}", f"longitude: {code}"
+
+
+def _one(
+    field: str, given: Any, found: Any, *codes: str, beside: dict[str, Any] | None = None, **settings: Any
+) -> Trap:
+    return Trap({**(beside or {}), field: given}, {field: found}, [f"{field}: {code}" for code in codes], settings)
+
+
+def _time(given: Any, found: str | None, *codes: str, **settings: Any) -> Trap:
+    told = [f"source_updated_at: {code}" for code in codes]
+    return Trap({"t": given}, {"source_updated_at": found}, told, {"updated_at": "t", **settings})
+
+
+NOWHERE = (None, None)
+HALF = ("latitude: coordinate_unreadable", "longitude: coordinate_unpaired")
+US, GB = {"country_code": "US"}, {"country_code": "GB"}
+LONELY = "currency: currency_without_price"
+
+TRAPS: dict[str, Trap] = {
+    "geo: underscores in a number": _place("1_000.5", "13", NOWHERE, *HALF),
+    "geo: a boolean": _place(True, 13.0, NOWHERE, *HALF),
+    "geo: an exponent": _place("1e1", "13", NOWHERE, *HALF),
+    "geo: digits of full width": _place("４５.5", "13", NOWHERE, *HALF),
+    "geo: NaN": _place("NaN", "13", NOWHERE, *HALF),
+    "geo: infinity": _place("inf", "13", NOWHERE, *HALF),
+    "geo: beyond a float": _place("1e400", "13", NOWHERE, *HALF),
+    "geo: swapped, evidently": _place("-122.4", "37.8", NOWHERE, *_both("coordinates_swapped")),
+    "geo: swapped, and the country tells": _place(
+        "13.4", "52.5", (52.5, 13.4), *_both("coordinates_exchanged"), country_code="DE"
+    ),
+    "geo: swapped, and no country": _place("13.4", "52.5", (13.4, 52.5)),
+    "geo: in another country either way": _place(
+        "-33.9", "151.2", (-33.9, 151.2), *_both("coordinates_elsewhere"), country_code="DE"
+    ),
+    "geo: an overseas territory": _place("-21.1", "55.5", (-21.1, 55.5), country_code="FR"),
+    "geo: a country across the date line": _place("-17.8", "-179.9", (-17.8, -179.9), country_code="FJ"),
+    "geo: -9999": _place("-9999", "-9999", NOWHERE, *_both("coordinate_sentinel")),
+    "geo: null island": _place("0", "0.0", NOWHERE, *_both("null_island")),
+    "geo: latitude 91": _place(
+        "91", "100", NOWHERE, "latitude: coordinate_out_of_range", "longitude: coordinate_unpaired"
+    ),
+    "geo: the antimeridian": _place("10", "-180", (10.0, 180.0), "longitude: longitude_wrapped"),
+    "geo: a comma, in English": _place("45,21", "13", NOWHERE, *HALF),
+    "geo: a comma, in German": _place("45,21", "13", (45.21, 13.0), locale="de"),
+    "geo: minutes without degrees": _place("75'", "13", NOWHERE, *HALF),
+    "geo: degrees, minutes, seconds": _place(
+        "48°51'24\"N", "2°21'03\"E", (48.856666666667, 2.350833333333), *_both("coordinate_notation")
+    ),
+    "time: digits run together": _time("20240102", None, "time_unreadable"),
+    "time: seconds since 1970": _time("1704153600", None, "time_unreadable"),
+    "time: seconds since 1970, declared": _time("20000000001", "2603-10-11T11:33:21+00:00", time_format="epoch_s"),
+    "time: naive": _time("2024-07-01 12:00:00", "2024-07-01T10:00:00+00:00", time_zone="Europe/Berlin"),
+    "time: a short offset": _time("2024-01-02T03:04:05+02", "2024-01-02T01:04:05+00:00"),
+    "time: infinity": _time("infinity", None, "time_unreadable"),
+    "time: second 60": _time("2024-01-02T03:04:60Z", None, "time_unreadable"),
+    "time: hour 24": _time("2024-01-02T24:00:00Z", None, "time_unreadable"),
+    "time: day or month": _time("01/02/2024", None, "time_ambiguous"),
+    "time: day, then month, declared": _time("01/02/2024", "2024-02-01T00:00:00+00:00", time_format="%d/%m/%Y"),
+    "time: nanoseconds": _time("2024-01-02T03:04:05.123456789Z", "2024-01-02T03:04:05.123456+00:00", "time_truncated"),
+    "time: blank": _time("", None, "time_missing"),
+    **{
+        f"country: {text}": _one("country_code", text, code, "country_recognised")
+        for text, code in {
+            "UK": "GB",
+            "England": "GB",
+            "Russia": "RU",
+            "Turkey": "TR",
+            "Ivory Coast": "CI",
+            "Côte d’Ivoire": "CI",
+            "U.S.A.": "US",
+            "usa ": "US",
+            "Kosovo": "XK",
+            "EL": "GR",
+        }.items()
+    },
+    "country: Namibia is no null": _one("country_code", "NA", "NA"),
+    "country: N/A is one": _one("country_code", "N/A", None, "sentinel_removed"),
+    "country: no country": _one("country_code", "Atlantis", None, "country_unknown"),
+    "region: a bare code": _one("region_code", "CA", "US-CA", "region_recognised", beside=US),
+    "region: a bare code and no country": _one("region_code", "CA", None, "region_unknown"),
+    "region: of another country": _one("region_code", "CA-ON", None, "region_of_other_country", beside=US),
+    "postal: lost zeros": _one("postal_code", "2139", "02139", "postal_code_repaired", beside=US),
+    "postal: a hyphen at the end": _one("postal_code", "02139-", "02139", "postal_code_repaired", beside=US),
+    "postal: nine digits": _one("postal_code", "021394301", "02139-4301", "postal_code_repaired", beside=US),
+    "postal: a float": _one("postal_code", "94103.0", "94103", "postal_code_repaired", beside=US),
+    "postal: a float, typed": _one("postal_code", 2139.0, "02139", "postal_code_repaired", beside=US),
+    "postal: a region": _one("postal_code", "CA", "CA", "postal_code_unusual", beside=US),
+    "postal: zeros of others are left": _one(
+        "postal_code", "1067", "1067", "postal_code_unusual", beside={"country_code": "DE"}
+    ),
+    "phone: (fax)": _one("phone", "617-253-1000 (fax)", None, "phone_unreadable", beside=US),
+    "phone: a float": _one("phone", "6172531000.0", "+16172531000", "phone_reformatted", beside=US),
+    "phone: a spreadsheet's exponent": _one("phone", "3.53599E+11", None, "phone_unreadable", beside=US),
+    "phone: -9999": _one("phone", "-9999", None, "phone_unreadable", beside=US),
+    "phone: two numbers": _one("phone", "617-253-1000 / 617-253-1001", "+16172531000", "phone_multiple", beside=US),
+    "phone: a number of another country": _one("phone", "617-253-1000", None, "phone_invalid", beside=GB),
+    "phone: zeros that none can have": _one(
+        "phone", "6135550000.0", "+16135550000", "phone_reformatted", beside={"country_code": "CA"}
+    ),
+    "text: NUL": _one("street", "a\0b", "ab", "characters_removed"),
+    "text: zero width": _one("street", "a\u200bb", "ab", "characters_removed"),
+    "text: a byte order mark": _one("street", "\ufeffab", "ab", "characters_removed"),
+    "text: bidirectional marks": _one("street", "\u202aab\u202c", "ab", "characters_removed"),
+    "text: C1 controls": _one("street", "a\x81b", "ab", "characters_removed"),
+    "text: a soft hyphen": _one("street", "a\u00adb", "ab", "characters_removed"),
+    "text: a no-break space": _one("street", "a\u00a0b", "a b", "whitespace_folded"),
+    "text: apart": _one("street", "e\u0301", "é", "unicode_composed"),
+    "text: mojibake": _one("street", "CafÃ© 1", "Café 1", "mojibake_repaired"),
+    "text: homoglyphs stay": _one("street", "Мoscow", "Мoscow"),
+    "text: all capitals stay": _one("street", "MAIN STREET", "MAIN STREET"),
+    "text: nothing to see": _one("street", "\u200b", None),
+    "price: a point, in English": Trap({"price": "1.234", "currency": "EUR"}, {"price": "1.2340"}, []),
+    "price: a point, in German": Trap(
+        {"price": "1.234", "currency": "EUR"}, {"price": "1234.0000"}, [], {"locale": "de"}
+    ),
+    "price: a comma, in English": Trap(
+        {"price": "1,5", "currency": "EUR"}, {"price": None, "currency": None}, ["price: price_unreadable", LONELY]
+    ),
+    "price: yen have no minor digits": Trap({"price": "1000", "currency": "JPY"}, {"price": "1000.0000"}, []),
+    "price: dinars have three": Trap({"price": "1.234", "currency": "KWD"}, {"price": "1.2340"}, []),
+    "price: a symbol": Trap(
+        {"price": "1.234,00 €"},
+        {"price": "1234.0000", "currency": "EUR"},
+        ["price: price_notation", "currency: currency_recognised"],
+    ),
+    "price: a symbol of many": Trap(
+        {"price": "$5"}, {"price": None}, ["currency: currency_ambiguous", "price: price_without_currency"]
+    ),
+    "url: no scheme": _one("website_url", "example.com", "https://example.com", "url_scheme_added"),
+    "url: a script": _one("website_url", "javascript:alert(1)", None, "url_refused"),
+    "url: credentials": _one("website_url", "https://u:p@example.com/", None, "url_refused"),
+    "url: a number": _one("website_url", "http://1", None, "url_refused"),
+    "url: another alphabet": _one("website_url", "https://пример.рф/", "https://пример.рф/"),
+    "number: an id beyond 2^53": _one("house_number", 9007199254740993, "9007199254740993"),
+    "number: an id as text": _one("house_number", "007", "007"),
+    "number: not a number": _one("house_number", float("nan"), None, "not_finite"),
+}
+
+
+@pytest.mark.parametrize("name", TRAPS)
+def test_a_trap_ends_as_it_should_both_ways(name: str) -> None:
+    trap = TRAPS[name]
+    table = page({KEY: ["k"], "name": ["n"], **{field: [value] for field, value in trap.given.items()}})
+    branch = spec(*trap.given, **trap.settings)
+    made = normalize_part(table, branch)
+    assert differing(made, normalize_slowly(table, branch)) == []
+    (found,) = rows_of(made)
+    assert {field: _shown(found[field], value) for field, value in trap.found.items()} == trap.found
+    assert sorted(found.codes) == sorted(trap.codes)
+
+
+def _shown(value: Any, like: Any) -> Any:
+    if value is None or isinstance(value, type(like)):
+        return value
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({KEY: ""}, "key_missing"),
+        ({KEY: "\u200b"}, "key_missing"),
+        ({KEY: "k" * 201}, "key_unusable"),
+        ({"name": "\u200b"}, "name_missing"),
+        ({"name": "n" * 501}, "name_unusable"),
+    ],
+)
+def test_only_a_bad_key_or_name_rejects_a_row(given: dict[str, str], code: str) -> None:
+    made = normalize_part(page({name: [text] for name, text in {KEY: "k", "name": "n", **given}.items()}), spec())
+    assert made.items.num_rows == 0
+    assert codes_of(made.rejects[0]) == [code]
