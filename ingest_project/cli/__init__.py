@@ -9,7 +9,7 @@ import click
 
 from ingest_project.cli.groups import Entry, LazyGroup
 from ingest_project.cli.terminal import colours, say_error, usage_error
-from ingest_project.errors import IngestError, Interrupted
+from ingest_project.errors import IngestError, Interrupted, Unexpected, first_line
 
 _COMMANDS = {
     "Try it": (
@@ -72,6 +72,14 @@ def main() -> None:
 
 def _exit_code() -> int:
     try:
+        return _ended()
+    except Exception as error:
+        say_error(_unforeseen(error))
+        return Unexpected.exit_code
+
+
+def _ended() -> int:
+    try:
         result: Any = ingest.main(prog_name="ingest", standalone_mode=False)
     except IngestError as error:
         say_error(error)
@@ -90,3 +98,20 @@ def _exit_code() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return result if isinstance(result, int) else 0
+
+
+def _unforeseen(error: Exception) -> IngestError:
+    """What no command foresaw, in three lines too; its traceback is for those who ask."""
+    from ingest_project.telemetry import log
+
+    log.debug("unforeseen", exc_info=error)
+    if isinstance(error, OSError) and error.filename:
+        return IngestError(
+            f"{error.strerror or error}",
+            where={"file": error.filename},
+            todo="Name another, or mend its folder or rights.",
+        )
+    return Unexpected(
+        f"{type(error).__name__}: {first_line(error, 'no reason given')}",
+        todo="Run it again with INGEST_LOG_LEVEL=DEBUG to see where it happened; `ingest status` shows what is open.",
+    )

@@ -10,6 +10,7 @@ import click
 import pytest
 
 from ingest_project.cli import ingest
+from ingest_project_tests.house.test_architecture import REPOSITORY
 
 # What a script reads otherwise: a server that runs, a session, a branch file, a shell's own words.
 NO_JSON = {"dev", "db psql", "branch init", "completion"}
@@ -64,6 +65,12 @@ def test_the_help_names_every_command_by_the_name_it_has() -> None:
     for name, command in ingest.commands.items():
         assert command.name == name
         assert re.search(rf"^  {name} +\S", said, re.MULTILINE)
+
+
+def test_the_readme_lists_them_in_the_order_of_the_help() -> None:
+    table = (REPOSITORY / "README.md").read_text(encoding="utf-8").partition("| command | does |")[2]
+    listed = dict.fromkeys(re.findall(r"^\| `ingest (\w+)", table, re.MULTILINE))
+    assert list(listed) == list(ingest.commands)
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,29 @@ def test_an_error_is_what_where_and_what_to_run(command: Command, words: tuple[s
     assert len(rest) <= 2
 
 
+def test_a_file_that_cannot_be_written_is_said_in_three_lines(command: Command, tmp_path: Path) -> None:
+    target = tmp_path / "nowhere" / "places.yaml"
+    ran = command("branch", "init", write_csv(tmp_path / "places.csv", FIRST), "--output", target)
+    assert ran.code == 1
+    assert ran.err.splitlines()[-3:] == [
+        "error: No such file or directory",
+        f"  where: file {target}",
+        "  do:    Name another, or mend its folder or rights.",
+    ]
+
+
+def test_what_nobody_foresaw_is_no_page_of_traceback(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("by the test")
+
+    monkeypatch.setattr("ingest_project.cli.status.ensure_migrated", fail)
+    ran = command("status")
+    assert ran.code == 1
+    assert "error: ZeroDivisionError: by the test" in ran.err
+    assert "INGEST_LOG_LEVEL=DEBUG" in ran.err
+    assert "Traceback" not in ran.err
+
+
 def said_on_a_terminal(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], words: list[str]) -> str:
     """What a command that fails says where stderr is a terminal."""
     ours, theirs = os.openpty()
