@@ -21,7 +21,6 @@ from ingest_project.normalize.raw_hash import comparable
 from ingest_project.telemetry import log
 
 ROWS = pa.schema({"row": pa.int64(), "base_part": pa.int32(), "base_row": pa.int64()})
-_ENOUGH = 0.5  # of the rows; where fewer are found the rest of the baseline is worth a search
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,8 @@ class Beside:
     pages: Mapping[int, ListedPart]
     key: str
 
-    def found(self, listed: ListedPart) -> pa.Table | None:
-        """`row`, `base_part` and `base_row` of the rows that are the same, by row; None where they are too few."""
+    def found(self, listed: ListedPart) -> pa.Table:
+        """`row`, `base_part` and `base_row` of the rows that are the same, by row."""
         page = self.store.get(listed.path, listed.digest)
         made, left = [], np.arange(page.num_rows)
         for number in (listed.part, listed.part - 1, listed.part + 1):
@@ -41,8 +40,7 @@ class Beside:
             if base is not None:
                 same, left = same_rows(page, base, left, self.key, number)
                 made.append(same)
-        rows = pa.concat_tables([ROWS.empty_table(), *made])
-        return rows.sort_by("row") if rows.num_rows > _ENOUGH * page.num_rows else None
+        return pa.concat_tables([ROWS.empty_table(), *made]).sort_by("row")
 
     def _page(self, number: int, page: pa.Table) -> pa.Table | None:
         listed = self.pages.get(number)

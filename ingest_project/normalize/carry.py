@@ -38,6 +38,10 @@ _SQL = statements.load(__name__, "carry.sql")
 # Parts of the baseline that one part may take rows from: rows that were shuffled over many more are normalized again,
 # or each part would read the whole baseline.
 MOST_PARTS = 4
+# Where a part finds fewer of its rows beside it, all of the baseline is searched, unless most of that is taken by now:
+# then the rows of the part are new.
+_ENOUGH = 0.5
+_WORTH = 0.1
 # Of rows that were the same in the baseline any is as good: the first is taken.
 _MATCHES = """
 create table matches as
@@ -115,17 +119,20 @@ def carrying(
     other = [page for page in pages if page.part not in same]
     known = [page for number, page in baseline.pages.items() if number not in same.values()]
     beside = Beside(store, baseline.pages, key)
+    worth = _WORTH * sum(page.rows for page in baseline.pages.values())
+    unclaimed = sum(page.rows for page in known)
     with ExitStack() as at_work:
-        # All of the baseline is searched only where some part does not find its rows in their place.
         search = cache(lambda: at_work.enter_context(_matched(store, other, known, crew, scratch)))
 
         def carried(page: ListedPart) -> Carried | None:
+            nonlocal unclaimed
             if page.part in same:
                 number = same[page.part]
                 return Carried(None, {number: baseline.items[number]})
             rows = beside.found(page)
-            if rows is None:
+            if len(rows) < _ENOUGH * page.rows and unclaimed > worth:
                 rows = search()(page.part)
+            unclaimed -= len(rows)
             return Carried(rows, {number: baseline.items[number] for number in _parts_of(rows)}) if len(rows) else None
 
         yield carried

@@ -116,6 +116,21 @@ def test_rows_that_changed_in_their_place_are_found_without_hashing_the_others(
     assert (done.carried, done.updated, done.unchanged, asked) == (ALL - 1, 1, ALL - REJECTED - 1, [2])
 
 
+def test_rows_behind_all_others_are_new_and_not_searched_for(
+    branch: Callable[..., Place], asked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hashed(task: carry.HashTask) -> None:
+        raise AssertionError(task)
+
+    place = twice(branch)
+    asked.clear()
+    monkeypatch.setattr(carry, "hash_page", hashed)
+    more = [(str(at), "Nu", *FIRST[3][2:]) for at in range(100, 106)]
+    done = after(place, [*FIRST, *more])
+    assert (done.carried, done.inserted, done.unchanged) == (ALL, len(more), ALL - REJECTED)
+    assert asked == list(range(ALL + 1, ALL + 1 + len(more)))
+
+
 def moved() -> list[tuple[str, ...]]:
     new = ("20", "Nu", "Rome", "IT", "41.9", "12.5", "2024-01-01T00:00:00Z", "red")
     return [*FIRST[:3], new, *FIRST[3:]]

@@ -65,26 +65,26 @@ def rows_of(first: int, last: int, number: float = 1.0) -> list[Row]:
         ([("new", "a", 1.0), *rows_of(3, 6)], {0: 1, 1: 2}),
         (rows_of(6, 10), {1: 2, 2: 2}),
         ([*rows_of(4, 7), ("7", "changed", 1.0)], {1: 3}),
-        ([*rows_of(4, 6), *rows_of(6, 8, 2.0)], None),
-        (rows_of(40, 44), None),
-        (rows_of(3, 4) + rows_of(12, 15), None),
+        ([*rows_of(4, 6), *rows_of(6, 8, 2.0)], {1: 2}),
+        (rows_of(40, 44), {}),
+        (rows_of(3, 4) + rows_of(12, 15), {0: 1}),
     ],
 )
 def test_rows_are_found_in_the_part_of_their_number_and_beside_it(
-    tmp_path: Path, now: list[Row], expected: dict[int, int] | None
+    tmp_path: Path, now: list[Row], expected: dict[int, int]
 ) -> None:
     store = PartStore(str(tmp_path))
     pages = {number: listed(store, number, table(rows_of(4 * number, 4 * number + 4))) for number in range(4)}
     found = Beside(store, pages, "id").found(listed(store, 1, table(now)))
-    assert (None if found is None else Counter(found["base_part"].to_pylist())) == expected
-    assert found is None or found["row"].to_pylist() == sorted(found["row"].to_pylist())
+    assert Counter(found["base_part"].to_pylist()) == expected
+    assert found["row"].to_pylist() == sorted(found["row"].to_pylist())
 
 
 def test_parts_of_other_columns_or_damaged_ones_are_not_compared(tmp_path: Path) -> None:
     store = PartStore(str(tmp_path))
     page = listed(store, 0, table(rows_of(0, 4)))
     other = listed(store, 0, table(rows_of(0, 4)).rename_columns(["id", "words", "number", "__row", "__malformed"]))
-    assert Beside(store, {0: other}, "id").found(page) is None
+    assert Beside(store, {0: other}, "id").found(page).num_rows == 0
     gone = ListedPart(0, "nowhere.parquet", 4, 1, "0", None)
-    assert Beside(store, {0: gone}, "id").found(page) is None
-    assert Beside(store, {}, "id").found(page) is None
+    assert Beside(store, {0: gone}, "id").found(page).num_rows == 0
+    assert Beside(store, {}, "id").found(page).num_rows == 0
