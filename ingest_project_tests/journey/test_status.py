@@ -132,7 +132,7 @@ def paused(known: Known) -> None:
     known.item("p")
     known.connection.execute(
         "insert into core.embedding_endpoints (endpoint, failures, paused_until, reason) values ('builtin', 1, "
-        "now() + interval '1 hour', 'asked too fast') on conflict (provider) do update set paused_until = "
+        "now() + interval '1 hour', 'asked too fast') on conflict (endpoint) do update set paused_until = "
         "excluded.paused_until, reason = excluded.reason"
     )
 
