@@ -101,12 +101,14 @@ GATES: dict[str, Code] = {
     "change_ratio": Code("too many items would be updated", "`ingest plan NAME` shows which columns differ"),
 }
 
-ALL: dict[str, dict[str, Code]] = {"reject": REJECTS, "issue": ISSUES, "gate": GATES}
+ALL: dict[str, dict[str, Code]] = {"reject": REJECTS, "issue": ISSUES, "gate": GATES, "source": SOURCE_CHECKS}
 _HEADINGS = {
     "reject": "Rejects: rows that are no items. `ingest rejects NAME` shows them.",
     "issue": "Issues: what normalization changed or set aside in an item. `issues` of `core.items` and `ingest profile "
     "NAME` show them; a branch may reject on them (`reject_on`).",
     "gate": "Gates: what blocks an activation. `ingest accept ACTIVATION CODE --why ...` takes it all the same.",
+    "source": "Source: what refuses an activation before anything is kept. It is not accepted: mend it, or the branch "
+    "file, and run again.",
 }
 
 

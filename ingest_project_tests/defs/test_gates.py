@@ -7,6 +7,7 @@ import pytest
 
 from ingest_project.branches import gates
 from ingest_project.postgres.connection import session
+from ingest_project.settings import settings
 from ingest_project_tests.defs.conftest import CORE, NORMALIZED, REQUESTS, SNAPSHOT, Line, Run
 
 Rows = list[Sequence[str]]
@@ -94,7 +95,12 @@ def test_a_null_ratio_is_that_of_its_field(line: Callable[..., Line]) -> None:
     assert place.run().success
 
 
-def test_a_hopeless_activation_is_stopped_after_ten_parts(line: Callable[..., Line]) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_hopeless_activation_is_stopped_after_ten_parts(
+    line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch, workers: str
+) -> None:
+    monkeypatch.setenv("INGEST_WORKERS", workers)
+    settings.cache_clear()
     nameless = [(f"{at}", "", "Rome", "IT", "41.9", "12.5", "", "") for at in range(60)]
     place = line(nameless, limits={"max_reject_ratio": 0.5})
     blocked = place.run()
