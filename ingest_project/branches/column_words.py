@@ -92,6 +92,12 @@ FIELDS = {
     "price": "price listprice amount cost entryprice fee rate minrate preis prix precio prezzo prijs preco",
     "currency": "currency pricecurrency currencycode wahrung waehrung devise moneda valuta moeda",
 }
+# A place in one column: text, WKT, GeoJSON or WKB.
+POINTS = (
+    "latlong latlng latlon latitudelongitude coordinates coordinate coords gps gpscoordinates geopoint geopoint2d "
+    "point geo geometry geom thegeom wkt wktgeometry geolocation location georeference lieu koordinaten coordonnees "
+    "coordenadas"
+)
 # Under these, a value inside another is named by its own name alone: geo.latitude, geometry.location.lat, tags.name.
 PARENTS = (
     "0 properties tags address addresses addr location geo geometry geoloc coordinates coords position latlng "

@@ -28,7 +28,7 @@ class Guess:
     """What the columns of a source are likely to be; None where nothing fits.
 
     `candidates` are columns whose first values are all there and all different; `header` all columns; `lonely` halves
-    of a pair, which a mapping leaves out.
+    of a pair, which a mapping leaves out; `points` what may hold whole places, if its values do.
     """
 
     key: str | None
@@ -37,6 +37,7 @@ class Guess:
     candidates: tuple[str, ...] = ()
     header: tuple[str, ...] = ()
     lonely: dict[str, str] = field(default_factory=dict[str, str])
+    points: str | None = None
 
     def spec(self, name: str, location: str, **written: object) -> BranchSpec:
         """A branch of this guess; `written`: other settings. Raises SpecInvalid without key or name."""
@@ -101,7 +102,8 @@ def guess(
     whole = _in_order({**_once(guessed), **said})
     paired = _in_pairs(whole)
     lonely = {one: name for one, name in whole.items() if one not in paired}
-    return Guess(key, updated_at, paired, tuple(unique or ()), tuple(found), lonely)
+    points = _first(words.POINTS, {word: name for word, name in free.items() if name not in paired.values()})
+    return Guess(key, updated_at, paired, tuple(unique or ()), tuple(found), lonely, points)
 
 
 def decimal_comma_locale(found: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from ingest_project.branches.guess import Guess, decimal_comma_locale
 from ingest_project.extract.look import Look
+from ingest_project.normalize.geometry import point
 from ingest_project.normalize.money import price
 from ingest_project.normalize.status import status
 from ingest_project.normalize.times import read_time
@@ -16,6 +17,7 @@ from ingest_project.normalize.times import read_time
 _DECIMAL_COMMA = re.compile(r"[-+]?[0-9]{1,3}(\.[0-9]{3})*,[0-9]+")
 _METRES = re.compile(r"[-+]?[0-9]{5,}([.,][0-9]+)?")
 _NUMBERS = ("latitude", "longitude", "price")
+_PLACE = ("latitude", "longitude")
 _ZONE = ZoneInfo("UTC")
 _DAYS = ("%d.%m.%Y", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y")
 _HOURS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
@@ -32,6 +34,8 @@ def fitted(made: Guess, seen: Look, said: Sequence[str], given: Mapping[str, Any
     alone = made.lonely.get("price")
     if alone and _names_currency(seen.samples.get(alone, []), settings):
         mapping["price"] = alone
+    if _holds_points(mapping, made, seen, said):
+        mapping |= dict.fromkeys(_PLACE, made.points or "")
     form = settings.get("time_format") or _time_format(seen.samples.get(made.updated_at or "", []))
     keeps_time = form != "" or "updated_at" in said
     told = {"time_format": form} if form and made.updated_at else {}
@@ -45,6 +49,14 @@ def _fits(field: str, made: Guess, seen: Look) -> bool:
         both = [seen.samples[made.mapping[name]] for name in ("latitude", "longitude") if name in made.mapping]
         return not any(_METRES.fullmatch(one.strip()) for samples in both for one in samples)
     return True
+
+
+def _holds_points(mapping: Mapping[str, str], made: Guess, seen: Look, said: Sequence[str]) -> bool:
+    """Whether whole places stand in one column, and there are no better ones: corners of a box are rounded."""
+    better = [mapping[field] for field in _PLACE if field in mapping and not mapping[field].startswith("bbox.")]
+    samples = seen.samples.get(made.points or "", [])
+    is_open = not better and not set(_PLACE) & set(said)
+    return is_open and any(point(None, one).values[0] is not None for one in samples)
 
 
 def _locale(made: Guess, seen: Look) -> dict[str, str]:

@@ -125,8 +125,12 @@ def _seen(columns: tuple[str, ...], rows: pa.Table, written: dict[str, Any], key
 
 
 def _different(values: Sequence[object]) -> list[str]:
-    texts = [str(value) for value in values if value is not None and str(value).strip()]
+    texts = [_text(value) for value in values if value is not None and str(value).strip()]
     return list(dict.fromkeys(texts))
+
+
+def _text(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def _all_there(values: Sequence[object]) -> bool:

@@ -85,6 +85,31 @@ def test_columns_that_are_not_what_they_are_called(tmp_path: Path) -> None:
     assert set(of(tmp_path, text).spec.mapping) == {"name", "status", "latitude", "longitude"}
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "mapped"),
+    [
+        ("Lat/Long", "42.36, -71.06", True),
+        ("Location", "(42.36, -71.06)", True),
+        ("geometry", "POINT (-71.06 42.36)", True),
+        ("Location", "Boston, MA", False),
+        ("coordinates", "", False),
+    ],
+)
+def test_a_place_in_one_column(tmp_path: Path, column: str, value: str, mapped: bool) -> None:
+    made = of(tmp_path, f'id,name,{column}\n1,a,"{value}"\n')
+    assert made.guess.mapping == {
+        "name": "name",
+        **(dict.fromkeys(("latitude", "longitude"), column) if mapped else {}),
+    }
+    assert set(made.spec.mapping) == set(made.guess.mapping)
+
+
+def test_columns_of_their_own_go_before_a_place_in_one(tmp_path: Path) -> None:
+    made = of(tmp_path, 'id,name,lat,lon,location\n1,a,1.5,2.5,"(1.5, 2.5)"\n')
+    assert (made.guess.mapping["latitude"], made.guess.mapping["longitude"]) == ("lat", "lon")
+    assert "attributes: location" in made.shown()
+
+
 def test_phones_without_a_country_get_a_hint(tmp_path: Path) -> None:
     text = "id,name,phone\n1,a,030 123456\n"
     assert "--set country=DE" in of(tmp_path, text).shown()
