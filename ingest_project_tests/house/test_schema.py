@@ -6,6 +6,7 @@ import pytest
 from psycopg import sql
 
 from ingest_project.branches import activations
+from ingest_project.branches.spec import BranchSpec
 from ingest_project.item import KEY, Item, columns, embeddable_fields, item_schema
 from ingest_project.postgres.connection import Connection
 from ingest_project.settings import Settings
@@ -66,6 +67,12 @@ def test_lengths_in_postgres_are_those_of_the_model(connection: Connection, fiel
 def test_the_readme_names_every_field_of_an_item() -> None:
     section = README.split("### Item fields")[1].split("###")[0]
     assert [name for name in Item.model_fields if f"`{name}`" not in section] == []
+
+
+def test_the_readme_names_every_setting_of_a_branch_and_no_other() -> None:
+    table = README.split("### A branch file")[1].split("###")[0]
+    first_cells = re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(first_cells))) == sorted(BranchSpec.model_fields)
 
 
 def test_the_readme_names_every_setting_with_its_default() -> None:
