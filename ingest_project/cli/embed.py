@@ -184,7 +184,7 @@ def _lines(one: "EmbeddingStatus") -> list[str]:
     if one.oldest:
         lines.append(f"  the oldest waits since {one.oldest:%Y-%m-%d %H:%M:%S} UTC; {one.waiting:,} are not due yet")
     if one.paused_until:
-        lines.append(f"  the provider is left alone until {one.paused_until:%H:%M:%S} UTC: {one.paused_for}")
+        lines.append(f"  the endpoint is left alone until {one.paused_until:%H:%M:%S} UTC: {one.paused_for}")
     if dead:
         lines.append("  dead: " + ", ".join(f"{name} {count:,}" for name, count in sorted(one.dead.items())))
         lines.append(f"  next: mend the cause, then ingest embed retry {shlex.quote(one.branch)}")

@@ -165,7 +165,7 @@ class Standing:
             do = VectorsMissing.default_todo
             return Finding("waiting", "no pgvector", waiting, f"ingest embed run {name}", do)
         if one.paused_until:
-            paused = f"{waiting}; the provider is left alone until {one.paused_until:%H:%M:%S} UTC: {one.paused_for}"
+            paused = f"{waiting}; the endpoint is left alone until {one.paused_until:%H:%M:%S} UTC: {one.paused_for}"
             return Finding("waiting", "paused", paused, f"ingest embed status {name}")
         gone = f"; {self.overview.claims_expired:,} were claimed by a worker that is gone" if one.leased else ""
         return Finding("waiting", "not embedded", f"{waiting}{gone}", f"ingest embed run {name}")

@@ -112,7 +112,8 @@ class Queue:
             with self._connection.cursor() as cursor, cursor.copy(_SQL["copy_batch"]) as copy:
                 copy.write(data)
             stored = self._acknowledge(claim, len(positions))
-            if stored < len(positions) and self._execute("find_again", lease_id=claim.lease_id):
+            if stored < len(positions):
+                self._execute("find_again", lease_id=claim.lease_id)
                 stored += self._acknowledge(claim, len(positions))
             failpoints.reach("vectors_stored")
         failpoints.reach("vectors_committed")

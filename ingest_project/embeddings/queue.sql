@@ -99,7 +99,7 @@ update core.embedding_requests
 returning true;
 
 -- name: defer
--- Too fast is not a failure: no attempt is used up, and the batch is due as a whole when the provider's pause ends.
+-- Too fast is not a failure: no attempt is used up, and the batch is due as a whole when the endpoint's pause ends.
 update core.embedding_requests
    set status = 'p', rate_deferrals = least(rate_deferrals + 1, 32767),
        next_attempt_at = now() + make_interval(secs => %(seconds)s),

@@ -14,7 +14,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_afte
 
 from ingest_project.errors import DatabaseTooOld, DatabaseUnreachable
 from ingest_project.postgres import embedded
-from ingest_project.postgres.refusals import NO_ANSWER, STARTING_OR_STOPPING, TOO_MANY_CLIENTS, refusal
+from ingest_project.postgres.refusals import LETS_IN, NO_ANSWER, STARTING_OR_STOPPING, TOO_MANY_CLIENTS, refusal
 from ingest_project.settings import settings
 from ingest_project.telemetry import application_name, log
 
@@ -171,10 +171,11 @@ def _open(url: str) -> _Session:
 
 def _unreachable(what: str, url: str) -> DatabaseUnreachable:
     why = refusal(url, settings().connect_seconds)
-    is_passing = why in (TOO_MANY_CLIENTS, STARTING_OR_STOPPING) or (why == NO_ANSWER and url in _answered)
+    # What lets us in by now did not a moment ago.
+    is_passing = why in (TOO_MANY_CLIENTS, STARTING_OR_STOPPING, LETS_IN) or (why == NO_ANSWER and url in _answered)
     where: dict[str, object] = {
         "database": redacted(url),
-        **({"sqlstate": why} if why not in (None, NO_ANSWER) else {}),
+        **({"sqlstate": why} if why not in (None, NO_ANSWER, LETS_IN) else {}),
     }
     return (_NotYet if is_passing else DatabaseUnreachable)(what, where=where, todo=_TODO.get(why or ""))
 

@@ -18,11 +18,12 @@ from psycopg.pq import PGconn, Ping, PollingStatus, abc
 TOO_MANY_CLIENTS = "53300"  # of the server, of a database, of a role
 STARTING_OR_STOPPING = "57P03"
 NO_ANSWER = "08001"  # nobody is there
+LETS_IN = "00000"
 _REFUSED = re.compile(rb'\tErrorResponse\t.*? C "(\w{5})"')
 
 
 def refusal(url: str, seconds: int) -> str | None:
-    """The SQLSTATE with which a connection to `url` is refused now; None where it is not, or where nobody can tell.
+    """The SQLSTATE with which a connection to `url` is refused, LETS_IN where it is not, None where nobody can tell.
 
     Waits at most so many seconds for each answer.
     """
@@ -41,7 +42,7 @@ def _traced(asked: bytes, until: float) -> str | None:
         try:
             opening.trace(wire.fileno())
             if _is_open(opening, until):
-                return None
+                return LETS_IN
             opening.untrace()  # writes what it still holds
         finally:
             opening.finish()
@@ -54,9 +55,15 @@ def _is_open(opening: abc.PGconn, until: float) -> bool:
     while (left := until - time.monotonic()) > 0:
         match opening.connect_poll():
             case PollingStatus.READING:
-                select.select([opening.socket], [], [], left)
+                _wait(opening.socket, select.POLLIN, left)
             case PollingStatus.WRITING:
-                select.select([], [opening.socket], [], left)
+                _wait(opening.socket, select.POLLOUT, left)
             case status:
                 return status == PollingStatus.OK
     return False
+
+
+def _wait(descriptor: int, event: int, seconds: float) -> None:
+    waiting = select.poll()  # select() takes no descriptor above 1023, which a daemon may well have
+    waiting.register(descriptor, event)
+    waiting.poll(seconds * 1000)

@@ -137,7 +137,7 @@ select string_agg(int8send(nextval((select pg_get_serial_sequence('core.items', 
   from generate_series(1, %(count)s);
 
 -- name: copy_items
--- Rows of a source that has none yet.
+-- New rows alone; a key that is there after all fails it, and the part goes the general way.
 copy core.items (item_id, source_id, external_id, {columns}, source_updated_at, priority, branch_id, activation_id,
                  created_activation_id, part) from stdin (format binary);
 

@@ -1,4 +1,4 @@
-"""Requests that are due get a run: once at a time, later after a failure, never while a provider is left alone."""
+"""Requests that are due get a run: once at a time, later after a failure, never while an endpoint is left alone."""
 
 from collections.abc import Callable
 

@@ -1,12 +1,15 @@
 """A server that lets nobody in for now is waited for; one that never will is said at once: by SQLSTATE."""
 
+import os
 import socket
 import struct
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from time import sleep
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -70,7 +73,7 @@ def test_the_code_of_a_refusal_is_read_whatever_the_language(code: str) -> None:
 
 
 def test_a_server_that_lets_us_in_refuses_nothing(database: str) -> None:
-    assert refusal(database, 5) is None
+    assert refusal(database, 5) == "00000"
 
 
 def test_nobody_there_is_no_answer() -> None:
@@ -116,6 +119,20 @@ def test_a_place_that_becomes_free_is_taken(with_one_place: str) -> None:
             assert opened.execute("select 1").fetchone() == (1,)
 
 
+def test_a_place_that_was_free_again_when_asked_is_taken(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    really, refused = connections._Session.connect, [psycopg.OperationalError("sorry, too many clients already")]  # pyright: ignore[reportPrivateUsage]
+
+    def connect_late(*words: Any, **settings: Any) -> Any:
+        if refused:
+            raise refused.pop()
+        return really(*words, **settings)
+
+    monkeypatch.setattr(connections._Session, "connect", connect_late)  # pyright: ignore[reportPrivateUsage]
+    with connect(database) as opened:
+        assert opened.execute("select 1").fetchone() == (1,)
+    assert not refused
+
+
 def test_no_place_in_time_is_said_with_what_to_do(with_one_place: str, impatient: None) -> None:
     with session(with_one_place), pytest.raises(DatabaseUnreachable) as caught:
         connect(with_one_place)
@@ -157,3 +174,10 @@ def test_a_failed_question_is_no_error_of_its_own(monkeypatch: pytest.MonkeyPatc
     with refusing("53300") as (url, _):
         monkeypatch.setattr("ingest_project.postgres.refusals._is_open", unable)
         assert refusal(url, 5) is None
+
+
+def test_it_is_told_in_a_process_that_holds_many_files() -> None:
+    with refusing("53300") as (url, _), ExitStack() as held:
+        while held.enter_context(Path(os.devnull).open()).fileno() < 1100:
+            pass
+        assert refusal(url, 5) == "53300"
