@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ingest_project.branches.relation import is_relation
 from ingest_project.branches.spec import parse_spec
 from ingest_project.errors import Refused, SourceUnreadable
 from ingest_project.extract.csv import CsvFiles
@@ -71,15 +72,17 @@ def _other_ways(error: SourceUnreadable, said: Mapping[str, Any]) -> Iterator[di
 
 
 def _look(location: str, written: dict[str, Any]) -> Look:
-    source = _opened(location, {"nested": "flatten", **written})
+    spread = {} if is_relation(location) else {"nested": "flatten"}
+    source = _opened(location, {**spread, **written})
     with closing(source):
         if isinstance(source, Relation):
             table, key = source.sample(_ROWS)
-            return _seen(tuple(table.column_names), table, written, key)
+            return _seen(tuple(table.column_names), table, written, key, spreads=False)
         if isinstance(source, CsvFiles):
             return _look_at_lines(source, location, written)
         pin = source.pin()
-        found = _seen(_columns(pin), _first_page(source, pin), written, None)
+        spreads = written.get("nested") != "keep"
+        found = _seen(_columns(pin), _first_page(source, pin), written, None, spreads=spreads)
     if "nested" not in written and (found.inside or found.columns != _unspread(location, written)):
         return replace(found, written={**written, "nested": "flatten"})
     return found
@@ -111,12 +114,13 @@ def _look_at_lines(source: CsvFiles, location: str, written: dict[str, Any]) -> 
     pin = source.pin()
     if "delimiter" not in written and (mark := likely_delimiter(pin.columns)):
         return _look(location, {**written, "delimiter": mark})
-    return _seen(_columns(pin), _first_page(source, pin), written, None)
+    return _seen(_columns(pin), _first_page(source, pin), written, None, spreads=False)
 
 
-def _seen(columns: tuple[str, ...], rows: pa.Table, written: dict[str, Any], key: str | None) -> Look:
+def _seen(columns: tuple[str, ...], rows: pa.Table, written: dict[str, Any], key: str | None, *, spreads: bool) -> Look:
+    # `spreads`: a branch may map what stands inside arrays.
     values = {name: rows[name].to_pylist() for name in columns}
-    inner = _inside(values)
+    inner = _inside(values) if spreads else {}
     samples = {name: _different(found) for name, found in {**values, **inner}.items()}
     good = rows.filter(rows[MALFORMED].is_null()) if MALFORMED in rows.column_names else rows
     unique = tuple(name for name in columns if _all_differ(good[name].to_pylist()))

@@ -266,6 +266,11 @@ def test_a_primary_key_of_two_columns_is_no_key(table: MakeTable, database: str)
     assert seen.samples == {"a": [], "b": [], "name": []}
 
 
+def test_a_branch_cannot_map_into_the_arrays_of_a_relation(table: MakeTable, database: str) -> None:
+    name = table("create table t (id int, tags text)", """insert into t values (1, '["Cafe", "Bar"]')""")
+    assert look(location_of(database, name)).inside == ()
+
+
 # ── the bytes of COPY ───────────────────────────────────────────────────────────────────────────────────────
 
 

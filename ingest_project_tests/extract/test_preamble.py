@@ -68,6 +68,22 @@ def test_how_it_is_written_is_found(tmp_path: Path, name: str, data: bytes, writ
     assert seen.columns[0] == "id"
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "given", "inside"),
+    [
+        ("a.jsonl", '{"id": 1, "categories": ["Cafe", "Bar"]}\n', {}, ("categories.0", "categories.1")),
+        ("a.jsonl", '{"id": 1, "categories": ["Cafe", "Bar"]}\n', {"nested": "keep"}, ()),
+        ("a.csv", 'id,categories\n1,"[""Cafe"", ""Bar""]"\n', {}, ()),
+    ],
+)
+def test_values_in_arrays_are_seen_where_a_branch_may_map_them(
+    tmp_path: Path, name: str, data: str, given: dict[str, Any], inside: tuple[str, ...]
+) -> None:
+    seen = look(str(write_csv(tmp_path / name, data)), given)
+    assert seen.inside == inside
+    assert set(seen.samples) == {"id", "categories", *inside}
+
+
 def test_what_is_said_is_not_tried(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", "id;name\n1;あ\n".encode("shift_jis"))
     assert look(str(path), {"encoding": "shift_jis"}).samples["name"] == ["あ"]
