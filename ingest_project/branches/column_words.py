@@ -71,13 +71,13 @@ FIELDS = {
     ),
     "latitude": (
         "latitude lat latitudedeg latdeg decimallatitude geolat latitudewgs84 y stoplat geolatitude "
-        "geocoordinates1 geometrycoordinates1 locationcoordinates1 breitengrad breite geobreite latitud "
+        "geocoordinates1 geometrycoordinates1 locationcoordinates1 coordinates1 breitengrad breite geobreite latitud "
         "latitudine breedtegraad bboxymin"
     ),
     "longitude": (
         "longitude lon lng long longitudedeg londeg lngdeg decimallongitude geolon geolng longitudewgs84 x "
-        "stoplon geolongitude geocoordinates0 geometrycoordinates0 locationcoordinates0 langengrad laengengrad "
-        "lange laenge geolaenge longitud longitudine lengtegraad bboxxmin"
+        "stoplon geolongitude geocoordinates0 geometrycoordinates0 locationcoordinates0 coordinates0 langengrad "
+        "laengengrad lange laenge geolaenge longitud longitudine lengtegraad bboxxmin"
     ),
     "phone": (
         "phone telephone tel phonenumber internationalphonenumber contactphone mobile telephonenumber "

@@ -108,8 +108,16 @@ def guess(
 
 def decimal_comma_locale(found: Sequence[str]) -> str:
     """The locale of numbers with a decimal comma, by the language of the columns' names: German if they have none."""
-    folded = {_folded(name) for name in found}
-    return max(words.LANGUAGES, key=lambda language: len(folded & set(words.LANGUAGES[language].split())))
+    return max(words.LANGUAGES, key=lambda language: _count_of_language(found, language))
+
+
+def has_words_of_decimal_comma(found: Sequence[str]) -> bool:
+    """Whether a column has a name of a language whose numbers have a decimal comma."""
+    return any(_count_of_language(found, language) for language in words.LANGUAGES)
+
+
+def _count_of_language(found: Sequence[str], language: str) -> int:
+    return len({_folded(name) for name in found} & set(words.LANGUAGES[language].split()))
 
 
 def _by_word(names: Sequence[str]) -> dict[str, str]:

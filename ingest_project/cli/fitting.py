@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ingest_project.branches.guess import Guess, decimal_comma_locale
+from ingest_project.branches.guess import Guess, decimal_comma_locale, has_words_of_decimal_comma
 from ingest_project.extract.look import Look
 from ingest_project.normalize.geometry import point
 from ingest_project.normalize.money import price
@@ -15,9 +15,11 @@ from ingest_project.normalize.status import status
 from ingest_project.normalize.times import read_time
 
 _DECIMAL_COMMA = re.compile(r"[-+]?[0-9]{1,3}(\.[0-9]{3})*,[0-9]+")
+_THOUSANDS = re.compile(r"[-+]?[1-9][0-9]{0,2}(,[0-9]{3})+")  # of an amount: 1,234 is a decimal comma to few
+_POINTED = re.compile(r"[-+]?[0-9]+([0-9,]*\.[0-9]{1,2}|(,[0-9]{3}){2,})")  # 12.50, 1,234.50, 1,234,567
 _METRES = re.compile(r"[-+]?[0-9]{5,}([.,][0-9]+)?")
-_NUMBERS = ("latitude", "longitude", "price")
 _PLACE = ("latitude", "longitude")
+_PRICE = ("price", "currency")
 _ZONE = ZoneInfo("UTC")
 _DAYS = ("%d.%m.%Y", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y")
 _HOURS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
@@ -32,7 +34,9 @@ def fitted(made: Guess, seen: Look, said: Sequence[str], given: Mapping[str, Any
     settings = {**_locale(made, seen), **given}
     mapping = {field: column for field, column in made.mapping.items() if field in said or _fits(field, made, seen)}
     alone = made.lonely.get("price")
-    if alone and _names_currency(seen.samples.get(alone, []), settings):
+    if "price" not in said and "locale" not in settings and _is_price_in_doubt(made, seen):
+        mapping = {field: column for field, column in mapping.items() if field not in _PRICE}
+    elif alone and _names_currency(seen.samples.get(alone, []), settings):
         mapping["price"] = alone
     if _holds_points(mapping, made, seen, said):
         mapping |= dict.fromkeys(_PLACE, made.points or "")
@@ -52,18 +56,35 @@ def _fits(field: str, made: Guess, seen: Look) -> bool:
 
 
 def _holds_points(mapping: Mapping[str, str], made: Guess, seen: Look, said: Sequence[str]) -> bool:
-    """Whether whole places stand in one column, and there are no better ones: corners of a box are rounded."""
+    """Whether whole places stand in one column, and there are no better ones: corners of a box are rounded.
+
+    Most values must be places, since "12/5" may stand among streets. Arrays are none: GeoJSON's order is not a pair's.
+    """
     better = [mapping[field] for field in _PLACE if field in mapping and not mapping[field].startswith("bbox.")]
     samples = seen.samples.get(made.points or "", [])
-    is_open = not better and not set(_PLACE) & set(said)
-    return is_open and any(point(None, one).values[0] is not None for one in samples)
+    if better or set(_PLACE) & set(said) or any(one.lstrip().startswith("[") for one in samples):
+        return False
+    return 2 * sum(point(None, one).values[0] is not None for one in samples) > len(samples)
 
 
 def _locale(made: Guess, seen: Look) -> dict[str, str]:
-    columns = [made.mapping.get(field) or made.lonely.get(field, "") for field in _NUMBERS]
-    samples = [one for column in columns for one in seen.samples.get(column, [])]
-    has_comma = any(_DECIMAL_COMMA.fullmatch(one.strip(" €")) for one in samples)
+    places = [one for field in _PLACE for one in _numbers(field, made, seen)]
+    prices = [one for one in _numbers("price", made, seen) if not _THOUSANDS.fullmatch(one)]
+    has_comma = any(_DECIMAL_COMMA.fullmatch(one) for one in (*places, *prices))
     return {"locale": decimal_comma_locale(seen.columns)} if has_comma else {}
+
+
+def _is_price_in_doubt(made: Guess, seen: Look) -> bool:
+    """Whether 1,234 may be either, under names of a language with a decimal comma: then it is kept as it is."""
+    prices = _numbers("price", made, seen)
+    is_pointed = any(_POINTED.fullmatch(one) for one in prices)
+    is_either = any(_THOUSANDS.fullmatch(one) for one in prices) and not is_pointed
+    return is_either and has_words_of_decimal_comma(seen.columns)
+
+
+def _numbers(field: str, made: Guess, seen: Look) -> list[str]:
+    column = made.mapping.get(field) or made.lonely.get(field, "")
+    return [one.strip(" €") for one in seen.samples.get(column, [])]
 
 
 def _names_currency(samples: Sequence[str], settings: Mapping[str, Any]) -> bool:

@@ -1,7 +1,8 @@
 """What the first rows say about a guess: formats of times and numbers, columns that are not what they are called."""
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -77,6 +78,29 @@ def test_a_decimal_comma_needs_its_locale(tmp_path: Path, header: str, row: str,
     assert of(tmp_path, f"{header}\n{row}\n", settings=("locale=it",)).spec.locale == "it"
 
 
+@pytest.mark.parametrize(
+    ("header", "prices", "locale", "mapped"),
+    [
+        ("id;name;price;currency", ["950;USD", "1,234;USD", "12,500;USD"], "en", True),
+        ("id;name;price;currency", ["1,234.50;USD"], "en", True),
+        ("id;name;price;currency", ["1,234;EUR", "12,50;EUR"], "de", True),
+        ("id;name;price;currency", ["0,549;EUR"], "de", True),
+        ("id;name;price", ["€950", "€1,234"], "en", True),
+        ("id;name;preis;currency", ["950;EUR", "1,549;EUR"], "en", False),  # either: nobody knows
+        ("id;name;preis", ["€1,549"], "en", False),
+        ("id;name;preis;currency", ["1,549;EUR", "12.50;EUR"], "en", True),
+        ("id;name;preis;currency", ["1,549;EUR", "1,234,567;EUR"], "en", True),
+        ("id;name;preis;currency;lat;lon", ["1,549;EUR;51,05;13,7"], "de", True),
+    ],
+)
+def test_thousands_are_no_decimals(tmp_path: Path, header: str, prices: list[str], locale: str, mapped: bool) -> None:
+    text = "\n".join([header, *(f"{at};x;{price}" for at, price in enumerate(prices))])
+    spec = of(tmp_path, text).spec
+    assert (spec.locale, "price" in spec.mapping) == (locale, mapped)
+    assert mapped or "currency" not in spec.mapping
+    assert "price" in of(tmp_path, text, settings=("locale=de",)).spec.mapping
+
+
 def test_columns_that_are_not_what_they_are_called(tmp_path: Path) -> None:
     text = "id,name,status,x,y\n1,a,AAI,533498,181201\n2,b,AAC,533499,181202\n"
     assert set(of(tmp_path, text).spec.mapping) == {"name"}
@@ -93,6 +117,7 @@ def test_columns_that_are_not_what_they_are_called(tmp_path: Path) -> None:
         ("geometry", "POINT (-71.06 42.36)", True),
         ("Location", "Boston, MA", False),
         ("coordinates", "", False),
+        ("coordinates", "[13.4, 52.5]", False),  # longitude first to GeoJSON, latitude first to others
     ],
 )
 def test_a_place_in_one_column(tmp_path: Path, column: str, value: str, mapped: bool) -> None:
@@ -102,6 +127,25 @@ def test_a_place_in_one_column(tmp_path: Path, column: str, value: str, mapped: 
         **(dict.fromkeys(("latitude", "longitude"), column) if mapped else {}),
     }
     assert set(made.spec.mapping) == set(made.guess.mapping)
+
+
+def test_most_values_of_a_place_in_one_column_are_places(tmp_path: Path) -> None:
+    streets = "id,name,lieu\n1,a,Main St 1\n2,b,12/5\n3,c,Rue 4\n"
+    assert set(of(tmp_path, streets).spec.mapping) == {"name"}
+    half = 'id,name,lieu\n1,a,"1.5, 2.5"\n2,b,none\n'
+    assert set(of(tmp_path, half).spec.mapping) == {"name"}
+    assert set(of(tmp_path, half + '3,c,"3.5, 4.5"\n').spec.mapping) == {"name", "latitude", "longitude"}
+
+
+@pytest.mark.parametrize("where", ["coordinates", "location.coordinates", "address.geometry.coordinates"])
+def test_an_array_of_json_has_its_longitude_first(tmp_path: Path, where: str) -> None:
+    place: object = [13.4, 52.5]
+    for name in reversed(where.split(".")):
+        place = {name: place}
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"id": 1, "name": "a", **cast("dict[str, Any]", place)}), encoding="utf-8")
+    mapping = guessed(str(path), name=None, key=None, updated_at=None, maps=()).guess.mapping
+    assert (mapping["latitude"], mapping["longitude"]) == (f"{where}.1", f"{where}.0")
 
 
 def test_columns_of_their_own_go_before_a_place_in_one(tmp_path: Path) -> None:
