@@ -27,6 +27,7 @@ _HEX = re.compile(r"(?:\\x|0x)?((?:[0-9a-fA-F]{2}){21,41})")
 _WGS84 = frozenset((0, 4326, 4979))  # 0: none is said
 _Z, _M, _SRID = 0x80000000, 0x40000000, 0x20000000
 _POINT = 1
+_MOST_DIGITS = 20
 _PAIR = re.compile(r"(.+?)\s*[,;|/]\s*(.+)|(\S+) (\S+)|(.+?[NSEW])[ ,;]*(.+?[NSEW])")
 _COMMAS = re.compile(r"([^,]+,[0-9]+)\s*[;|/ ]\s*([^,]+,[0-9]+)")  # where commas part decimals
 # Longitude, then latitude: as Overture, DuckDB, Elasticsearch and people name them.
@@ -83,7 +84,7 @@ def _of_wkb(match: re.Match[str]) -> Texts | None:
 
 def _of_json(text: str) -> Texts | None:
     try:
-        given: Any = json.loads(text)
+        given: Any = json.loads(text, parse_int=_integer)
     except (ValueError, RecursionError):
         return None
     if given.get("type") == "Feature":
@@ -94,6 +95,11 @@ def _of_json(text: str) -> Texts | None:
         coordinates = given.get("coordinates")
         return _numbers(*reversed(coordinates[:2])) if isinstance(coordinates, list) else None
     return _of_object(cast("Mapping[str, Any]", given))
+
+
+def _integer(digits: str) -> float:
+    # No degrees have as many: one of hundreds of digits would fit no float when it is judged.
+    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
 
 
 def _of_object(given: Mapping[str, Any]) -> Texts | None:
