@@ -1,18 +1,20 @@
 """Where the header of a file of lines is: what programs and people write before it is not data."""
 
 import csv
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 
 _MARKS = (";", "\t", "|", ",")
 _DEEPEST = 20
+_NUMBER = re.compile(r"[-+]?[0-9]+([.,][0-9]+)?")
 
 
 def header_line(lines: Sequence[str]) -> tuple[int, str] | None:
     """How many lines stand before the header, and what separates its names; None where it is the first line.
 
     `sep=;` is Excel's. Else the header is the first of two lines with as many values, where each line before has one
-    value or begins with `#`.
+    value or begins with `#`. A header may begin with `#` too: where a row of as many values follows, one a number.
     """
     written = [(at, line.strip()) for at, line in enumerate(lines) if line.strip()]
     if not written:
@@ -28,14 +30,16 @@ def header_line(lines: Sequence[str]) -> tuple[int, str] | None:
 def _first_pair(lines: Sequence[tuple[int, str]], mark: str) -> tuple[int, int] | None:
     """(values, line) of the first line that has as many values as the next one, and more than one."""
     for (at, line), (_, following) in pairwise(lines[:_DEEPEST]):
-        width = _width(line, mark)
-        if not line.startswith("#") and width > 1:
-            return (width, at) if width == _width(following, mark) else None
+        width, values = len(_values(line, mark)), _values(following, mark)
+        is_above_row = not following.startswith("#") and any(map(_NUMBER.fullmatch, values))
+        is_remark = line.startswith("#") and not (width == len(values) and is_above_row)
+        if not is_remark and width > 1:
+            return (width, at) if width == len(values) else None
     return None
 
 
-def _width(line: str, mark: str) -> int:
+def _values(line: str, mark: str) -> list[str]:
     try:
-        return len(next(csv.reader([line], delimiter=mark), []))
+        return [value.strip() for value in next(csv.reader([line], delimiter=mark), [])]
     except csv.Error:
-        return 0
+        return []

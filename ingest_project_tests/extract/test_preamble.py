@@ -22,6 +22,10 @@ TABLE = ["id,name,city", "1,a,x", "2,b,y"]
         (["", *TABLE], None),
         (["Places of 2024", *TABLE], (1, ",")),
         (["# made by x, on y", "# rows: 2", "", *TABLE], (3, ",")),
+        (["# made by x, 2024", "id,name", "1,a"], (1, ",")),
+        (["#id,name,city", *TABLE[1:]], None),
+        (["# x", "", "#id;name", "1;a, b", "2;c"], (2, ";")),
+        (["#id,name", "# rows: 1, 2", *TABLE], (2, ",")),
         (["Report", "", "id;name", "1;a,b", "2;c"], (2, ";")),
         (["sep=;", "id;name", "1;a"], (1, ";")),
         (["SEP=|", "id|name", "1|a"], (1, "|")),
@@ -44,6 +48,11 @@ def test_lines_are_skipped_and_rows_stay_in_their_places(tmp_path: Path, spec: M
     assert rows_of(made) == [{"id": "1", "name": "a"}, {MALFORMED: "2"}, {"id": "3", "name": "c"}]
     first, *_ = pages_of(made, 2)
     assert [page.table["id"].to_pylist() for page in pages_of(made, 2, first.cursor)] == [["3"]]
+
+
+def test_a_header_that_begins_like_a_remark_loses_no_row(tmp_path: Path) -> None:
+    seen = look(str(write_csv(tmp_path / "a.csv", "#id,name,city\n1,a,x\n2,b,y\n")))
+    assert (seen.columns, seen.written, seen.samples["#id"]) == (("#id", "name", "city"), {}, ["1", "2"])
 
 
 @pytest.mark.parametrize(
