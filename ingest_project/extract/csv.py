@@ -83,7 +83,7 @@ class CsvFiles(TextFiles):
             options.column_names, options.skip_rows_after_names = list(names), 1
             # Arrow takes a blank line for the header that it is told to skip.
             lines = self.first_lines(place)[self.spec.skip_lines :]
-            options.skip_rows += next(at for at, line in enumerate(lines) if line.strip())
+            options.skip_rows += next((at for at, line in enumerate(lines) if line.strip()), len(lines))
         return options
 
     def _head_within(self, place: Place, block: int) -> Head:

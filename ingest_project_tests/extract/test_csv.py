@@ -216,3 +216,17 @@ def test_reads_what_python_reads(rows: list[list[str]], size: int, tmp_path_fact
     spec = preflight.BranchSpec(name="b", source="s", location=str(path), key="id", mapping={"name": "name"})
     found = [row if MALFORMED not in row else {MALFORMED: ...} for row in rows_of(spec, size)]
     assert found == reference(text.getvalue())
+
+
+@pytest.mark.parametrize("before", ["", "\n\n"])
+def test_a_header_of_many_columns_may_have_blank_names(tmp_path: Path, spec: MakeSpec, before: str) -> None:
+    wide = [f"a column with a long name {at}" for at in range(3000)]
+    text = f"{before}id,name,,,{','.join(wide)}\n1,a,x,y{',z' * len(wide)}\n"
+    (row,) = rows_of(spec(write_csv(tmp_path / "a.csv", text)))
+    assert {name: row[name] for name in ("id", "name", "column 3", "column 4", wide[-1])} == {
+        "id": "1",
+        "name": "a",
+        "column 3": "x",
+        "column 4": "y",
+        wide[-1]: "z",
+    }
