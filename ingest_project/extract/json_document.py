@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from ingest_project.errors import SourceUnreadable
 from ingest_project.extract.json_rows import row_of
-from ingest_project.extract.jsonl import BLOCK, LONGEST, JsonLinesFiles, blocks_of_lines
+from ingest_project.extract.jsonl import BLOCK, LONGEST, LOOK, JsonLinesFiles, blocks_of_lines
+from ingest_project.extract.place import Place
 from ingest_project.extract.utf8 import Utf8File
 from ingest_project.telemetry import log
 
@@ -19,6 +20,8 @@ _SPACE = b" \t\r\n"
 _TOKEN = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"(\s*:)?|["\[\]{},]', re.DOTALL)
 _DEPTH = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
 _NEAR = 64
+_NAMES = "Give the values of each row their names: jq 'map({id: .[0], name: .[1]})' FILE"
+_ARRAY = "Make an array of it: jq '[.]' FILE where it is one row, jq '[.[]]' FILE where each of its values is one."
 _LINES = "If it is one object a line, say `format: jsonl` in the branch file; else mend the document, then run again."
 
 
@@ -27,6 +30,11 @@ class JsonFiles(JsonLinesFiles):
     """The rows of each file are the elements of its array of objects, or its objects where there are several."""
 
     format = "json"
+
+    def _no_objects(self, place: Place, line: bytes) -> SourceUnreadable:
+        error = self.unreadable(place, f"its rows are no JSON objects, none before {LOOK >> 20} MB")
+        error.todo = _NAMES if line.startswith(b"[") else error.todo
+        return error
 
     def estimate(self, sizes: list[int]) -> int | None:
         """Count rows in the first megabyte of the first file, and go by size."""
@@ -83,6 +91,7 @@ class _Rows:
     names: list[str] = field(default_factory=list[str])  # of the outermost object
     held: str = ""  # the name under which the rows are
     count: int = 0
+    is_empty: bool = False  # an array has nothing in it: it may be that of the rows
 
     def __post_init__(self) -> None:
         if self.is_sequence:
@@ -110,11 +119,13 @@ class _Rows:
         return near and not self.text[token.end() :].strip(_SPACE)
 
     def end(self) -> list[bytes]:
-        """Give what is left as a row. Raises SourceUnreadable where the document is cut off."""
+        """Give what is left as a row. Raises SourceUnreadable where the document is cut off, or has no array."""
         rest = self.text[self.at if self.mark is None else self.mark :].strip(_SPACE)
         if self.open or (rest and not self.is_sequence):
             where = "ends in the middle" if self.open else "goes on behind its end"
             raise _broken(f"the JSON document {where}, behind row {self.count:,}")
+        if self.names and not self.count and not self.is_empty:
+            raise SourceUnreadable("the JSON document is one object, without an array of rows", todo=_ARRAY)
         return [rest] if rest else []
 
     @property
@@ -126,6 +137,7 @@ class _Rows:
         kind = token[0]
         was_fresh, self.is_fresh = self.is_fresh, kind == b"["
         if kind in _DEPTH:
+            self.is_empty |= was_fresh and kind == b"]" and not self.text[self.at : token.start()].strip(_SPACE)
             if _DEPTH[kind] > 0:
                 self._opened(kind, token, was_fresh)
             else:

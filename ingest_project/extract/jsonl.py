@@ -25,7 +25,7 @@ from ingest_project.extract.utf8 import Utf8File
 from ingest_project.telemetry import log
 
 BLOCK = 1 << 20
-_LOOK = 1 << 20
+LOOK = 1 << 20
 LONGEST = 2 << 20  # bytes of a line, as of a CSV row
 _KEPT = 128 << 10  # of a longer one, which is malformed: more than a reject keeps, so that it is marked as cut
 _MOST_COLUMNS = 1000  # a file whose keys are data must not make a table of a million columns
@@ -50,7 +50,7 @@ class JsonLinesFiles(TextFiles):
         return Head(tuple(dict.fromkeys(chain.from_iterable(rows))), bool(lines))
 
     def _no_objects(self, place: Place, line: bytes) -> SourceUnreadable:
-        error = self.unreadable(place, f"its first line is no JSON object, nor is another before {_LOOK >> 20} MB")
+        error = self.unreadable(place, f"its first line is no JSON object, nor is another before {LOOK >> 20} MB")
         if line.startswith((b"[", b"{")):
             error.todo = (
                 "If it is one JSON document rather than an object a line, say `format: json` in the branch file."
@@ -72,7 +72,7 @@ class JsonLinesFiles(TextFiles):
         lines: list[bytes] = []
         for block in self.blocks(handle, is_look=True):
             lines += block
-            if lines and handle.taken >= _LOOK:
+            if lines and handle.taken >= LOOK:
                 break
         return lines
 

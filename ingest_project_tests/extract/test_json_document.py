@@ -90,10 +90,29 @@ def test_a_document_that_is_not_whole_is_refused(text: str, words: str, read) ->
     assert "a.json" in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["[]", " ", '{"results": []}', json.dumps(A)])
+@pytest.mark.parametrize("text", ["[]", " ", "{}", '{"results": [], "n": 0}', '{"results": [ \n ]}'])
 def test_a_document_without_rows_is_empty(text: str, read) -> None:  # noqa: ANN001
     with pytest.raises(SourceEmpty):
         read(text)
+
+
+@pytest.mark.parametrize(
+    "document", [A, {"a": A, "b": B}, {**A, "tags": ["x", [1]], "sizes": [1]}, {"a": {"b": {"c": 1}}}]
+)
+def test_an_object_alone_is_no_array_of_rows(document: Any, read) -> None:  # noqa: ANN001
+    for indent in (None, 2):
+        with pytest.raises(SourceUnreadable, match="is one object, without an array of rows") as caught:
+            read(json.dumps(document, indent=indent))
+        assert "jq '[.]' FILE" in caught.value.todo
+        assert "jq '[.[]]' FILE" in caught.value.todo
+
+
+@pytest.mark.parametrize(("text", "hint"), [("[[1, 2], [3, 4]]", True), ("[1, 2]", False)])
+def test_rows_that_are_no_objects_are_told_as_those_of_a_document(text: str, hint: bool, read) -> None:  # noqa: ANN001
+    with pytest.raises(SourceUnreadable, match="as json: its rows are no JSON objects") as caught:
+        read(text)
+    assert "format: json" not in caught.value.todo
+    assert ("jq 'map({id: .[0]" in caught.value.todo) == hint
 
 
 def test_what_is_beside_the_rows_is_named(read, caplog: pytest.LogCaptureFixture) -> None:  # noqa: ANN001
