@@ -1,7 +1,9 @@
 """Rows that were set aside, taken up again under the rules and the spec of now: an activation of kind `replay`.
 
-Its snapshot is made of what the rejects say, a part for rows of one activation only, so that each row ranks as the
-activation that brought it. A key that a later activation carried is superseded, as it would be had the row been good.
+Its snapshot is made of the rows as the parts of their activations have them, or as the rejects say where parts are
+gone: a part for rows of one activation only, so that each row ranks as the activation that brought it. A key that a
+later activation carried is superseded, as it would be had the row been good; and a row gives way to a newer one of its
+own activation with its key.
 """
 
 import json
@@ -12,13 +14,14 @@ from itertools import groupby, islice
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ingest_project.branches import activations
 from ingest_project.branches.registry import Branch
 from ingest_project.branches.work import Work
-from ingest_project.errors import UsageError
+from ingest_project.errors import PartDamaged, UsageError
 from ingest_project.extract.json_rows import row_of
-from ingest_project.extract.manifest import list_part, part_key
+from ingest_project.extract.manifest import list_part, listed_parts, part_key
 from ingest_project.extract.snapshot import ASSET as SNAPSHOT
 from ingest_project.extract.source import MALFORMED, ROW
 from ingest_project.extract.store import PartStore
@@ -29,16 +32,23 @@ from ingest_project.postgres.connection import Connection
 from ingest_project.postgres.leases import Lease, fenced
 
 _SQL = statements.load(__name__, "replay.sql")
-_SUPERSEDED = """
-with later as (
-  select distinct external_id, $activations[list_position($later, filename)] as activation
-    from read_parquet($later, filename = true)
+# Of the rows of the activation that brought it the newest counts, as `duplicates` decides it.
+_OUTDONE = """
+with theirs as (
+  select external_id, "row", coalesce(source_updated_at, '-infinity') as time,
+         $activations[list_position($theirs, filename)] as activation
+    from read_parquet($theirs, filename = true)
 ), ours as (
-  select external_id, "row", list_position($paths, filename) as place from read_parquet($paths, filename = true)
+  select external_id, "row", coalesce(source_updated_at, '-infinity') as time, list_position($paths, filename) as place
+    from read_parquet($paths, filename = true)
 )
-select o.place, o."row", o.external_id, max(l.activation)
-  from ours o join later l on l.external_id = o.external_id and l.activation > $originals[o.place]
- group by 1, 2, 3 order by 1, 2
+select o.place, o."row", o.external_id, max(t.activation) as newest, max(t.activation) > $originals[o.place],
+       arg_max(t."row", (t.time, t."row")) filter (where t.activation = $originals[o.place])
+  from ours o
+  join theirs t on t.external_id = o.external_id
+   and (t.activation > $originals[o.place]
+        or t.activation = $originals[o.place] and (t.time, t."row") > (o.time, o."row"))
+ group by o.place, o."row", o.external_id order by 1, 2
 """
 
 
@@ -47,6 +57,7 @@ class Raw:
     """A row that was set aside by an activation."""
 
     activation: int
+    part: int
     row: int
     raw: bytes
 
@@ -72,21 +83,26 @@ def begin_replay(connection: Connection, lease: Lease, branch: Branch, store: Pa
             )
         names = _names(connection, branch)
         if not names:
-            raise UsageError(
-                "no row that was set aside is left to replay",
-                where={"branch": branch.name},
-                todo=f"`ingest rejects {branch.name}` shows those of the newest activation, and why they are there.",
-            )
+            raise _nothing_left(branch, count_truncated(connection, branch))
         made = activations.create_replay(connection, branch.branch_id, holder=lease.holder)
         work = Work(connection, lease, branch, made)
         return _snapshot(work, store, names, rows_per_part)
 
 
+def _nothing_left(branch: Branch, truncated: int) -> UsageError:
+    cut = f"; {truncated:,} cannot be replayed: what they said was cut when they were set aside" if truncated else ""
+    return UsageError(
+        f"no row that was set aside is left to replay{cut}",
+        where={"branch": branch.name},
+        todo=f"`ingest rejects {branch.name}` shows those of the newest activation, and why they are there.",
+    )
+
+
 def _raws(connection: Connection, branch: Branch) -> Iterator[Raw]:
     with connection.cursor("rows_to_replay") as cursor:
         cursor.execute(_SQL["rows_to_replay"], {"branch_id": branch.branch_id})
-        for activation, row, raw in cursor:
-            yield Raw(activation, row, bytes(raw))
+        for activation, part, row, raw in cursor:
+            yield Raw(activation, part, row, bytes(raw))
 
 
 def _names(connection: Connection, branch: Branch) -> list[str]:
@@ -110,7 +126,7 @@ def _snapshot(work: Work, store: PartStore, names: list[str], rows_per_part: int
     originals: dict[str, dict[str, int]] = {}
     rows = 0
     for part, raws in enumerate(_pages(_raws(work.connection, work.branch), rows_per_part)):
-        stored = store.put(part_key(work, SNAPSHOT, part), _page(raws, names))
+        stored = store.put(part_key(work, SNAPSHOT, part), _page(work, store, raws, names))
         list_part(work.connection, work, SNAPSHOT, part, stored, None)
         originals[str(part)] = {"activation": raws[0].activation, "first": raws[0].row, "last": raws[-1].row}
         rows += len(raws)
@@ -124,7 +140,32 @@ def _pages(raws: Iterable[Raw], size: int) -> Iterator[list[Raw]]:
         yield from iter(partial(lambda rows: list(islice(rows, size)), own), [])
 
 
-def _page(raws: list[Raw], names: list[str]) -> pa.Table:
+def _page(work: Work, store: PartStore, raws: list[Raw], names: list[str]) -> pa.Table:
+    kept = _as_kept(work, store, raws)
+    if kept is None:
+        return _as_said(raws, names)
+    new = [name for name in work.branch.spec.declared_columns() if name not in kept.column_names]
+    for name in new:
+        kept = kept.append_column(name, pa.nulls(kept.num_rows, pa.string()))
+    return kept
+
+
+def _as_kept(work: Work, store: PartStore, raws: list[Raw]) -> pa.Table | None:
+    """The rows with the types that they came with; None where a part of their activation is gone."""
+    listed = {part.part: part for part in listed_parts(work.connection, raws[0].activation, SNAPSHOT)}
+    pieces: list[pa.Table] = []
+    for number, own in groupby(raws, key=lambda one: one.part):
+        rows = pa.array([one.row for one in own], pa.int64())
+        try:
+            page = store.get(listed[number].path, listed[number].digest)
+        except (KeyError, PartDamaged):
+            return None
+        pieces.append(page.filter(pc.is_in(page[ROW], rows)))
+    found = pa.concat_tables(pieces) if all(one.schema == pieces[0].schema for one in pieces) else None
+    return found if found is not None and found.num_rows == len(raws) else None
+
+
+def _as_said(raws: list[Raw], names: list[str]) -> pa.Table:
     said = [_said(one) for one in raws]
     columns = {name: pa.array([row.get(name) for row in said], pa.string()) for name in (*names, MALFORMED)}
     return pa.table(columns).append_column(ROW, pa.array([one.row for one in raws], pa.int64()))
@@ -133,42 +174,47 @@ def _page(raws: list[Raw], names: list[str]) -> pa.Table:
 def superseded(work: Work, store: PartStore, files: list[KeyFile]) -> Iterator[Loser]:
     """Rows of a replay whose keys a later activation carried, by part and row; `winner_row` is that activation.
 
-    Where the branch tombstones what is missing, a later activation says of every key whether it is there.
+    Where the branch tombstones what is missing, a later activation says of every key whether it is there. And rows that
+    would have given way, had they been good, to a row of their own activation, which is then `winner_row`.
     """
     originals = originals_of(work.activation)
     if not files or not originals:
         return
-    values = {"branch_id": work.branch.branch_id, "after": min(one.activation for one in originals.values())}
-    later: list[tuple[int, str]] = work.connection.execute(_SQL["later_parts"], values).fetchall()
-    if work.spec.missing == "tombstone":
-        yield from _all_before(work, files, originals)
-    elif later:
-        yield from _carried(store, files, originals, later)
+    said = _newest(work) if work.spec.missing == "tombstone" else 0
+    before = [file for file in files if originals[file.part].activation < said]
+    yield from _all_before(before, said)
+    yield from _outdone(work, store, files[len(before) :], originals)
 
 
-def _carried(
-    store: PartStore, files: list[KeyFile], originals: dict[int, Original], later: list[tuple[int, str]]
-) -> Iterator[Loser]:
-    given = {
-        "paths": [file.path for file in files],
-        "originals": [originals[file.part].activation for file in files],
-        "later": [store.local_path(path) for _, path in later],
-        "activations": [activation for activation, _ in later],
-    }
-    with duckdb.connect(":memory:") as connection:
-        for place, row, key, activation in connection.execute(_SUPERSEDED, given).fetchall():
-            yield Loser(files[place - 1].part, row, key, activation, "key_superseded")
-
-
-def _all_before(work: Work, files: list[KeyFile], originals: dict[int, Original]) -> Iterator[Loser]:
+def _newest(work: Work) -> int:
     row = work.connection.execute(_SQL["newest_ingested"], {"branch_id": work.branch.branch_id}).fetchone()
-    newest: int = row[0] if row and row[0] else 0
+    return row[0] if row and row[0] else 0
+
+
+def _all_before(files: list[KeyFile], newest: int) -> Iterator[Loser]:
     with duckdb.connect(":memory:") as connection:
         for file in files:
-            if originals[file.part].activation >= newest:
-                continue
             found = connection.execute(
                 'select "row", external_id from read_parquet($path) order by 1', {"path": file.path}
             )
             for number, key in found.fetchall():
                 yield Loser(file.part, number, key, newest, "key_superseded")
+
+
+def _outdone(work: Work, store: PartStore, files: list[KeyFile], originals: dict[int, Original]) -> Iterator[Loser]:
+    if not files:
+        return
+    values = {"branch_id": work.branch.branch_id, "first": min(originals[file.part].activation for file in files)}
+    theirs: list[tuple[int, str]] = work.connection.execute(_SQL["parts_since"], values).fetchall()
+    if not theirs:
+        return
+    given = {
+        "paths": [file.path for file in files],
+        "originals": [originals[file.part].activation for file in files],
+        "theirs": [store.local_path(path) for _, path in theirs],
+        "activations": [activation for activation, _ in theirs],
+    }
+    with duckdb.connect(":memory:") as connection:
+        for place, row, key, newest, is_later, winner in connection.execute(_OUTDONE, given).fetchall():
+            part = files[place - 1].part
+            yield Loser(part, row, key, newest, "key_superseded") if is_later else Loser(part, row, key, winner)

@@ -1,7 +1,7 @@
 -- name: rows_to_replay
 -- Rows that were set aside and not replayed yet, of committed activations behind which no parts are pruned: what those
 -- carried could not be told. Not those that only gave way to another row.
-select r.activation_id, r."row", r.raw from ingest.rejects r join ingest.activations a using (activation_id)
+select r.activation_id, r.part, r."row", r.raw from ingest.rejects r join ingest.activations a using (activation_id)
  where a.branch_id = %(branch_id)s and a.kind = 'ingest' and a.state in ('committed', 'done')
    and r.replayed_by is null and not r.raw_truncated and not r.errors @> '[{"code": "duplicate_key"}]'
    and not exists (
@@ -18,12 +18,12 @@ select count(*) from ingest.rejects r join ingest.activations a using (activatio
  where a.branch_id = %(branch_id)s and a.kind = 'ingest' and a.state in ('committed', 'done')
    and r.replayed_by is null and r.raw_truncated;
 
--- name: later_parts
--- Normalized parts of the activations that were ingested after one.
+-- name: parts_since
+-- Normalized parts of an activation and of those that were ingested after it.
 select l.activation_id, p.path from ingest.activations l
   join ingest.parts p on p.activation_id = l.activation_id and p.asset = 'normalized_items' and p.rows > 0
  where l.branch_id = %(branch_id)s and l.kind = 'ingest' and l.state in ('committed', 'done')
-   and l.activation_id > %(after)s
+   and l.activation_id >= %(first)s
  order by l.activation_id, p.part;
 
 -- name: newest_ingested
