@@ -158,12 +158,12 @@ def test_rows_that_are_no_items_are_kept_with_their_reason(command: Command, nam
     file = tmp_path / "mixed.csv"
     lines = [
         "id,name,city,country,lat,lon,updated",
-        "1,good,Berlin,DE,1,2,2024-01-01",
-        "1,older,Berlin,DE,1,2,2023-01-01",  # 2: the same key
+        "1,good,Berlin,DE,52.5,13.4,2024-01-01",
+        "1,older,Berlin,DE,52.5,13.4,2023-01-01",  # 2: the same key
         ",no key,,,,,2024-01-01",
         "4,,,,,,2024-01-01",
-        "5,too,many,fields,1,2,2024-01-01,x",
-        "6,nul\0inside,Berlin,DE,1,2,2024-01-01",
+        "5,too,many,fields,52.5,13.4,2024-01-01,x",
+        "6,nul\0inside,Berlin,DE,52.5,13.4,2024-01-01",
         f"{'k' * 201},key of 201 letters,,,,,2024-01-01",
         f"8,{'n' * 501},,,,,2024-01-01",
     ]

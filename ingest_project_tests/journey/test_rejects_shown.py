@@ -92,7 +92,7 @@ def test_a_plan_is_a_dry_run(command: Command, ingested: str, file: Path) -> Non
     assert ["inserted", "2", "new", "keys"] in lines
     assert ["updated", "2", "other", "content,", "and", "not", "older"] in lines
     assert next(line for line in lines if line[:1] == ["missing"])[:2] == ["missing", "2"]
-    assert ["2", "name", "Beta", "→", "Beta", "renamed"] in lines
+    assert ["name", "2", "Beta", "→", "Beta", "renamed"] in lines
     assert ["name", "1"] in lines
     assert ["attributes", "1"] in lines
     (why,) = [line for line in lines if line[:1] == ["name_missing"]]
