@@ -9,33 +9,34 @@ import pytest
 from ingest_project import normalize
 from ingest_project.codes import GATES, ISSUES, REJECTS, as_markdown
 from ingest_project.item import item_schema
+from ingest_project.postgres import statements
 from ingest_project_tests.house.test_architecture import REPOSITORY
 from ingest_project_tests.normalize.pages import rejected, row
 
 FOLDER = Path(normalize.__path__[0])
+PART = f"{normalize.__name__}.part"
 REGISTERED = {**REJECTS, **ISSUES}
 # Words in the code that look like a code and are none.
 OTHERS = {
     *item_schema().names,
     *("temporarily_closed", "permanently_closed"),
     *("alpha_2", "alpha_3", "official_name", "common_name", "country_code"),
-    *("max_length", "string_too_long", "memory_limit", "temp_directory", "preserve_insertion_order", "losers_of_part"),
-    *("text_column", "normalized_items", "keep_profile", "find_profile", "null_ratio"),
+    *("max_length", "string_too_long", "memory_limit", "temp_directory", "preserve_insertion_order"),
+    *("text_column", "normalized_items", "null_ratio"),
     *("normalized_part_listed", "duplicates_decided", "normalization_ended"),
-    *("later_parts", "rows_to_replay", "count_truncated", "estimated_rows", "branch_id", "newest_ingested"),
-    *("keep_rejects", "count_rejects", "losers_per_part", "reject_codes", "activation_id", "listed_rejects"),
+    *("later_parts", "estimated_rows", "activation_id"),
     *("base_part", "base_parts", "base_row", "base_rows", "branch_id", "branch_snapshot", "normalizer_version"),
-    *("carry_rejects", "carry_all_rejects"),
 }
 
 
 def _literals() -> set[str]:
-    """Texts in the package that are shaped as a code, docstrings and the table itself aside."""
+    """Texts in the package that are shaped as a code; docstrings, statements and the table itself aside."""
     trees = [
         ast.parse(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.py")) if path.name != "codes.py"
     ]
     texts = {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
-    return {text for text in texts if isinstance(text, str) and re.fullmatch(r"[a-z]+(_[a-z0-9]+)+", text)}
+    shaped = {text for text in texts if isinstance(text, str) and re.fullmatch(r"[a-z]+(_[a-z0-9]+)+", text)}
+    return shaped - {name for path in FOLDER.glob("*.sql") for name in statements.load(PART, path.name)}
 
 
 def test_every_code_in_the_package_is_registered() -> None:
