@@ -14,6 +14,8 @@ from ingest_project_tests.embeddings.modelling import added, alone, shared
 from ingest_project_tests.upsert.making import Line, Row, Source, item, parts_of
 from ingest_project_tests.upsert.test_plan import states
 
+pytestmark = pytest.mark.usefixtures("pgvector")
+
 __all__ = ["alone", "shared"]
 
 

@@ -128,6 +128,7 @@ def test_without_a_time_the_pause_doubles_with_each_failure_in_a_row(ledger: Led
     assert row == (0,)
 
 
+@pytest.mark.usefixtures("pgvector")
 def test_an_endpoint_that_asks_for_a_pause_leaves_others_of_its_provider_alone(
     connection: Connection, own_database: str
 ) -> None:

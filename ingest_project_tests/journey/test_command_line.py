@@ -108,6 +108,7 @@ def test_an_activation_that_is_not_there(command: Command, registered: str) -> N
     assert "ingest status" in ran.err
 
 
+@pytest.mark.usefixtures("pgvector")
 def test_status_answers_what_to_run_next(command: Command, registered: str, file: Path) -> None:
     fresh = command("status", registered)
     assert f"next: ingest run {registered}" in fresh.out

@@ -184,8 +184,14 @@ CASES: dict[str, tuple[State, str, str, str, str]] = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_state_has_its_line_and_its_command(
-    case: str, known: Known, standing: Callable[[State], dict[str, Any]], command: Command
+    case: str,
+    known: Known,
+    standing: Callable[[State], dict[str, Any]],
+    command: Command,
+    request: pytest.FixtureRequest,
 ) -> None:
+    if case in {"not embedded", "worker gone", "paused"}:
+        request.getfixturevalue("pgvector")
     state, heading, called, line, run = CASES[case]
     told = standing(state)
     numbers = {one["activation"]: one for one in told["activations"]}
