@@ -4,19 +4,17 @@ They are the same where each is, to the byte: first by size, then by the digest 
 must say the same of them, and they must have been read by the same code. Remote files have no digest: they are read.
 """
 
-import hashlib
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ingest_project.branches.activations import Activation
+from ingest_project.code_version import code_version
 from ingest_project.extract.manifest import ListedPart
 from ingest_project.extract.source import Pin, Source
 
-_FILES = sorted(Path(__file__).parent.glob("*.py"))
 # What a part depends on besides the files and the branch.
-READER = f"{hashlib.sha256(b''.join(file.read_bytes() for file in _FILES)).hexdigest()[:16]}+{version('pyarrow')}"
+READER = code_version(sorted(Path(__file__).parent.glob("*.py")), ["pyarrow"])
 
 
 def sealed_by(pin: Pin) -> dict[str, Any]:

