@@ -46,12 +46,17 @@ class Beside:
         listed = self.pages.get(number)
         if listed is None:
             return None
-        try:
-            base = self.store.get(listed.path, listed.digest)
-        except PartDamaged as error:
-            log.warning("rows of the activation before are normalized again: %s", error.what)
-            return None
-        return base if base.schema.equals(page.schema) else None
+        base = spare_page(self.store, listed)
+        return base if base is not None and base.schema.equals(page.schema) else None
+
+
+def spare_page(store: PartStore, listed: ListedPart) -> pa.Table | None:
+    """A part of the baseline; None where it is damaged or gone, since its rows can be normalized again."""
+    try:
+        return store.get(listed.path, listed.digest)
+    except PartDamaged as error:
+        log.warning("rows of the activation before are normalized again: %s", error.what)
+        return None
 
 
 def same_rows(
@@ -66,7 +71,7 @@ def same_rows(
     there = pc.is_valid(found)
     here, at = looked.filter(there), found.filter(there)
     equal = pa.repeat(pa.scalar(True), len(here))
-    for name in (name for name in page.column_names if name != ROW):
+    for name in (name for name in page.column_names if name not in (ROW, key)):
         ours = _at(comparable(as_one(page[name])), here)
         theirs = _at(comparable(as_one(base[name])), at)
         neither = pc.and_(pc.is_null(ours), pc.is_null(theirs))

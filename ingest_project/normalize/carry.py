@@ -25,14 +25,13 @@ from ingest_project.extract.manifest import ListedPart, listed_parts
 from ingest_project.extract.snapshot import ASSET as SNAPSHOT
 from ingest_project.extract.source import ROW
 from ingest_project.extract.store import PartStore
-from ingest_project.normalize.beside import ROWS, Beside
+from ingest_project.normalize.beside import ROWS, Beside, spare_page
 from ingest_project.normalize.duplicates import out_of_core
 from ingest_project.normalize.part import NORMALIZER_VERSION
 from ingest_project.normalize.raw_hash import raw_hashes
 from ingest_project.normalize.workers import Crew
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection
-from ingest_project.telemetry import log
 
 _SQL = statements.load(__name__, "carry.sql")
 # Parts of the baseline that one part may take rows from: rows that were shuffled over many more are normalized again,
@@ -197,12 +196,8 @@ class HashTask:
 
 def hash_page(task: HashTask) -> None:
     """Write part, row and raw hash of each row."""
-    try:
-        page = task.store.get(task.page.path, task.page.digest)
-    except PartDamaged as error:
-        if not task.spare:
-            raise
-        log.warning("rows of the activation before are normalized again: %s", error.what)
+    page = spare_page(task.store, task.page) if task.spare else task.store.get(task.page.path, task.page.digest)
+    if page is None:
         return
     part = pa.repeat(pa.scalar(task.page.part, pa.int32()), page.num_rows)
     pq.write_table(pa.table({"part": part, "row": page[ROW], "hash": raw_hashes(page)}), task.target)

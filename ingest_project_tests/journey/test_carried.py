@@ -102,29 +102,31 @@ def test_changed_rows_are_normalized_and_all_others_carried(branch: Callable[...
     assert sorted(asked) == [number for number in range(1, len(SECOND) + 1) if number not in same]
 
 
-def test_rows_that_changed_in_their_place_are_found_without_hashing_the_others(
-    branch: Callable[..., Place], asked: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def unhashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No page of a snapshot may be hashed: a first state has nothing to be compared with."""
+
     def hashed(task: carry.HashTask) -> None:
         raise AssertionError(task)
 
+    monkeypatch.setattr(carry, "hash_page", hashed)
+
+
+@pytest.mark.usefixtures("unhashed")
+def test_rows_that_changed_in_their_place_are_found_without_hashing_the_others(
+    branch: Callable[..., Place], asked: list[int]
+) -> None:
     place = twice(branch)
     asked.clear()
-    monkeypatch.setattr(carry, "hash_page", hashed)
     renamed = ("2", "Beta renamed", "Paris", "FR", "48.8", "2.3", "2024-02-01T00:00:00Z", "red")
     done = after(place, [FIRST[0], renamed, *FIRST[2:]])
     assert (done.carried, done.updated, done.unchanged, asked) == (ALL - 1, 1, ALL - REJECTED - 1, [2])
 
 
-def test_rows_behind_all_others_are_new_and_not_searched_for(
-    branch: Callable[..., Place], asked: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def hashed(task: carry.HashTask) -> None:
-        raise AssertionError(task)
-
+@pytest.mark.usefixtures("unhashed")
+def test_rows_behind_all_others_are_new_and_not_searched_for(branch: Callable[..., Place], asked: list[int]) -> None:
     place = twice(branch)
     asked.clear()
-    monkeypatch.setattr(carry, "hash_page", hashed)
     more = [(str(at), "Nu", *FIRST[3][2:]) for at in range(100, 106)]
     done = after(place, [*FIRST, *more])
     assert (done.carried, done.inserted, done.unchanged) == (ALL, len(more), ALL - REJECTED)
