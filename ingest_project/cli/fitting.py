@@ -49,8 +49,8 @@ def fitted(made: Guess, seen: Look, said: Sequence[str], given: Mapping[str, Any
 def _fits(field: str, made: Guess, seen: Look) -> bool:
     if field == "status":
         return any(status(one).values[0] for one in seen.samples[made.mapping[field]])
-    if field in ("latitude", "longitude"):  # metres of a grid in either speak against both
-        both = [seen.samples[made.mapping[name]] for name in ("latitude", "longitude") if name in made.mapping]
+    if field in _PLACE:  # metres of a grid in either speak against both
+        both = [seen.samples[made.mapping[name]] for name in _PLACE if name in made.mapping]
         return not any(_METRES.fullmatch(one.strip()) for samples in both for one in samples)
     return True
 

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import Literal
 
 from ingest_project.branches.activations import Activation
@@ -62,6 +63,7 @@ class Standing:
     def command(self) -> str:
         return f"ingest run {shlex.quote(self.branch.name)}"
 
+    @cached_property
     def findings(self) -> list[Finding]:
         """Whatever is not quiet, the most urgent first."""
         found = [*self._of_the_line(), *self._of_embeddings()]
@@ -69,9 +71,8 @@ class Standing:
 
     def next(self) -> str:
         """The one command to run, or that there is nothing to do."""
-        found = self.findings()
-        if found:
-            return found[0].run
+        if self.findings:
+            return self.findings[0].run
         if self.newest is None:
             return self.command
         return f"nothing to do; {self.command} ingests the branch again"

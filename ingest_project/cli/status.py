@@ -94,7 +94,7 @@ def _as_json(one: Standing, count: int) -> dict[str, Any]:
         "last_done": one.overview.last_done,
         "last_done_at": one.overview.last_done_at,
         "held_by": _held(one) if one.holder else None,
-        "findings": [asdict(found) for found in one.findings()],
+        "findings": [asdict(found) for found in one.findings],
         "activations": [_told(one, activation) for activation in one.activations[:count]],
         "embeddings": [{**asdict(model), "coverage": round(model.coverage, 4)} for model in one.embeddings],
         "next": one.next(),
@@ -138,7 +138,7 @@ def _as_text(value: object) -> object:
 
 
 def _overview(found: list[Standing]) -> list[str]:
-    told = [(one.branch.name, finding) for one in found for finding in one.findings()]
+    told = [(one.branch.name, finding) for one in found for finding in one.findings]
     lines: list[str] = []
     for heading in HEADINGS:
         lines += _block(heading, [(name, finding) for name, finding in told if finding.heading == heading])
@@ -179,7 +179,7 @@ def _row(one: Standing) -> tuple[object, ...]:
 
 
 def _run(one: Standing, last: Activation | None) -> str:
-    if one.findings() or one.newest is None:
+    if one.findings or one.newest is None:
         return one.next()
     name = one.command.removeprefix("ingest run ")
     return f"ingest rejects {name}" if last and last.rejected else f"ingest status {name}"
@@ -193,8 +193,7 @@ def _percent(one: EmbeddingStatus) -> str:
 def _page(one: Standing) -> list[str]:
     spec = one.branch.spec
     lines = [f"{one.branch.name}   source {spec.source}   {spec.location}"]
-    for heading in HEADINGS:
-        lines += [line for finding in one.findings() if finding.heading == heading for line in _lines(finding)]
+    lines += [line for finding in one.findings for line in _lines(finding)]
     lines += [line for activation in one.activations for line in _history(one, activation)]
     for model in one.embeddings:
         dead = sum(model.dead.values())
@@ -213,7 +212,7 @@ def _history(one: Standing, activation: Activation) -> list[str]:
     kind = f"rollback of {activation.undoes}, " if activation.undoes else ""
     when = f"{activation.requested_at:%Y-%m-%d %H:%M}"
     lines = [f"  activation {activation.activation_id}  {activation.state:<11} {when}  {kind}{told}"]
-    if activation.error and not (activation is one.newest and one.findings()):
+    if activation.error and not (activation is one.newest and one.findings):
         lines.append(f"    {activation.error['code']}: {activation.error['what']}")
     lines += [f"    columns: {change}" for change in activation.told_drift]
     gates = one.gates if activation is one.newest else []
