@@ -95,14 +95,8 @@ class Batch:
         return inserted
 
     def _counted(self, hits: Hits, kinds: Counter[str], *, staged: int) -> Counts:
-        return Counts(
-            valid=self.part.valid,
-            inserted=kinds["i"],
-            updated=kinds["u"] + kinds["r"],
-            touched=kinds["t"],
-            unchanged=self.part.valid - staged - hits.stale + kinds["n"],
-            stale=hits.stale + kinds["s"],
-        )
+        unchanged = self.part.valid - staged - hits.stale + kinds["n"]
+        return _tallied(self.part.valid, kinds + Counter(s=hits.stale), unchanged)
 
     # ── new rows alone ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -213,12 +207,15 @@ def _reserved_ids(connection: Connection, count: int) -> pa.Array:
 
 def planned_counts(part: ValidPart, hits: Hits) -> Counts:
     """The counts of a part as the probe has them; without hits, all its rows stay as they are."""
-    kinds = hits.kinds
+    return _tallied(part.valid, Counter(hits.kinds), part.valid - sum(hits.kinds.values()))
+
+
+def _tallied(valid: int, kinds: Counter[str], unchanged: int) -> Counts:
     return Counts(
-        valid=part.valid,
-        inserted=kinds.get("i", 0),
-        updated=kinds.get("u", 0) + kinds.get("r", 0),
-        touched=kinds.get("t", 0),
-        unchanged=part.valid - sum(kinds.values()),
-        stale=hits.stale,
+        valid=valid,
+        inserted=kinds["i"],
+        updated=kinds["u"] + kinds["r"],
+        touched=kinds["t"],
+        unchanged=unchanged,
+        stale=kinds["s"],
     )
