@@ -85,14 +85,10 @@ ISSUES: dict[str, Code] = {
 # Why a row may have been set aside: a branch may reject on any issue.
 REASONS = {**REJECTS, **ISSUES}
 
-# Of the source, before anything is kept: these refuse, and are not accepted one by one.
-SOURCE_CHECKS: dict[str, Code] = {
-    "freshness": Code("the source was last written too long ago", "deliver it anew, or raise limits.max_age"),
-    "contract": Code("the columns are not those of the last time", "mend the source, or change the contract"),
-}
-
-# The limit of a gate is `max_` and its code, under `limits` of the branch.
+# The limit of a gate is `max_` and its code, under `limits` of the branch; of the first two `max_age` and `contract`.
 GATES: dict[str, Code] = {
+    "freshness": Code("the source was last written too long ago", "deliver it anew, or raise `limits.max_age`"),
+    "contract": Code("not the columns of the last time, and `contract` is `freeze`", "mend the source or the mapping"),
     "reject_ratio": Code("too many rows are rejects", "`ingest rejects NAME` says why; mend the source or the mapping"),
     "duplicate_ratio": Code("too many rows share their key with another", "name the column that is the key"),
     "null_ratio": Code("a field is null in too many items", "look at its issues in `ingest profile NAME`"),
@@ -101,14 +97,12 @@ GATES: dict[str, Code] = {
     "change_ratio": Code("too many items would be updated", "`ingest plan NAME` shows which columns differ"),
 }
 
-ALL: dict[str, dict[str, Code]] = {"reject": REJECTS, "issue": ISSUES, "gate": GATES, "source": SOURCE_CHECKS}
+ALL: dict[str, dict[str, Code]] = {"reject": REJECTS, "issue": ISSUES, "gate": GATES}
 _HEADINGS = {
     "reject": "Rejects: rows that are no items. `ingest rejects NAME` shows them.",
     "issue": "Issues: what normalization changed or set aside in an item. `issues` of `core.items` and `ingest profile "
     "NAME` show them; a branch may reject on them (`reject_on`).",
     "gate": "Gates: what blocks an activation. `ingest accept ACTIVATION CODE --why ...` takes it all the same.",
-    "source": "Source: what refuses an activation before anything is kept. It is not accepted: mend it, or the branch "
-    "file, and run again.",
 }
 
 

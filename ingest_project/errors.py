@@ -21,7 +21,6 @@ IngestError                        exit 1  failed; the state on disk and in Post
 └── Refused                        exit 4  we looked, and will not ingest this
     ├── SourceMissing, SourceEmpty, SourceUnreadable, SourceStale
     ├── ColumnsMissing                       a declared column is not in the source
-    ├── SchemaDrifted                        other columns than the last time, and the contract is freeze
     ├── SourceMoved                          it changed after it was pinned
     ├── GateBlocked                          a quality limit was passed
     ├── PlanMoved                            what a saved plan stands on is not as it was
@@ -184,19 +183,11 @@ class SourceUnreadable(Refused):
 
 
 class SourceStale(Refused):
-    """The source is older than the branch allows."""
+    """The branch says how old its source may be, and nothing says how old it is."""
 
 
 class ColumnsMissing(Refused):
     """The source does not have the columns that the branch declares."""
-
-
-class SchemaDrifted(Refused):
-    """The columns of the source are not those of the last time, and the branch's contract is `freeze`."""
-
-    default_todo = (
-        "Mend the source; or, if it is to be so, mend the mapping, say `contract: evolve` for one run, apply and run."
-    )
 
 
 class SourceMoved(Refused):

@@ -104,14 +104,15 @@ update ingest.activations
  where activation_id = %(activation_id)s and state = 'snapshotted' returning {columns};
 
 -- name: block_activation
--- A gate stopped it before its end: of the normalization, or between the probe and the first row.
+-- A gate stopped it before its end: of the snapshot, of the normalization, or between the probe and the first row.
 update ingest.activations set state = 'blocked', error = %(error)s
- where activation_id = %(activation_id)s and state in ('snapshotted', 'accepted') returning {columns};
+ where activation_id = %(activation_id)s and state in ('pinned', 'snapshotted', 'accepted') returning {columns};
 
 -- name: reopen_accepted
 -- Every gate that stopped it is accepted: it goes on from where it was.
 update ingest.activations
-   set state = case when normalized_at is null then 'snapshotted' else 'accepted' end, error = null,
+   set state = case when normalized_at is not null then 'accepted' when snapshotted_at is not null then 'snapshotted'
+                    else 'pinned' end, error = null,
        accepted_at = case when normalized_at is not null then coalesce(accepted_at, now()) end
  where activation_id = %(activation_id)s and state = 'blocked' returning {columns};
 

@@ -19,11 +19,15 @@ from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection
 
 _SQL = statements.load(__name__, "gates.sql")
+_SETTINGS = {"freshness": "limits.max_age", "contract": "contract"}  # of the others: limits.max_CODE
 
 
 @dataclass(frozen=True)
 class Gate:
-    """`measured` may not be greater than `limit`, both shares from 0 to 1, unless it is accepted; `what` in words."""
+    """`measured` may not be greater than `limit`, unless it is accepted; `what` in words.
+
+    Both are shares from 0 to 1; of freshness seconds, and of the contract changes, which `what` tells by itself.
+    """
 
     code: str
     measured: float
@@ -44,11 +48,18 @@ class Gate:
     @property
     def setting(self) -> str:
         """The setting of the branch file that limits it."""
-        return f"limits.max_{self.code}"
+        return _SETTINGS.get(self.code) or f"limits.max_{self.code}"
+
+    @property
+    def figures(self) -> str:
+        """Measure and limit, for a line that has no room for more."""
+        if self.code in _SETTINGS:
+            return self.what.partition(":\n")[0]
+        return f"{self.measured:.1%} with a limit of {self.limit:.1%}"
 
     def told(self) -> str:
-        """Measure and limit in a line."""
-        return f"{self.what}: {self.measured:.1%} with a limit of {self.limit:.1%}"
+        """Measure and limit, in words."""
+        return self.what if self.code in _SETTINGS else f"{self.what}: {self.figures}"
 
 
 def kept(connection: Connection, activation_id: int, measured: Iterable[Gate]) -> list[Gate]:
@@ -68,6 +79,16 @@ def gates_of(connection: Connection, activation_id: int) -> list[Gate]:
 def blocked(work: Work, failed: Sequence[Gate]) -> GateBlocked | None:
     """The error that these gates come to: what was measured, against what, and both ways on; None for none."""
     return _error(work.branch.name, work.activation.activation_id, failed) if failed else None
+
+
+def pass_or_block(work: Work, measured: Iterable[Gate]) -> None:
+    """Keep what was measured, and block where a limit is passed. Raises GateBlocked."""
+    with work.transaction() as connection:
+        why = blocked(work, kept(connection, work.activation.activation_id, measured))
+        if why:
+            activations.block(connection, work.activation, why)
+    if why:
+        raise why
 
 
 def refuse_blocked(connection: Connection, branch: str, activation: Activation) -> None:

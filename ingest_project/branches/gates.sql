@@ -1,9 +1,13 @@
 -- name: keep_gate
--- What was measured; what a person accepted of it stays accepted.
+-- What was measured; what a person accepted of it stays accepted. Columns are accepted as they were told: a relation may
+-- have others by the time it is read anew.
 insert into ingest.gates (activation_id, code, measured, "limit", what)
 values (%(activation_id)s, %(code)s, %(measured)s, %(limit)s, %(what)s)
 on conflict (activation_id, code) do update
-   set measured = excluded.measured, "limit" = excluded."limit", what = excluded.what, measured_at = now();
+   set measured = excluded.measured, "limit" = excluded."limit", what = excluded.what, measured_at = now(),
+       accepted_by = case when gates.code <> 'contract' or gates.what = excluded.what then gates.accepted_by end,
+       accepted_at = case when gates.code <> 'contract' or gates.what = excluded.what then gates.accepted_at end,
+       why = case when gates.code <> 'contract' or gates.what = excluded.what then gates.why end;
 
 -- name: gates_of
 -- All gates of an activation, as they are now.

@@ -1,4 +1,4 @@
-"""When a source is refused and an activation blocked: what a branch file may say, and what holds where it does not."""
+"""When an activation is blocked: what a branch file may say, and what holds where it does not."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -9,14 +9,14 @@ Ratio = Annotated[float, Field(ge=0, le=1, strict=True)]
 
 
 class Limits(BaseModel):
-    """When to refuse a source, or to block what came out of it. 1 lets all pass."""
+    """When to block a source, or what came out of it. 1 lets all pass."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_age: timedelta | None = Field(
         default=None,
         gt=timedelta(0),
-        description="Refuse a source last written longer ago, for example P1DT12H or 36:00:00.",
+        description="Block a source last written longer ago, for example P1DT12H or 36:00:00.",
     )
     max_reject_ratio: Ratio | None = Field(
         default=None, description="Share of rows that are rejected; left out, 0.5 from 100 rows on."

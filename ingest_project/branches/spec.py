@@ -217,7 +217,7 @@ class BranchSpec(_Strict):
     )
     contract: Literal["freeze", "warn", "evolve"] = Field(
         default="warn",
-        description="When columns are renamed, new, missing or retyped since the last time: refuse, say so, or take it "
+        description="When columns are renamed, new, missing or retyped since the last time: block, say so, or take it "
         "silently. A missing column that the branch names is always refused.",
     )
     limits: Limits = Limits()

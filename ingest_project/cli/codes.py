@@ -13,7 +13,7 @@ from ingest_project.errors import UsageError
 @click.option("--markdown", is_flag=True, help="The page of the documentation.")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def codes(code: str | None, *, markdown: bool, as_json: bool) -> None:
-    """Say what every code of rejects, issues, gates and sources means, or what CODE does, and what to do about it.
+    """Say what every code of rejects, issues and gates means, or what CODE does, and what to do about it.
 
     Example: ingest codes mojibake_repaired
     """

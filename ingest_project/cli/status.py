@@ -217,8 +217,7 @@ def _history(one: Standing, activation: Activation) -> list[str]:
     lines += [f"    columns: {change}" for change in activation.told_drift]
     gates = one.gates if activation is one.newest else []
     return lines + [
-        f"    accepted: {gate.code}, {gate.measured:.1%} with a limit of {gate.limit:.1%}, "
-        f"by {gate.accepted_by} on {gate.accepted_at:%Y-%m-%d}: {gate.why}"
+        f"    accepted: {gate.code}, {gate.figures}, by {gate.accepted_by} on {gate.accepted_at:%Y-%m-%d}: {gate.why}"
         for gate in gates
         if gate.accepted_at
     ]

@@ -13,26 +13,25 @@ from dagster import DagsterEvent
 
 from ingest_project.branches.gates import Gate, gates_of
 from ingest_project.branches.work import Work
-from ingest_project.codes import GATES, SOURCE_CHECKS, Code
+from ingest_project.codes import GATES, Code
 from ingest_project.defs import metadata
 from ingest_project.defs.partitions import branch_partitions
-from ingest_project.errors import ColumnsMissing, Refused, SchemaDrifted, SourceStale
+from ingest_project.errors import ColumnsMissing, Refused, SourceStale
 
-SNAPSHOT = tuple(SOURCE_CHECKS)
+SNAPSHOT = ("freshness", "contract")
 NORMALIZED = ("reject_ratio", "duplicate_ratio", "null_ratio", "shrink_ratio")
 CORE = ("rekeyed_ratio", "change_ratio")
 
 
 def specs(asset: str, codes: Iterable[str]) -> list[dg.AssetCheckSpec]:
     """A check per code. Partitioned: without it one branch's pass would release another's."""
-    known = {**SOURCE_CHECKS, **GATES}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return [
             dg.AssetCheckSpec(
                 code,
                 asset=asset,
-                description=_description(known[code]),
+                description=_description(GATES[code]),
                 blocking=True,
                 partitions_def=branch_partitions,
             )
@@ -68,12 +67,19 @@ def source_results(work: Work) -> Iterator[dg.AssetCheckResult]:
     """Of a source that was taken: how old it was, and what is new about its columns, which is no reason to stop."""
     drift = work.activation.drift or {"contract": work.spec.contract, "changes": []}
     told = "; ".join(change["what"] for change in drift["changes"])
-    yield dg.AssetCheckResult(check_name="freshness", passed=True, description=_age(work))
+    accepted = {
+        gate.code: f"; accepted: {gate.why}"
+        for gate in gates_of(work.connection, work.activation.activation_id)
+        if gate.accepted_at
+    }
+    age = _age(work) + accepted.get("freshness", "")
+    yield dg.AssetCheckResult(check_name="freshness", passed=True, description=age)
     yield dg.AssetCheckResult(
         check_name="contract",
         passed=not told or drift["contract"] == "evolve",
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{drift['contract']}: {told or 'the same columns as the last time, or the first time'}",
+        description=f"{drift['contract']}: {told or 'the same columns as the last time, or the first time'}"
+        + accepted.get("contract", ""),
         metadata={"changes": metadata.table_of(drift["changes"])} if told else None,
     )
 
@@ -90,7 +96,7 @@ def _age(work: Work) -> str:
 def report_refused(context: dg.OutputContext, error: Refused) -> None:
     """Show why a source was refused, before the step fails."""
     code = "freshness" if isinstance(error, SourceStale) else "contract"
-    if isinstance(error, SourceStale | SchemaDrifted | ColumnsMissing):
+    if isinstance(error, SourceStale | ColumnsMissing):
         DagsterEvent.asset_check_evaluation(
             context.step_context,
             dg.AssetCheckEvaluation(

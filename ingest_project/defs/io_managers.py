@@ -68,7 +68,7 @@ class ParquetParts(dg.IOManager):
         ingest, began = _run_of(context), time.monotonic()
         with explained(context):
             work = ingest.begin(pages.branch.name)
-        with explained(context, work), _gated(context, work), mirrored(context, snapshot.ASSET, work):
+        with explained(context, work), _gated(context, work, gates.SNAPSHOT), mirrored(context, snapshot.ASSET, work):
             taken = snapshot.take_snapshot(work, ingest.store, batch_size=pages.batch_size)
             listed = listed_parts(work.connection, work.activation.activation_id, snapshot.ASSET)
             first = ingest.store.get(listed[0].path) if listed else None
@@ -199,7 +199,7 @@ class PostgresLedger(dg.IOManager):
 
 
 @contextmanager
-def _gated(context: dg.OutputContext, work: Work, codes: tuple[str, ...] = ()) -> Generator[None]:
+def _gated(context: dg.OutputContext, work: Work, codes: tuple[str, ...]) -> Generator[None]:
     try:
         yield
     except GateBlocked:

@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import types
 
-from ingest_project.errors import SchemaDrifted
 from ingest_project.extract.source import MORE, Page, Pin
 from ingest_project.telemetry import log
 
@@ -37,13 +36,11 @@ _WRITTEN = (
 def compared(page: Page, pin: Pin, *, contract: str, against: int | None, before: Mapping[str, Any]) -> dict[str, Any]:
     """What to keep with an activation: {contract, against, kinds, changes}.
 
-    `before` has `columns` and `kinds` of activation `against`. Raises SchemaDrifted where the contract is `freeze`.
+    `before` has `columns` and `kinds` of activation `against`. What `freeze` comes to is a gate.
     """
     columns = _ours(pin.columns)
     kinds = {name: kind for name in columns if (kind := _kind(page.table.column(name)))}
     changes = _changes(before["columns"], columns, before["kinds"], kinds) if against else []
-    if changes and contract == "freeze":
-        raise SchemaDrifted(told(changes, before["columns"], columns), where={"against activation": against})
     if changes and contract == "warn":
         log.warning("%s", told(changes, before["columns"], columns))
     return {"contract": contract, "against": against, "kinds": kinds, "changes": changes}

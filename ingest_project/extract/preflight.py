@@ -1,9 +1,7 @@
-"""Before anything is read: is the source there, fresh enough, and does it have what the branch declares?"""
+"""Before anything is read: is the source there, is it dated, and does it have what the branch declares?"""
 
 import difflib
-import time
 from collections.abc import Sequence
-from datetime import timedelta
 
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.errors import ColumnsMissing, SourceStale
@@ -19,7 +17,7 @@ def check(spec: BranchSpec, had: Sequence[str] = ()) -> tuple[Source, Pin]:
     source = open_source(spec)
     try:
         pin = source.pin()
-        _refuse_stale(spec, pin)
+        _refuse_undated(spec, pin)
         _refuse_missing_columns(spec, pin, had)
     except BaseException:
         source.close()
@@ -27,25 +25,16 @@ def check(spec: BranchSpec, had: Sequence[str] = ()) -> tuple[Source, Pin]:
     return source, pin
 
 
-def _refuse_stale(spec: BranchSpec, pin: Pin) -> None:
+def _refuse_undated(spec: BranchSpec, pin: Pin) -> None:
+    """How old it may be is a gate; of what age that cannot be told, there is nothing to accept."""
     limit = spec.limits.max_age
-    dated = [(file.modified_ns, file.path) for file in pin.files if file.modified_ns is not None]
-    if limit is None:
+    if limit is None or pin.written_at is not None:
         return
-    if not dated:
-        why = f"nothing says when the source was last written; limits.max_age is {limit}"
-        how = "Declare updated_at, a column of timestamps" if pin.relation else "Let its server send Last-Modified"
-        todo = f"{how}, or take limits.max_age out of the branch file."
-        raise SourceStale(why, where={"branch": spec.name, "location": spec.location}, todo=todo)
-    modified_ns, newest = max(dated)
-    age = timedelta(seconds=time.time() - modified_ns / 1e9)
-    if age <= limit:
-        return
-    whole = timedelta(seconds=round(age.total_seconds()))
+    how = "Declare updated_at, a column of timestamps" if pin.relation else "Let its server send Last-Modified"
     raise SourceStale(
-        f"the source was last written {whole} ago; limits.max_age is {limit}",
-        where={"branch": spec.name, "location": spec.location, "newest file": newest},
-        todo="Deliver the source anew, or raise limits.max_age in the branch file; then run again.",
+        f"nothing says when the source was last written; limits.max_age is {limit}",
+        where={"branch": spec.name, "location": spec.location},
+        todo=f"{how}, or take limits.max_age out of the branch file.",
     )
 
 

@@ -14,8 +14,9 @@ from ingest_project.branches.activations import Activation
 from ingest_project.branches.registry import Branch
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.branches.work import Work
-from ingest_project.errors import ActivationClosed, PartDamaged, Refused, SourceMoved
+from ingest_project.errors import ActivationClosed, GateBlocked, PartDamaged, Refused, SourceMoved
 from ingest_project.extract import drift, preflight
+from ingest_project.extract.gates import contract, freshness
 from ingest_project.extract.kinds import open_source
 from ingest_project.extract.manifest import ListedPart, discard_parts, list_part, listed_parts, part_key
 from ingest_project.extract.source import Cursor, Page, Pin, ReadMetrics, Source, measured
@@ -74,9 +75,11 @@ def begin(connection: Connection, lease: Lease, branch: Branch, *, wanted: int |
 
 
 def _settled(connection: Connection, found: Activation) -> str | None:
-    # What is in core is finished, and so is the very state of the data that a person has accepted.
+    # What is in core is finished, and so is the very state of the data that a person has accepted, if it was read.
     if found.committed_at or activations.has_batches(connection, found):
         return "half applied"
+    if found.snapshotted_at is None:
+        return None
     known = gates.gates_of(connection, found.activation_id)
     return "accepted by a person" if any(gate.accepted_at for gate in known) else None
 
@@ -113,7 +116,7 @@ def moved_since(branch: Branch, activation: Activation) -> SourceMoved | None:
 def take_snapshot(work: Work, store: PartStore, *, batch_size: int) -> Snapshot:
     """Read the source into parts of `batch_size` rows, each listed in a fenced transaction.
 
-    Raises the Refused errors, after closing the activation with the reason.
+    Raises GateBlocked, and the other Refused errors after closing the activation with the reason.
     """
     if work.activation.snapshotted_at:
         return Snapshot(work)
@@ -121,10 +124,13 @@ def take_snapshot(work: Work, store: PartStore, *, batch_size: int) -> Snapshot:
         source, pin, work = _pinned(work)
         snapshot = Snapshot(work)
         with closing(source):
+            gates.pass_or_block(work, freshness(work, pin))
             sealed = _taken_over(snapshot, store, source, pin, batch_size)
             if sealed is None:
                 _read(snapshot, store, source, pin, batch_size)
                 sealed = source.seal(pin)
+    except GateBlocked:
+        raise
     except SourceMoved as error:
         _close(work, "failed", error)
         raise
@@ -226,6 +232,7 @@ def _compare_columns(work: Work, pin: Pin, page: Page) -> None:
     )
     with work.transaction() as connection:
         activations.keep_drift(connection, work.activation, found)
+    gates.pass_or_block(work, contract(found, columns or [], pin))
 
 
 def _keep(work: Work, store: PartStore, number: int, page: Page) -> None:

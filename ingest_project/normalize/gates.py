@@ -88,13 +88,4 @@ class RejectWatch:
             return
         gate = _rejects(self._work, self._rejected, self._rows, "the first ")
         if not gate.passed:
-            self._stop(gate)
-
-    def _stop(self, gate: Gate) -> None:
-        with self._work.transaction() as connection:
-            failed = gates.kept(connection, self._work.activation.activation_id, [gate])
-            why = gates.blocked(self._work, failed)
-            if why:
-                activations.block(connection, self._work.activation, why)
-        if why:
-            raise why
+            gates.pass_or_block(self._work, [gate])

@@ -1,6 +1,6 @@
 """The gates between the probe and the first row: keys that are all others, too many changes, too many tombstones."""
 
-from ingest_project.branches import activations, gates
+from ingest_project.branches import gates
 from ingest_project.branches.gates import Gate
 from ingest_project.branches.work import Work
 from ingest_project.upsert.probe import Probe
@@ -41,10 +41,4 @@ def would_block(work: Work, found: Probe, valid: int) -> dict[str, str]:
 
 def pass_gates(work: Work, found: Probe, valid: int) -> None:
     """Measure, keep, and block where a limit is passed. Raises GateBlocked; nothing is in core by then."""
-    with work.transaction() as connection:
-        failed = gates.kept(connection, work.activation.activation_id, measured(work, found, valid))
-        why = gates.blocked(work, failed)
-        if why:
-            activations.block(connection, work.activation, why)
-    if why:
-        raise why
+    gates.pass_or_block(work, measured(work, found, valid))

@@ -1,5 +1,7 @@
 """Gates in Postgres: what blocks, who accepts, and where the activation goes on."""
 
+from dataclasses import replace
+
 import pytest
 
 from ingest_project.branches import activations, gates
@@ -57,6 +59,18 @@ def test_one_that_was_stopped_early_is_normalized_on(connection: Connection, bra
 def test_what_is_accepted_stays_so_when_it_is_measured_again(connection: Connection, branch: Branch) -> None:
     found = accepted(connection, blocked_by(connection, branch, REJECTS, normalized=False), REJECTS.code)
     assert gates.kept(connection, found.activation_id, [Gate("reject_ratio", 0.9, 0.5, "9 of 10")]) == []
+
+
+def test_columns_are_accepted_as_they_were_told(connection: Connection, branch: Branch) -> None:
+    made = activations.create(connection, branch.branch_id, holder="run", plan_only=False)
+    found = pinned(connection, claimed(connection, made))
+    told = Gate("contract", 1, 0, "the columns:\n    renamed: 'a' → 'b'")
+    gates.kept(connection, found.activation_id, [told])
+    assert activations.block(connection, found, GateBlocked(told.told())).state == "blocked"
+    assert accepted(connection, found, "contract").state == "pinned"
+    assert gates.kept(connection, found.activation_id, [told]) == []
+    (blocking,) = gates.kept(connection, found.activation_id, [replace(told, what="the columns:\n    new: 'c'")])
+    assert (blocking.accepted_by, blocking.accepted_at, blocking.why) == (None, None, None)
 
 
 def test_every_gate_that_blocks_has_to_be_accepted(connection: Connection, branch: Branch) -> None:

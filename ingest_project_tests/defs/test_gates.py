@@ -1,5 +1,8 @@
 """Gates in a run: blocked before anything is in core, shown as checks, accepted and gone on with."""
 
+import os
+import re
+import time
 from collections.abc import Callable, Sequence
 
 import dagster as dg
@@ -11,6 +14,7 @@ from ingest_project.settings import settings
 from ingest_project_tests.defs.conftest import CORE, NORMALIZED, REQUESTS, SNAPSHOT, Line, Run
 
 Rows = list[Sequence[str]]
+DAY = 86_400
 
 
 def places(count: int, first: int = 0, name: str = "Place") -> Rows:
@@ -27,10 +31,18 @@ def accept(line: Line, *codes: str) -> None:
 
 def checks(run: Run) -> dict[str, bool]:
     """Of this run, by name, as Dagster keeps them for the branch."""
+    return {one.check_name: one.passed for one in told_checks(run)}
+
+
+def described(run: Run) -> dict[str, str]:
+    return {one.check_name: one.description or "" for one in told_checks(run)}
+
+
+def told_checks(run: Run) -> list[dg.AssetCheckEvaluation]:
     found = run.instance.all_logs(run.id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
     told = [event.dagster_event.event_specific_data for event in found if event.dagster_event]
     assert all(one.partition == run.result.dagster_run.tags["dagster/partition"] for one in told)
-    return {one.check_name: one.passed for one in told}
+    return told
 
 
 def test_a_run_shows_every_gate_as_a_check_of_its_branch(line: Callable[..., Line]) -> None:
@@ -168,20 +180,74 @@ def test_columns_that_changed_are_a_warning_of_the_branch(line: Callable[..., Li
     assert place.activations[-1]["drift"]["changes"][0]["change"] == "renamed"
 
 
-def test_a_frozen_contract_refuses_before_anything_is_kept(line: Callable[..., Line]) -> None:
+def test_a_frozen_contract_blocks_before_anything_is_kept(line: Callable[..., Line]) -> None:
     place = line(contract="freeze")
     place.run()
     before = place.parts
     place.file.write_text(place.file.read_text().replace("color", "colour"))
     run = place.run()
-    assert (run.told["error"], run.told["exit_code"]) == ("SchemaDrifted", 4)
+    assert (run.told["error"], run.told["exit_code"], run.retries) == ("GateBlocked", 4, 0)
     assert "had: id, name, city, country, lat, lon, updated, color\n" in run.told["what"]
     assert "has: id, name, city, country, lat, lon, updated, colour" in run.told["what"]
+    assert "change contract in the branch file" in run.told["do"]
+    assert f"`ingest accept {place.activations[-1]['activation_id']} contract --why" in run.told["do"]
     assert checks(run) == {"contract": False}
-    assert (place.parts, place.states) == (before, ["done", "refused"])
+    assert (place.parts, place.states) == (before, ["done", "blocked"])
     place.applies(contract="evolve")
     assert place.run().success
-    assert place.states[-1] == "done"
+    assert place.states == ["done", "superseded", "done"]
+
+
+def test_other_columns_are_accepted_and_read(line: Callable[..., Line]) -> None:
+    place = line(contract="freeze")
+    place.run()
+    place.file.write_text(place.file.read_text().replace("color", "colour"))
+    place.run()
+    accept(place, "contract")
+    assert place.activations[-1]["state"] == "pinned"
+    run = place.run()
+    assert run.success
+    assert place.states == ["done", "done"]
+    assert "accepted: we know" in described(run)["contract"]
+    place.run()
+    assert place.states == ["done", "done", "done"], "these are the columns of the last time now"
+
+
+def test_what_was_accepted_and_not_read_is_no_leave_for_what_is_there_now(line: Callable[..., Line]) -> None:
+    place = line(contract="freeze")
+    place.run()
+    place.file.write_text(place.file.read_text().replace("color", "colour"))
+    place.run()
+    accept(place, "contract")
+    place.file.write_text(place.file.read_text().replace("colour", "shade"))
+    run = place.run()
+    assert run.told["error"] == "GateBlocked"
+    assert "'shade'" in run.told["what"]
+    assert place.states == ["done", "superseded", "blocked"]
+
+
+def test_a_source_that_is_too_old_is_accepted_and_read(line: Callable[..., Line]) -> None:
+    place = line(limits={"max_age": "P2D"})
+    os.utime(place.file, (time.time() - 3 * DAY,) * 2)
+    blocked = place.run()
+    assert blocked.told["error"] == "GateBlocked"
+    assert re.search(r"last written 3 days, 0:00:\d\d before .*; limits.max_age is 2 days", blocked.told["what"])
+    assert checks(blocked) == {"freshness": False}
+    assert (place.states, place.parts, place.items) == (["blocked"], [], {})
+    accept(place, "freshness")
+    run = place.run()
+    assert run.success
+    assert place.states == ["done"]
+    assert "accepted: we know" in described(run)["freshness"]
+
+
+def test_a_source_that_is_delivered_anew_needs_nobody(line: Callable[..., Line]) -> None:
+    place = line(limits={"max_age": "P2D"})
+    os.utime(place.file, (time.time() - 3 * DAY,) * 2)
+    place.run()
+    os.utime(place.file)
+    assert place.run().success
+    assert place.states == ["superseded", "done"]
 
 
 def test_a_run_shows_its_profile(line: Callable[..., Line]) -> None:

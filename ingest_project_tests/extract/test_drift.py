@@ -5,19 +5,22 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from ingest_project.errors import SchemaDrifted
 from ingest_project.extract.drift import compared
+from ingest_project.extract.gates import contract
 from ingest_project.extract.source import MORE, Cursor, Page, Pin
 
 OLD = {"id": ["1", "2"], "name": ["a", "b"], "city": ["Rome", "Oslo"], "lat": ["1.5", "2"]}
 
 
+def pin_of(columns: dict[str, Any]) -> Pin:
+    return Pin("csv", (), tuple(columns), None)
+
+
 def look(columns: dict[str, Any], before: dict[str, Any] | None = None, contract: str = "warn") -> dict[str, Any]:
     table = pa.table(columns)
-    pin = Pin("csv", (), tuple(columns), None)
     last = before or {"columns": [], "kinds": {}}
     against = 7 if before else None
-    return compared(Page(table, Cursor(0, 2, 2), 0), pin, contract=contract, against=against, before=last)
+    return compared(Page(table, Cursor(0, 2, 2), 0), pin_of(columns), contract=contract, against=against, before=last)
 
 
 def whats(columns: dict[str, Any], old: dict[str, Any] | None = None) -> list[str]:
@@ -82,15 +85,22 @@ def test_one_odd_value_makes_no_other_kind() -> None:
     assert look(many)["kinds"]["n"] == "number"
 
 
-def test_a_frozen_contract_refuses_with_both_headers() -> None:
+def test_a_frozen_contract_is_a_gate_that_shows_both_headers() -> None:
+    found = look(renamed("city", "town"), {"columns": list(OLD), "kinds": {}}, "freeze")
+    (gate,) = contract(found, list(OLD), pin_of(renamed("city", "town")))
+    assert (gate.measured, gate.limit, gate.passed, gate.setting) == (1, 0, False, "contract")
+    assert "renamed: 'city' → 'town'" in gate.told()
+    assert "had: id, name, city, lat\n" in gate.told()
+    assert gate.told().endswith("has: id, name, town, lat")
+    assert gate.figures == "the columns of the source are not those of the last time"
+
+
+def test_a_frozen_contract_is_passed_by_the_same_columns_and_asked_of_no_first_time() -> None:
     before = {"columns": list(OLD), "kinds": {}}
-    with pytest.raises(SchemaDrifted) as caught:
-        look(renamed("city", "town"), before, "freeze")
-    assert "renamed: 'city' → 'town'" in caught.value.what
-    assert "had: id, name, city, lat\n" in caught.value.what
-    assert caught.value.what.endswith("has: id, name, town, lat")
-    assert caught.value.where == {"against activation": 7}
-    assert "contract: evolve" in caught.value.todo
+    (gate,) = contract(look(OLD, before, "freeze"), list(OLD), pin_of(OLD))
+    assert gate.passed
+    assert contract(look(OLD, None, "freeze"), [], pin_of(OLD)) == []
+    assert contract(look(renamed("city", "town"), before, "warn"), list(OLD), pin_of(OLD)) == []
 
 
 def test_evolve_keeps_what_changed_and_says_nothing(caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingest_project.errors import IngestError, Refused, SourceMissing, SourceMoved, SourceStale, SourceUnreadable
+from ingest_project.errors import IngestError, Refused, SourceMissing, SourceMoved, SourceUnreadable
 from ingest_project.extract import preflight, remote
 from ingest_project.extract.facts import facts_of
 from ingest_project.extract.location import resolve
@@ -118,10 +118,10 @@ def test_what_moved_is_told_file_by_file(memory: Any, spec: MakeSpec) -> None:
         next(source.pages(pin, 10, None))
 
 
-def test_a_stale_object(memory: Any, spec: MakeSpec) -> None:
+def test_an_object_says_when_it_was_written(memory: Any, spec: MakeSpec) -> None:
     memory.store["/in/a.csv"].modified = datetime.now(UTC) - timedelta(days=3)
-    with pytest.raises(SourceStale, match="last written 3 days"):
-        preflight.check(spec("memory://in/a.csv", limits={"max_age": timedelta(days=1)}))
+    _, pin = preflight.check(spec("memory://in/a.csv", limits={"max_age": timedelta(days=1)}))
+    assert pin.written_at == memory.store["/in/a.csv"].modified
 
 
 def test_an_object_that_got_shorter_while_it_was_read_is_not_half_loaded(

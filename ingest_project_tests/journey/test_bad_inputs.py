@@ -103,7 +103,6 @@ REFUSED = [
     (truncated_parquet, "SourceUnreadable", "cannot be read as parquet"),
     (parquet_with_a_broken_page, "SourceUnreadable", "cannot be read as parquet"),
     (latin_1, "SourceUnreadable", "not UTF-8 at byte 40, line 2: 0xfc"),
-    (too_old, "SourceStale", "last written 1:30:0"),
     (a_folder_of_two_headers, "ColumnsMissing", "b.csv"),
     (a_variable_that_is_not_set, "SourceMissing", "NOT_SET_ANYWHERE"),
     (a_scheme_of_nobodys, "SourceUnreadable", "ftp:// are not supported"),
@@ -194,6 +193,20 @@ def test_too_many_rejects_block_before_anything_is_written(command: Command, nam
     assert ran.code == 4
     assert "2 of 11 rows were rejected: 18.2% with a limit of 10.0%" in ran.err
     assert left_by(name) == {"states": ["blocked"], "codes": ["GateBlocked"], "items": 0, "batches": 0, "leases": 0}
+
+
+def test_one_that_is_too_old_is_ingested_once_somebody_takes_it(command: Command, name: str, tmp_path: Path) -> None:
+    command("branch", "apply", write_spec(tmp_path / "branch.yaml", name=name, **too_old(tmp_path)))
+    ran = command("run", name)
+    assert (ran.code, ran.out) == (4, "")
+    assert "last written 1:30:0" in ran.err
+    assert "limits.max_age is 1:00:00" in ran.err
+    assert left_by(name) == {"states": ["blocked"], "codes": ["GateBlocked"], "items": 0, "batches": 0, "leases": 0}
+    accept = next(part for part in ran.err.split("`") if part.startswith("ingest accept "))
+    assert command("accept", accept.split()[2], "freshness", "--why", "a holiday").code == 0
+    assert command("run", name).code == 0
+    assert left_by(name)["states"] == ["done"]
+    assert "accepted: freshness, the source was last written 1:30:0" in command("status", name).out
 
 
 @pytest.mark.parametrize(
