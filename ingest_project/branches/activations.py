@@ -101,7 +101,7 @@ def get(connection: Connection, branch_id: int, activation_id: int) -> Activatio
     """One activation of this branch. Raises ActivationUnknown."""
     found = find(connection, branch_id, activation_id)
     if found is None:
-        raise ActivationUnknown(f"this branch has no activation {activation_id}")
+        raise ActivationUnknown(f"this branch has no activation {activation_id}", where={"activation": activation_id})
     return found
 
 

@@ -134,7 +134,7 @@ def accept(connection: Connection, activation_id: int, codes: Sequence[str], *, 
 def _locked(connection: Connection, activation_id: int) -> Activation:
     row = connection.execute(_SQL["lock_activation"], {"activation_id": activation_id}).fetchone()
     if row is None:
-        raise ActivationUnknown(f"there is no activation {activation_id}")
+        raise ActivationUnknown(f"there is no activation {activation_id}", where={"activation": activation_id})
     found = activations.get(connection, row[0], activation_id)
     if found.state != "blocked":
         raise UsageError(

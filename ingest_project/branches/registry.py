@@ -117,7 +117,7 @@ def get_branch(connection: Connection, name: str) -> Branch:
     """The branch of this name. Raises BranchUnknown."""
     branch = find_branch(connection, name)
     if branch is None:
-        raise BranchUnknown(f"no branch {name!r} is registered")
+        raise BranchUnknown(f"no branch {name!r} is registered", where={"branch": name})
     return branch
 
 

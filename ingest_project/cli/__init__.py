@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ingest_project.cli.groups import Entry, LazyGroup
-from ingest_project.cli.terminal import colours, say_error, usage_error
+from ingest_project.cli.terminal import colours, fail, fail_by, usage_error, wants_json
 from ingest_project.errors import IngestError, Interrupted, Unexpected, first_line
 
 _COMMANDS = {
@@ -74,30 +74,33 @@ def _exit_code() -> int:
     try:
         return _ended()
     except Exception as error:
-        say_error(_unforeseen(error))
-        return Unexpected.exit_code
+        return fail_by(_unforeseen(error))
 
 
 def _ended() -> int:
     try:
         result: Any = ingest.main(prog_name="ingest", standalone_mode=False)
     except IngestError as error:
-        say_error(error)
-        return error.exit_code
+        return fail_by(error)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return error.exit_code
     except click.ClickException as error:
-        say_error(usage_error(error))
-        return error.exit_code
+        return fail(usage_error(error), error.exit_code, code="UsageError", what=error.format_message())
     except (KeyboardInterrupt, click.Abort):
-        click.echo("\ninterrupted; nothing is half done: the same command can be given again", err=True)
-        return Interrupted.exit_code
+        return _interrupted()
     except BrokenPipeError:
         # The reader of our output has left (`| head`); a second failure at exit would say nothing more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return result if isinstance(result, int) else 0
+
+
+def _interrupted() -> int:
+    if wants_json():
+        return fail_by(Interrupted())
+    click.echo("\ninterrupted; nothing is half done: the same command can be given again", err=True)
+    return Interrupted.exit_code
 
 
 def _unforeseen(error: Exception) -> IngestError:

@@ -14,7 +14,6 @@ from ingest_project.cli.summary import Outcome, summary
 from ingest_project.cli.summary import as_json as summary_as_json
 from ingest_project.cli.target import registered
 from ingest_project.cli.terminal import json_option, say_error
-from ingest_project.errors import IngestError
 from ingest_project.extract.snapshot import moved_since
 from ingest_project.normalize.quarantine import reject_codes
 from ingest_project.postgres.connection import session
@@ -92,16 +91,11 @@ def _ingest(
     plan: int | None = None,
     as_json: bool,
 ) -> int:
-    try:
-        name = registered(target, **said)
-        outcome = run_branch(name, batch_size=batch_size, dry_run=dry_run, activation=activation, save=save, plan=plan)
-        if activation is None and plan is None and is_earlier_state(name, outcome):
-            click.echo("that was an earlier state of the branch, left half applied; now as it is now", err=True)
-            outcome = run_branch(name, batch_size=batch_size)
-    except IngestError as error:
-        if not as_json:
-            raise
-        name, outcome = target, Outcome("-", error.exit_code, str(error), None, {}, dry_run)
+    name = registered(target, **said)
+    outcome = run_branch(name, batch_size=batch_size, dry_run=dry_run, activation=activation, save=save, plan=plan)
+    if activation is None and plan is None and is_earlier_state(name, outcome):
+        click.echo("that was an earlier state of the branch, left half applied; now as it is now", err=True)
+        outcome = run_branch(name, batch_size=batch_size)
     tell(name, outcome, as_json=as_json)
     return outcome.exit_code
 

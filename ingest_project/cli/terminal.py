@@ -1,9 +1,13 @@
 """How things look on a terminal: errors in three lines, tables, and colours where somebody sees them."""
 
+import json
 import os
+import sys
 from collections.abc import Iterable, Sequence
 
 import click
+
+from ingest_project.errors import IngestError
 
 json_option = click.option("--json", "as_json", is_flag=True, help="For scripts.")
 
@@ -22,6 +26,27 @@ def strong(text: str) -> str:
 def say_error(words: object) -> None:
     """An error on stderr: what, where, what to do."""
     click.echo(f"{click.style('error:', fg='red', bold=True)} {words}", err=True, color=colours())
+
+
+def wants_json() -> bool:
+    """Whether `--json` was given: known where click could not make sense of the words, too."""
+    words = sys.argv[1:]
+    return "--json" in (words[: words.index("--")] if "--" in words else words)
+
+
+def fail(words: object, exit_code: int, **facts: object) -> int:
+    """Say why a command failed: three lines on stderr, or an object on stdout for scripts. Returns the exit code."""
+    if wants_json():
+        click.echo(json.dumps({"error": str(words), "exit_code": exit_code, **facts}, default=str))
+    else:
+        say_error(words)
+    return exit_code
+
+
+def fail_by(error: IngestError) -> int:
+    """The same of an error of ours, for scripts in its pieces too."""
+    facts = {"code": type(error).__name__, "what": error.what, "where": error.where, "todo": error.todo}
+    return fail(error, error.exit_code, **facts)
 
 
 def usage_error(error: click.ClickException) -> str:

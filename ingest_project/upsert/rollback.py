@@ -36,6 +36,7 @@ _RESTORED = (
 )
 _AT_ONCE = 10_000  # items in one transaction
 _NAMED = 10  # items that a refusal names
+_WHICH = "`ingest status NAME` shows the activations of a branch."
 _STAGE = "rollback"
 
 
@@ -82,7 +83,9 @@ def branch_of(connection: Connection, activation_id: int) -> str:
     """The name of the branch of an activation. Raises ActivationUnknown."""
     row = connection.execute(statement("branch_of"), {"activation_id": activation_id}).fetchone()
     if row is None:
-        raise ActivationUnknown(f"there is no activation {activation_id}")
+        raise ActivationUnknown(
+            f"there is no activation {activation_id}", where={"activation": activation_id}, todo=_WHICH
+        )
     return row[0]
 
 

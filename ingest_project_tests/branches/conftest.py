@@ -1,5 +1,6 @@
 """Registered branches, and sessions to work on them from."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from ingest_project.branches import registry
 from ingest_project.branches.registry import Branch
 from ingest_project.branches.spec import BranchSpec, parse_spec
-from ingest_project.postgres.connection import Connection
+from ingest_project.postgres.connection import Connection, session
 
 LEAST: dict[str, Any] = {"name": "b", "source": "s", "location": "/x.csv", "key": "id", "mapping": {"name": "title"}}
 
@@ -22,6 +23,13 @@ def applied(connection: Connection, **changed: object) -> Branch:
     wanted = spec(**changed)
     registry.apply_branch(connection, wanted)
     return registry.get_branch(connection, wanted.name)
+
+
+@pytest.fixture
+def connection(own_database: str) -> Iterator[Connection]:
+    """A session whose work is undone, where nobody else's branches are: these tests ask for all there are."""
+    with session(own_database) as opened, opened.transaction(force_rollback=True):
+        yield opened
 
 
 @pytest.fixture

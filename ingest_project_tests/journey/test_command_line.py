@@ -220,7 +220,7 @@ def test_a_setting_that_cannot_be_is_wrong_usage(command: Command, monkeypatch: 
 def test_errors_are_json_too_where_json_was_asked_for(command: Command) -> None:
     ran = command("run", "nobody", "--json")
     assert ran.code == 2
-    assert (ran.json["exit_code"], ran.json["activation"]) == (2, None)
+    assert (ran.json["exit_code"], ran.json["code"], ran.json["where"]) == (2, "BranchUnknown", {"branch": "nobody"})
     assert "no branch 'nobody'" in ran.json["error"]
 
 

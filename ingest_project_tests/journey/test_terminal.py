@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
+import click
 import pytest
 from click.shell_completion import BashComplete
 
@@ -69,6 +71,82 @@ def test_what_nobody_foresaw_is_no_page_of_traceback(command: Command, monkeypat
     assert "error: ZeroDivisionError: by the test" in ran.err
     assert "INGEST_LOG_LEVEL=DEBUG" in ran.err
     assert "Traceback" not in ran.err
+
+
+def with_json(command: click.Command, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words of every command that knows `--json`."""
+    if any(option.name == "as_json" for option in command.params):
+        yield words
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            found = command.get_command(click.Context(command), name)
+            assert found is not None
+            yield from with_json(found, (*words, name))
+
+
+WITH_JSON = list(with_json(cli.ingest))
+
+
+def test_every_command_for_scripts_is_among_those_that_are_tried() -> None:
+    assert {("run",), ("status",), ("rejects", "replay"), ("branch", "apply"), ("torture",)} <= set(WITH_JSON)
+
+
+@pytest.mark.parametrize("words", WITH_JSON, ids=" ".join)
+def test_wrong_words_are_json_where_json_was_asked_for(command: Command, words: tuple[str, ...]) -> None:
+    ran = command(*words, "--frobnicate", "--json")
+    assert (ran.code, ran.err) == (2, "")
+    assert ran.json["what"].startswith("No such option '--frobnicate'.")
+    assert ran.json["error"].splitlines()[0] == ran.json["what"]
+    assert (ran.json["exit_code"], ran.json["code"]) == (2, "UsageError")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "where"),
+    [
+        (("status", "nobody"), "BranchUnknown", {"branch": "nobody"}),
+        (("rejects", "nobody"), "BranchUnknown", {"branch": "nobody"}),
+        (("rejects", "replay", "nobody"), "BranchUnknown", {"branch": "nobody"}),
+        (("profile", "nobody"), "BranchUnknown", {"branch": "nobody"}),
+        (("history", "nobody", "1"), "BranchUnknown", {"branch": "nobody"}),
+        (("verify", "nobody"), "BranchUnknown", {"branch": "nobody"}),
+        (("embed", "status", "nobody"), "BranchUnknown", {"branch": "nobody"}),
+        (("branch", "activate", "nobody"), "BranchUnknown", {"branch": "nobody"}),
+        (("rollback", "999999"), "ActivationUnknown", {"activation": 999999}),
+        (("run", "--plan", "999999"), "ActivationUnknown", {"activation": 999999}),
+        (("accept", "999999", "shrink_ratio", "--why", "x"), "ActivationUnknown", {"activation": 999999}),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, tuple) else "",
+)
+def test_an_error_is_an_object_with_its_pieces_where_json_was_asked_for(
+    command: Command, words: tuple[str, ...], code: str, where: dict[str, Any]
+) -> None:
+    ran = command(*words, "--json")
+    assert (ran.code, ran.err) == (2, "")
+    assert (ran.json["exit_code"], ran.json["code"], ran.json["where"]) == (2, code, where)
+    assert ran.json["error"].splitlines()[0] == ran.json["what"]
+    assert ran.json["error"].endswith(ran.json["todo"])
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "exit_code"),
+    [(ZeroDivisionError("by the test"), "Unexpected", 1), (KeyboardInterrupt(), "Interrupted", 130)],
+)
+def test_what_nobody_foresaw_is_json_too(
+    command: Command, monkeypatch: pytest.MonkeyPatch, raised: BaseException, code: str, exit_code: int
+) -> None:
+    def fail() -> None:
+        raise raised
+
+    monkeypatch.setattr("ingest_project.cli.status.ensure_migrated", fail)
+    ran = command("status", "--json")
+    assert (ran.code, ran.err.strip()) == (exit_code, "")  # click ends the line in which ^C stands
+    assert (ran.json["code"], ran.json["exit_code"]) == (code, exit_code)
+
+
+def test_what_stands_behind_two_dashes_is_no_option(command: Command) -> None:
+    ran = command("status", "--", "--json")
+    assert ran.out == ""
+    assert "no branch '--json' is registered" in ran.err
 
 
 def said_on_a_terminal(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], words: list[str]) -> str:
