@@ -5,7 +5,7 @@ A lease is fenced by its id: whatever a worker says after it lost one changes no
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,6 +18,7 @@ from ingest_project.embeddings.providers import ProviderError, Vectors
 from ingest_project.embeddings.text import BYTES_PER_TOKEN, text_of
 from ingest_project.errors import VectorsMissing
 from ingest_project.postgres import statements
+from ingest_project.postgres.arrays import BinaryArray, binary_array
 from ingest_project.postgres.connection import Connection
 from ingest_project.postgres.migrations import ensure_vectors
 from ingest_project.settings import settings
@@ -29,8 +30,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds in which an endpoint is left a
 LONGEST_ERROR = 2000
 Cursor = tuple[datetime | str, int]
 FROM_THE_START: Cursor = ("-infinity", 0)
-_SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_END = b"\xff\xff"
+_BIGINT, _TID, _UUID = 20, 27, 2950  # by number, as Postgres has them
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ class Queue:
         self._connection = connection
         self._model = model
         self._limits = limits
+        self._vectors_are: int | None = None
         self._claim = _SQL["claim"].format(text=text_of(model.template))
 
     def claim(self, branch_id: int, after: Cursor, count: int) -> Claim | None:
@@ -106,23 +107,34 @@ class Queue:
 
     def complete(self, claim: Claim, positions: Sequence[int], vectors: Vectors) -> int:
         """Store vectors of these positions and acknowledge them; how many, the rest was stale."""
-        data = _encoded(claim, positions, vectors)
-        with self._connection.transaction():
-            self._connection.execute(_SQL["make_batch"])
-            with self._connection.cursor() as cursor, cursor.copy(_SQL["copy_batch"]) as copy:
-                copy.write(data)
-            stored = self._acknowledge(claim, len(positions))
-            if stored < len(positions):
-                self._execute("find_again", lease_id=claim.lease_id)
-                stored += self._acknowledge(claim, len(positions))
-            failpoints.reach("vectors_stored")
+        stored = self._complete(claim, positions, vectors)
+        if stored < len(positions):
+            stored += self._complete_moved(claim, positions, vectors)
         failpoints.reach("vectors_committed")
         return stored
 
-    def _acknowledge(self, claim: Claim, count: int) -> int:
-        row = self._connection.execute(_SQL["complete"], self._values(lease_id=claim.lease_id, count=count)).fetchone()
+    def _complete(self, claim: Claim, positions: Sequence[int], vectors: Vectors) -> int:
+        values = self._values(lease_id=claim.lease_id, **_arrays(claim, positions, vectors, self._vector_type()))
+        row = self._connection.execute(_SQL["complete"], values).fetchone()
         assert row is not None
         return row[0]
+
+    def _complete_moved(self, claim: Claim, positions: Sequence[int], vectors: Vectors) -> int:
+        item_ids = [claim.item_ids[at] for at in positions]
+        values = self._values(lease_id=claim.lease_id, item_ids=item_ids)
+        found = dict(self._connection.execute(_SQL["find_again"], values, binary=True).fetchall())
+        moved = [at for at, item_id in enumerate(item_ids) if item_id in found]
+        if not moved:
+            return 0
+        places = [found.get(item_id, place) for item_id, place in zip(claim.item_ids, claim.places, strict=True)]
+        return self._complete(replace(claim, places=places), [positions[at] for at in moved], vectors[moved])
+
+    def _vector_type(self) -> int:
+        if self._vectors_are is None:
+            row = self._connection.execute(_SQL["vector_type"]).fetchone()
+            assert row is not None
+            self._vectors_are = row[0]
+        return self._vectors_are
 
     def fail(self, claim: Claim, positions: Sequence[int], error: ProviderError) -> int:
         """Charge an attempt; how many are dead now."""
@@ -190,19 +202,20 @@ class Queue:
         return {"model_id": self._model.model_id, "endpoint": self._model.endpoint, **values}
 
 
-def _encoded(claim: Claim, positions: Sequence[int], vectors: Vectors) -> bytes:
-    """Rows of (place, item id, hash, vector) as a binary COPY: one structured array, no loop over numbers."""
+def _arrays(claim: Claim, positions: Sequence[int], vectors: Vectors, vector_type: int) -> dict[str, BinaryArray]:
+    """Places, ids, hashes and vectors as arrays that Postgres reads as they are: no loop over numbers."""
     dims = vectors.shape[1]
-    fields = [("columns", ">i2"), ("place_size", ">i4"), ("place", "V6"), ("id_size", ">i4"), ("id", ">i8")]
-    fields += [("hash_size", ">i4"), ("hash", "V16"), ("size", ">i4"), ("dims", ">i2"), ("unused", ">i2")]
-    rows = np.zeros(len(positions), np.dtype([*fields, ("values", ">f4", (dims,))]))
-    rows["columns"], rows["place_size"], rows["id_size"], rows["hash_size"] = 4, 6, 8, 16
-    rows["size"], rows["dims"] = 4 + 4 * dims, dims
-    rows["place"] = np.frombuffer(b"".join(claim.places[at] for at in positions), "V6")
-    rows["id"] = [claim.item_ids[at] for at in positions]
-    rows["hash"] = np.frombuffer(b"".join(claim.hashes[at] for at in positions), "V16")
-    rows["values"] = vectors
-    return _SIGNATURE + rows.tobytes() + _END
+    numbered = np.zeros(len(positions), np.dtype([("dims", ">i2"), ("unused", ">i2"), ("values", ">f4", (dims,))]))
+    numbered["dims"], numbered["values"] = dims, vectors
+    ids = np.fromiter((claim.item_ids[at] for at in positions), ">i8", len(positions))
+    hashes = np.frombuffer(b"".join(claim.hashes[at] for at in positions), "V16")
+    places = np.frombuffer(b"".join(claim.places[at] for at in positions), "V6")
+    return {
+        "places": binary_array(places, _TID),
+        "item_ids": binary_array(ids, _BIGINT),
+        "hashes": binary_array(hashes, _UUID),
+        "vectors": binary_array(numbered, vector_type),
+    }
 
 
 def require_vectors(connection: Connection) -> None:

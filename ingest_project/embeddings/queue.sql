@@ -35,23 +35,20 @@ with hurried as materialized (
 select item_id, uuid_send(content_hash), text, attempts, next_attempt_at, place
   from claimed order by next_attempt_at, item_id;
 
--- name: make_batch
--- Where the vectors of one batch are copied to. `place`: where the claim left the request, which is found there without
--- an index whose entries for what is no more have piled up.
-create temp table if not exists embedded_batch (place tid, item_id bigint, content_hash uuid, embedding vector)
-  on commit delete rows;
-
--- name: copy_batch
--- In.
-copy embedded_batch (place, item_id, content_hash, embedding) from stdin (format binary);
+-- name: vector_type
+-- The number of pgvector's type in this database: an array names it to those that read it.
+select 'vector'::regtype::oid::int;
 
 -- name: complete
 -- Acknowledge and store in one statement: only what is still leased by us, and still wanted with the text that was
--- embedded. A late worker, or an item changed meanwhile, stores nothing. Rows are found by place, one by one: left to
--- itself, the planner trusts the lease to be one row and reads the whole ledger for it. Who holds the request is alone
--- with its vector: it need not be written as if another might.
-with held as materialized (
-  select place, item_id, content_hash, embedding from embedded_batch limit %(count)s
+-- embedded. A late worker, or an item changed meanwhile, stores nothing. Requests are looked for where the claim left
+-- them, one by one. The arrays are behind a select each, so that the planner counts on few rows: told of 500, it would
+-- rather read a whole ledger of up to some ten thousand requests, for each batch. Who holds the request is alone with
+-- its vector: it need not be written as if another might.
+with held as (
+  select place, item_id, content_hash, embedding
+    from unnest((select %(places)s::tid[]), (select %(item_ids)s::bigint[]), (select %(hashes)s::uuid[]),
+                (select %(vectors)s::vector[])) as given (place, item_id, content_hash, embedding)
 ), acknowledged as (
   update core.embedding_requests r
      set status = 'd', completed_at = now(), updated_at = now(), lease_id = null, leased_until = null,
@@ -67,7 +64,7 @@ with held as materialized (
                         where e.model_id = %(model_id)s and e.item_id = a.item_id limit 1) e on true
 ), replaced as (
   update core.item_embeddings e set content_hash = k.content_hash, embedding = k.embedding, embedded_at = now()
-    from known k where e.ctid = k.place and e.model_id = %(model_id)s and e.item_id = k.item_id
+    from known k where k.place is not null and e.ctid = k.place and e.model_id = %(model_id)s and e.item_id = k.item_id
 ), stored as (
   insert into core.item_embeddings (model_id, item_id, content_hash, embedding)
   select %(model_id)s, item_id, content_hash, embedding from known where place is null
@@ -75,11 +72,9 @@ with held as materialized (
 select count(*) from known;
 
 -- name: find_again
--- Where requests of a batch are by now: a lease that was renewed has moved them.
-update embedded_batch b
-   set place = coalesce((select r.ctid from core.embedding_requests r
-                          where r.model_id = %(model_id)s and r.item_id = b.item_id and r.lease_id = %(lease_id)s),
-                        b.place);
+-- Where requests of a claim are by now that were not where it left them: a lease that was renewed has moved them.
+select item_id, ctid as place from core.embedding_requests
+ where model_id = %(model_id)s and item_id = any(%(item_ids)s) and lease_id = %(lease_id)s;
 
 -- name: fail
 -- One attempt is used up; the next is later by a doubling wait, or there is none. One jitter per batch: it stays whole.

@@ -1,11 +1,10 @@
-"""The worker: claims, asks, stores, until nothing is due. One session, a bounded number of calls in flight.
+"""The worker: claims, asks, stores, until nothing is due. Two sessions, a bounded number of calls in flight.
 
-Calls run in threads of their own, and only they wait for a provider; this thread alone talks to Postgres, so no
-transaction is ever open for the length of a call. A call's thread is a daemon: a worker that is told to stop hands
-its leases back and leaves, whatever the provider does.
+Calls run in threads of their own, and only they wait for a provider; none of them talks to Postgres, so no
+transaction is ever open for the length of a call. One thread more stores what they bring (`storing.py`). A call's
+thread is a daemon: a worker that is told to stop hands its leases back and leaves, whatever the provider does.
 """
 
-import queue as threads
 import threading
 import time
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from ingest_project.embeddings.providers import (
     provider_for,
 )
 from ingest_project.embeddings.queue import FROM_THE_START, Claim, Cursor, Limits, Queue, chosen_limits, require_vectors
+from ingest_project.embeddings.storing import Storing
 from ingest_project.embeddings.text import shortened
 from ingest_project.errors import DatabaseUnreachable, ProviderUnusable
 from ingest_project.postgres.connection import session
@@ -55,9 +55,6 @@ class EmbedOutcome:
     stopped: bool = False
 
 
-_Ended = tuple[Claim, Answer]
-
-
 def run_worker(
     url: str | None = None,
     *,
@@ -78,9 +75,11 @@ def run_worker(
         model = get_model(connection, model_id)
         limits = limits or chosen_limits()
         asked = provider or usable_provider(model)
-        work = _Worker(Queue(connection, model, limits), model, asked, limits, branch_id, progress)
+        storing = Storing(url, model, limits)
+        work = _Worker(Queue(connection, model, limits), storing, model, asked, limits, branch_id, progress)
         try:
-            return work.run(stop or threading.Event())
+            with storing:
+                return work.run(stop or threading.Event())
         except BaseException as error:
             _hand_back(url, model, limits, work.held)
             if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
@@ -115,6 +114,7 @@ class _Worker:
     def __init__(
         self,
         queue: Queue,
+        storing: Storing,
         model: Model,
         provider: Provider,
         limits: Limits,
@@ -122,13 +122,13 @@ class _Worker:
         progress: Callable[[int], None],
     ) -> None:
         self._queue = queue
+        self._storing = storing
         self._model = model
         self._provider = provider
         self._limits = limits
         self._branch_id = branch_id
         self._progress = progress
         self._outcome = EmbedOutcome()
-        self._ended: threads.SimpleQueue[_Ended] = threads.SimpleQueue()
         self._flying: dict[UUID, Claim] = {}
         self._cursors: dict[int, Cursor] = {}
         self._branches: list[int] = []
@@ -198,7 +198,7 @@ class _Worker:
             texts = [shortened(text, self._model.options.token_limit) for text in claim.texts]
             answer = ask(self._provider, texts, claim.attempts)
         finally:
-            self._ended.put((claim, answer))
+            self._storing.put(claim, answer)
 
     def _next_claim(self) -> Claim | None:
         left = self._limits.limit - self._claimed if self._limits.limit is not None else self._count
@@ -216,20 +216,17 @@ class _Worker:
         self._branches = self._queue.branches() if self._branch_id is None else [self._branch_id]
 
     def _settle(self, timeout: float) -> bool:
-        """Book one call that ended; whether one did in time."""
-        try:
-            claim, answer = self._ended.get(timeout=timeout)
-        except threads.Empty:
+        """Book one answer that was stored; whether one was in time."""
+        ended = self._storing.get(timeout)
+        if ended is None:
             return False
-        if claim.lease_id in self._flying:
-            self._book(claim, answer)
-            self._flying.pop(claim.lease_id)
+        if ended.claim.lease_id in self._flying:
+            self._book(ended.claim, ended.answer, ended.count)
+            self._flying.pop(ended.claim.lease_id)
         return True
 
-    def _book(self, claim: Claim, answer: Answer) -> None:
-        failpoints.reach("answer_received")
+    def _book(self, claim: Claim, answer: Answer, stored: int) -> None:
         if answer.done:
-            stored = self._queue.complete(claim, answer.done, answer.vectors)
             self._queue.unpause()
             self._outcome.done += stored
             self._outcome.stale += len(answer.done) - stored

@@ -18,7 +18,7 @@ from ingest_project_tests.embeddings.working import QUICK, Ledger, vector_of
 pytest.importorskip("openai")
 
 BATCH = 5
-POINTS = ("requests_claimed", "answer_received", "vectors_stored", "vectors_committed")
+POINTS = ("requests_claimed", "answer_received", "vectors_committed")
 
 
 def names(count: int) -> list[str]:

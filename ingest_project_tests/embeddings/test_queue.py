@@ -112,9 +112,10 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from nodes(below)
 
 
-def test_claiming_and_completing_never_read_the_whole_ledger(large: Ledger) -> None:
+@pytest.mark.parametrize("count", [100, 1000])
+def test_claiming_and_completing_never_read_the_whole_ledger(large: Ledger, count: int) -> None:
     queue = large.queue()
-    claim = queue.claim(large.branch_id, FROM_THE_START, 100)
+    claim = queue.claim(large.branch_id, FROM_THE_START, count)
     assert claim
     assert "embedding_requests" not in scanned(
         large,
@@ -122,13 +123,10 @@ def test_claiming_and_completing_never_read_the_whole_ledger(large: Ledger) -> N
         branch_id=large.branch_id, endpoint="none", after="-infinity", after_item=0, count=100, tokens=10**6,
         bytes_per_token=4, lease_id=claim.lease_id, lease_seconds=60, run_id="-",
     )  # fmt: skip
-    copied = module._encoded(claim, range(100), np.ones((100, DIMS), np.float32))  # pyright: ignore[reportPrivateUsage]
-    statements = module._SQL  # pyright: ignore[reportPrivateUsage]
-    with large.connection.transaction():
-        large.connection.execute(statements["make_batch"])
-        with large.connection.cursor() as cursor, cursor.copy(statements["copy_batch"]) as copy:
-            copy.write(copied)
-        assert "embedding_requests" not in scanned(large, statements["complete"], lease_id=claim.lease_id, count=100)
+    vectors = np.ones((count, DIMS), np.float32)
+    arrays = module._arrays(claim, range(count), vectors, queue._vector_type())  # pyright: ignore[reportPrivateUsage]
+    statement = module._SQL["complete"]  # pyright: ignore[reportPrivateUsage]
+    assert "embedding_requests" not in scanned(large, statement, lease_id=claim.lease_id, **arrays)
 
 
 def test_an_estimate_counts_what_waits(ledger: Ledger) -> None:
