@@ -82,7 +82,7 @@ class Queue:
         self._connection = connection
         self._model = model
         self._limits = limits
-        self._vectors_are: int | None = None
+        self._vectors_are = 0  # not asked for yet
         self._claim = _SQL["claim"].format(text=text_of(model.template))
 
     def claim(self, branch_id: int, after: Cursor, count: int) -> Claim | None:
@@ -130,7 +130,7 @@ class Queue:
         return self._complete(replace(claim, places=places), [positions[at] for at in moved], vectors[moved])
 
     def _vector_type(self) -> int:
-        if self._vectors_are is None:
+        if not self._vectors_are:
             row = self._connection.execute(_SQL["vector_type"]).fetchone()
             assert row is not None
             self._vectors_are = row[0]

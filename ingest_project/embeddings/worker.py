@@ -34,6 +34,7 @@ from ingest_project.errors import DatabaseUnreachable, ProviderUnusable
 from ingest_project.postgres.connection import session
 from ingest_project.telemetry import log
 
+_LOST = ("08", "57P")  # classes of SQLSTATE: the connection failed, the server or a person ended it
 _LOOK_EVERY = 0.2  # seconds in which a stop is noticed
 
 
@@ -82,7 +83,7 @@ def run_worker(
                 return work.run(stop or threading.Event())
         except BaseException as error:
             _hand_back(url, model, limits, work.held)
-            if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
+            if isinstance(error, psycopg.OperationalError) and (error.sqlstate or _LOST[0]).startswith(_LOST):
                 raise DatabaseUnreachable(
                     "the connection to Postgres was lost; what was stored stays, what was leased runs out by itself",
                     todo="Run the same command again.",
