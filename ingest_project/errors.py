@@ -25,7 +25,7 @@ IngestError                        exit 1  failed; the state on disk and in Post
     ├── GateBlocked                          a quality limit was passed
     ├── PlanMoved                            what a saved plan stands on is not as it was
     ├── RollbackRefused                      later changes stand on what was to be undone, or its history is gone
-    ├── RowsUnfit                            rows of a frame that have no key, or one key twice
+    ├── RowsUnfit                            rows of a frame: no key, one key twice, or a value that the table refuses
     ├── ModelIncomplete                      items lack the vectors of a model that is to be activated
     └── ActivationClosed                     superseded, failed or already ingested
 """
@@ -203,7 +203,7 @@ class GateBlocked(Refused):
 
 
 class RowsUnfit(Refused):
-    """Rows of a frame cannot be upserted: they have no key, or one key twice."""
+    """Rows of a frame cannot be upserted: no key, one key twice, or a value that the table refuses."""
 
     default_todo = "Make the key whole and unique in the frame, for example by drop_duplicates; nothing was written."
 

@@ -6,20 +6,19 @@ happened to each row is counted. `Hook`s see the transaction before anything is 
 before they are written (a history).
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
 import pandas as pd
+import psycopg
 import pyarrow as pa
-import pyarrow.types as kinds
 
 from ingest_project.errors import RowsUnfit, TableUnfit
 from ingest_project.postgres.connection import Connection, retried
 from ingest_project.upsert.copying import copy_table
 from ingest_project.upsert.target import Table, Target, existing_columns, make_table
+from ingest_project.upsert.writable import writable
 
 Frame = pd.DataFrame | pa.Table | pa.RecordBatch
 Hook = Callable[[Connection, Target], None]
@@ -45,6 +44,7 @@ class Hooks:
 
 
 _NO_HOOKS = Hooks()
+_IN_VAIN = 3  # rounds in which no row got any further; another writer is in the way once
 
 
 def upsert(
@@ -58,22 +58,35 @@ def upsert(
     """Write one frame or a stream of them, all or nothing; one part of the stream is in memory at a time.
 
     `create` makes the table from the first frame where it is missing. Raises TableUnfit where frame and table do not
-    go together, RowsUnfit for keys that are null or there twice, psycopg's errors for values the table refuses.
+    go together, RowsUnfit for keys that are null or there twice and for values the table refuses.
     Frames that are a list or a single one are written again where Postgres asks for it; a stream can be drawn once.
     """
-    given = [frames] if isinstance(frames, Frame) else frames
-    if isinstance(given, Sequence):
-        return retried(lambda: _upsert(connection, table, iter(given), hooks, create=create))
-    return _upsert(connection, table, iter(given), hooks, create=create)
+    given = frames if isinstance(frames, Iterable) and not isinstance(frames, Frame) else [frames]
+    try:
+        if isinstance(given, Sequence):
+            return retried(lambda: _upsert(connection, table, iter(given), hooks, create=create))
+        return _upsert(connection, table, iter(given), hooks, create=create)
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        raise _refused(error, table) from error
+
+
+def _refused(error: psycopg.Error, table: Table) -> RowsUnfit:
+    said = error.diag
+    where = {"table": table.shown, "constraint": said.constraint_name, "sqlstate": error.sqlstate}
+    what = "; ".join(filter(None, [said.message_primary, said.message_detail, said.context]))
+    return RowsUnfit(
+        f"the table refuses a value: {what}",
+        where={key: value for key, value in where.items() if value},
+        todo="Mend the rows, or the table; nothing was written.",
+    )
 
 
 def _upsert(
     connection: Connection, table: Table, frames: Iterator[Frame], hooks: Hooks, *, create: bool
 ) -> TableCounts:
-    first = next(frames, None)
-    if first is None:
+    opening = next((as_arrow(frame, table) for frame in frames), None)
+    if opening is None:
         return TableCounts()
-    opening = as_arrow(first, table)
     with connection.transaction():
         if hooks.fence:
             hooks.fence(connection)
@@ -93,11 +106,22 @@ def _stage(connection: Connection, target: Target, frames: Iterable[pa.Table]) -
     with connection.cursor() as cursor:
         for number, frame in enumerate(frames, 1):
             _refuse_unfit(target.table, frame, target.names, number)
-            copy_table(cursor, target.statement("copy_frame"), writable(frame.select(list(target.names))))
+            _copy(cursor, target, frame.select(list(target.names)), number)
             rows += frame.num_rows
     connection.execute(target.statement("analyze_frame_stage"))
     _refuse_twice(connection, target)
     return rows
+
+
+def _copy(cursor: psycopg.Cursor[tuple[object, ...]], target: Target, frame: pa.Table, number: int) -> None:
+    where: dict[str, object] = {"table": target.table.shown, "frame": number}
+    try:
+        copy_table(cursor, target.statement("copy_frame"), writable(frame, target.types))
+    except (TableUnfit, RowsUnfit) as error:
+        error.where |= where
+        raise
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise TableUnfit(f"a column has a type that is not written: {error}", where=where) from error
 
 
 def _refuse_unfit(table: Table, frame: pa.Table, names: Sequence[str], number: int) -> None:
@@ -122,7 +146,8 @@ def _refuse_twice(connection: Connection, target: Target) -> None:
 
 
 def _write(connection: Connection, target: Target, hooks: Hooks) -> None:
-    while True:
+    before = in_vain = 0
+    while in_vain < _IN_VAIN:
         connection.execute(target.statement("lock_frame_rows"))
         connection.execute(target.statement("classify_frame_rows"))
         for hook in hooks.before_writing:
@@ -132,8 +157,15 @@ def _write(connection: Connection, target: Target, hooks: Hooks) -> None:
         connection.execute(target.statement("insert_frame_rows"))
         connection.execute(target.statement("settle_frame_rows"))
         row = connection.execute(target.statement("open_frame_rows")).fetchone()
-        if not (row and row[0]):
+        left = row[0] if row else 0
+        if not left:
             return
+        in_vain, before = (in_vain + 1 if left == before else 0), left
+    raise TableUnfit(
+        f"{before:,} rows can neither be inserted nor found: a trigger, a rule or a row policy keeps them out",
+        where={"table": target.table.shown},
+        todo="Leave such rows out of the frame, or let what guards the table say why it does so.",
+    )
 
 
 def keep_old_images(history: Table) -> Hook:
@@ -146,40 +178,39 @@ def keep_old_images(history: Table) -> Hook:
     return keep
 
 
-def as_arrow(frame: Frame, table: Table) -> pa.Table:
+def as_arrow(frame: object, table: Table) -> pa.Table:
     """A frame as an Arrow table. Raises TableUnfit.
 
     Of a DataFrame the index is taken as well where it has names, and NaN is null, as pandas means it.
     """
+    made = _as_arrow(frame, table)
+    twice = sorted({name for name in made.column_names if made.column_names.count(name) > 1})
+    if twice:
+        raise _several(twice, table)
+    return made
+
+
+def _as_arrow(frame: object, table: Table) -> pa.Table:
     if isinstance(frame, pa.Table):
         return frame
     if isinstance(frame, pa.RecordBatch):
         return pa.Table.from_batches([frame])
-    named = frame.reset_index() if any(name is not None for name in frame.index.names) else frame
+    if not isinstance(frame, pd.DataFrame):
+        raise TableUnfit(
+            f"{type(frame).__name__} is no frame",
+            where={"table": table.shown},
+            todo="Give a pandas DataFrame, a pyarrow Table or RecordBatch, or an iterable of them.",
+        )
+    indexed = [str(name) for name in frame.index.names if name is not None]
+    named = [*indexed, *map(str, frame.columns)]
+    if twice := sorted({name for name in named if named.count(name) > 1}):
+        raise _several(twice, table)
+    whole = frame.reset_index() if indexed else frame
     try:
-        return pa.Table.from_pandas(named, preserve_index=False).replace_schema_metadata(None)
+        return pa.Table.from_pandas(whole, preserve_index=False).replace_schema_metadata(None)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise TableUnfit(f"a column holds values of several types: {error}", where={"table": table.shown}) from error
 
 
-def writable(frame: pa.Table) -> pa.Table:
-    """The same in types that Arrow writes as text: nested values as JSON, bytes as Postgres reads them."""
-    for at, field in enumerate(frame.schema):
-        frame = frame.set_column(at, field.name, _writable(frame[field.name]))
-    return frame
-
-
-def _writable(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    kind = column.type
-    if kinds.is_dictionary(kind):
-        return _writable(column.cast(kind.value_type))
-    if kinds.is_nested(kind):
-        return _texts(column, lambda value: json.dumps(value, default=str))
-    if kinds.is_binary(kind) or kinds.is_large_binary(kind):
-        return _texts(column, lambda value: f"\\x{value.hex()}")
-    return column
-
-
-def _texts(column: pa.ChunkedArray, text_of: Callable[[Any], str]) -> pa.ChunkedArray:
-    found = [None if value is None else text_of(value) for value in column.to_pylist()]
-    return pa.chunked_array([pa.array(found, pa.string())])
+def _several(names: Sequence[str], table: Table) -> TableUnfit:
+    return TableUnfit(f"several columns of the frame are called {', '.join(names)}", where={"table": table.shown})

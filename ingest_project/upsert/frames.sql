@@ -76,8 +76,8 @@ update pg_temp.frame_stage "staged row" set "frame done" = true from made "live 
 update pg_temp.frame_stage set "frame done" = true where "frame kind" <> 'i' and not "frame done";
 
 -- name: open_frame_rows
--- Whether any are left to be judged again.
-select exists (select from pg_temp.frame_stage where not "frame done");
+-- How many are left to be judged again.
+select count(*) from pg_temp.frame_stage where not "frame done";
 
 -- name: count_frame_rows
 -- What happened to the rows.

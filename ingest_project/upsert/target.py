@@ -12,11 +12,13 @@ from psycopg import sql
 from ingest_project.errors import TableUnfit
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection
+from ingest_project.upsert.writable import is_bytes
 
 _SQL = statements.load(__name__, "frames.sql")
 _COMMA, _AND = sql.SQL(", "), sql.SQL(" and ")
 # Aliases that no column is called: "t" would be taken for a column of that name.
 _LIVE, _STAGED = "live row", "staged row"
+_OURS = {_LIVE, _STAGED, "frame kind", "frame locked", "frame done"}  # the last are columns of the stage alone
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,10 @@ _SIMPLE: tuple[tuple[Callable[[pa.DataType], bool], str], ...] = (
     (kinds.is_date, "date"),
     (kinds.is_time, "time"),
     (kinds.is_nested, "jsonb"),
+    (kinds.is_duration, "interval"),
+    (lambda kind: kind == pa.uuid(), "uuid"),
     (lambda kind: kinds.is_string(kind) or kinds.is_large_string(kind) or kind == pa.string_view(), "text"),
-    (lambda kind: kinds.is_binary(kind) or kinds.is_large_binary(kind), "bytea"),
+    (is_bytes, "bytea"),
     (kinds.is_null, "text"),
 )
 
@@ -136,6 +140,10 @@ class Target:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
+
+    @property
+    def types(self) -> dict[str, str]:
+        return {column.name: column.type for column in self.columns}
 
     @cached_property
     def _pieces(self) -> Mapping[str, sql.Composable]:
@@ -194,6 +202,8 @@ def _refuse_misfit(table: Table, known: Mapping[str, TableColumn], names: Sequen
     lacking = [name for name in (*table.key, *filter(None, [table.newer_by])) if name not in names]
     if lacking:
         raise TableUnfit(f"the frame lacks {', '.join(lacking)}", where=where)
+    if taken := sorted(_OURS & set(names)):
+        raise TableUnfit(f"no column may be called {', '.join(taken)} here", where=where, todo="Rename it.")
     made = [name for name in names if known[name].made_by_postgres]
     if made:
         raise TableUnfit(f"Postgres itself fills {', '.join(made)}", where=where, todo="Leave it out of the frame.")

@@ -1,0 +1,86 @@
+"""Values in words that Postgres reads, where Arrow's CSV has none or others: nested ones, bytes, lengths of time."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import date, time
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.types as kinds
+
+from ingest_project.errors import RowsUnfit, TableUnfit
+
+
+def writable(frame: pa.Table, types: Mapping[str, str]) -> pa.Table:
+    """The same columns, as text where Arrow does not write them as the `types` of the table are read.
+
+    Raises TableUnfit, RowsUnfit for what has no words.
+    """
+    for at, field in enumerate(frame.schema):
+        frame = frame.set_column(at, field.name, _writable(frame[field.name], field.name, types.get(field.name, "")))
+    return frame
+
+
+def _writable(column: pa.ChunkedArray, name: str, type_: str) -> pa.ChunkedArray:
+    kind = column.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return _texts(column, str)
+    if kinds.is_dictionary(kind):
+        return _writable(column.cast(kind.value_type), name, type_)
+    if kinds.is_nested(kind):
+        return _texts(column, _array_text if type_.endswith("[]") else lambda value: _json_text(value, name))
+    if kinds.is_duration(kind):
+        # Arrow writes the bare number, which Postgres takes for seconds, whatever its unit.
+        whole = column.cast(pa.duration("us"), safe=False).cast(pa.int64())
+        return _texts(whole, lambda value: f"{value} microseconds")
+    if is_bytes(kind):
+        return _texts(column, _hex)
+    return column.cast(pa.string()) if kind == pa.string_view() else column
+
+
+def is_bytes(kind: pa.DataType) -> bool:
+    """Whether a type is one of those that hold bytes."""
+    is_kind = (kinds.is_binary, kinds.is_large_binary, kinds.is_fixed_size_binary, kinds.is_binary_view)
+    return any(one(kind) for one in is_kind)
+
+
+def _texts(column: pa.ChunkedArray, text_of: Callable[[Any], str]) -> pa.ChunkedArray:
+    found = [None if value is None else text_of(value) for value in column.to_pylist()]
+    return pa.chunked_array([pa.array(found, pa.string())])
+
+
+def _hex(value: bytes) -> str:
+    return f"\\x{value.hex()}"
+
+
+def _json_text(value: object, name: str) -> str:
+    def other(inner: object) -> str:
+        if isinstance(inner, bytes):
+            raise TableUnfit(f"{name} holds bytes within nested values, for which JSON has no words")
+        return str(inner)
+
+    try:
+        return json.dumps(value, default=other, allow_nan=False)
+    except ValueError as error:
+        raise RowsUnfit(
+            f"{name} holds NaN or Infinity within nested values, for which JSON has no words",
+            todo="Let them be null; nothing was written.",
+        ) from error
+
+
+def _array_text(value: object) -> str:
+    """As Postgres writes an array; every value but null is quoted."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, list):
+        return f"{{{','.join(_array_text(one) for one in cast(list[object], value))}}}"
+    text = _scalar_text(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
+def _scalar_text(value: object) -> str:
+    if isinstance(value, bytes):
+        return _hex(value)
+    if isinstance(value, dict):
+        return _json_text(cast(object, value), "an array")
+    return value.isoformat() if isinstance(value, date | time) else str(value)
