@@ -7,9 +7,11 @@
 import os
 import signal
 from collections import Counter
+from threading import Lock
 
 _armed = os.environ.get("INGEST_FAILPOINT", "")
 _hits: Counter[str] = Counter()
+_counting = Lock()
 
 
 class FailpointReached(Exception):
@@ -30,9 +32,10 @@ def reach(name: str) -> None:
     wanted, _, count = _armed.partition(":")
     if wanted.rstrip("!") != name:
         return
-    _hits[name] += 1
-    if _hits[name] < int(count or 1):
-        return
+    with _counting:
+        _hits[name] += 1
+        if _hits[name] < int(count or 1):
+            return
     if wanted.endswith("!"):
         raise FailpointReached(name)
     os.kill(os.getpid(), signal.SIGKILL)

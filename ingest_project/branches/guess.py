@@ -15,6 +15,7 @@ from ingest_project.item import columns
 
 _PAIRS = (("latitude", "longitude"), ("price", "currency"))
 # Names of something else than the row.
+NUMBER = re.compile(r"[-+]?[0-9]+([.,][0-9]+)?")
 _OTHERS_NAME = re.compile(
     r"(city|town|street|country|county|state|region|province|user|host|owner|agent|first|last|middle|file|authority|"
     r"contact|group|type|category|brand|chain|parent|source|dataset|layer|column)name$"
@@ -64,7 +65,7 @@ class Guess:
         if what == "key" and self.candidates:
             told += f"\n    different in each of the first rows: {_listed(self.candidates)}"
         todo = f"Say it: {option}"
-        if any(re.fullmatch(r"[-+]?[0-9]+([.,][0-9]+)?", name.strip()) for name in self.header):
+        if any(NUMBER.fullmatch(name.strip()) for name in self.header):
             todo = f"The first line looks like a row: put a line of column names before it. Or say it: {option}"
         return SpecInvalid(told, where={"location": location}, todo=todo)
 

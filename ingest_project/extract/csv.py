@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain, pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,7 @@ from ingest_project.extract.utf8 import Utf8File
 
 _BLOCK = 2 << 20  # also the longest row that is read; Arrow holds up to 32 blocks that it has read ahead
 _FIRST_LOOK = 64 << 10
+_FEW = 100
 
 
 @dataclass
@@ -192,13 +194,24 @@ def in_place(good: pa.Table, malformed: list[tuple[int, str]], base: int) -> pa.
     """Put rows of nulls, with their text in `__malformed`, where they stood; `base` rows come before the table."""
     if not malformed:
         return good
-    total = good.num_rows + len(malformed)
-    is_bad = np.zeros(total, dtype=bool)
-    is_bad[[place - base for place, _ in malformed]] = True
-    indices = np.empty(total, dtype=np.int64)
-    indices[is_bad] = good.num_rows + np.arange(len(malformed))
-    indices[~is_bad] = np.arange(good.num_rows)
     bad = _blank(good.schema, [text for _, text in malformed])
+    places = np.array([place - base for place, _ in malformed])
+    if len(places) > _FEW:
+        return _all_moved(good, bad, places)
+    # The rows between a few are not moved for them.
+    starts = [0, *(places - np.arange(len(places)))]
+    between = [good.slice(start, end - start) for start, end in pairwise([*starts, good.num_rows])]
+    rows = (bad.slice(at, 1) for at in range(len(places)))
+    return pa.concat_tables([between[0], *chain.from_iterable(zip(rows, between[1:], strict=True))])
+
+
+def _all_moved(good: pa.Table, bad: pa.Table, places: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> pa.Table:
+    total = good.num_rows + bad.num_rows
+    is_bad = np.zeros(total, dtype=bool)
+    is_bad[places] = True
+    indices = np.empty(total, dtype=np.int64)
+    indices[is_bad] = good.num_rows + np.arange(bad.num_rows)
+    indices[~is_bad] = np.arange(good.num_rows)
     return pa.concat_tables([good, bad]).take(pa.array(indices))
 
 

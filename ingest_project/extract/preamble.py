@@ -1,13 +1,13 @@
 """Where the header of a file of lines is: what programs and people write before it is not data."""
 
 import csv
-import re
 from collections.abc import Sequence
 from itertools import pairwise
 
+from ingest_project.branches.guess import NUMBER
+
 _MARKS = (";", "\t", "|", ",")
 _DEEPEST = 20
-_NUMBER = re.compile(r"[-+]?[0-9]+([.,][0-9]+)?")
 
 
 def header_line(lines: Sequence[str]) -> tuple[int, str] | None:
@@ -31,7 +31,7 @@ def _first_pair(lines: Sequence[tuple[int, str]], mark: str) -> tuple[int, int] 
     """(values, line) of the first line that has as many values as the next one, and more than one."""
     for (at, line), (_, following) in pairwise(lines[:_DEEPEST]):
         width, values = len(_values(line, mark)), _values(following, mark)
-        is_above_row = not following.startswith("#") and any(map(_NUMBER.fullmatch, values))
+        is_above_row = not following.startswith("#") and any(map(NUMBER.fullmatch, values))
         is_remark = line.startswith("#") and not (width == len(values) and is_above_row)
         if not is_remark and width > 1:
             return (width, at) if width == len(values) else None

@@ -30,6 +30,7 @@ _MOST_LINES = 100
 _NOT_CHANCE = 6
 _LOOK = 1000
 _FEW = 3
+_BREAK = re.compile(b"\n")
 
 
 def swallowing_rows(
@@ -55,15 +56,23 @@ def swallowing_rows(
 
 
 def _suspects(column: pa.ChunkedArray, width: int, delimiter: str) -> list[int]:
-    broken = pc.match_substring(column, "\n")
-    if not pc.any(broken).as_py():
+    if not any(_has_breaks(chunk) for chunk in column.chunks):
         return []
-    rows = pc.indices_nonzero(broken)
+    rows = pc.indices_nonzero(pc.match_substring(column, "\n"))
     values = column.take(rows)
     breaks = pc.count_substring(values, "\n")
     like_rows = pc.equal(pc.count_substring(values, delimiter), pc.multiply(breaks, width - 1))
     kept = pc.or_(like_rows, pc.greater(breaks, _MOST_LINES))
     return np.asarray(rows.filter(kept)).tolist()
+
+
+def _has_breaks(texts: pa.Array) -> bool:
+    """Whether there is a line break among the bytes of all texts: one look, not one a text."""
+    _, offsets, data = texts.buffers()
+    if data is None or not len(texts):
+        return False
+    first, last = np.frombuffer(offsets, np.int32, len(texts) + 1, texts.offset * 4)[[0, -1]]
+    return _BREAK.search(memoryview(data)[first:last]) is not None
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,11 @@
 Killed at any instant, it goes on after the last part that the manifest lists.
 """
 
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 
 from ingest_project import failpoints
@@ -25,6 +27,7 @@ from ingest_project.extract.unchanged import cut_alike, sealed_as_before, sealed
 from ingest_project.postgres.connection import Connection
 from ingest_project.postgres.leases import Lease, fenced
 from ingest_project.telemetry import Progress, log, report
+from ingest_project.threads import threads
 
 ASSET = "branch_snapshot"
 
@@ -213,11 +216,25 @@ def _read(snapshot: Snapshot, store: PartStore, source: Source, pin: Pin, batch_
     if parts:
         log.info("resuming the snapshot after part %d", parts[-1].part)
     pages = source.pages(pin, batch_size, Cursor.from_json(last) if last else None)
-    for number, page in enumerate(measured(pages, snapshot.metrics), start=len(parts)):
+    numbered = enumerate(_compared(work, pin, measured(pages, snapshot.metrics), len(parts)), start=len(parts))
+    # While a page is written the next one is read; what is written and not listed does not exist.
+    with threads(1, ahead=1) as writer:
+        for number, stored, cursor in writer.map(partial(_stored, work, store), numbered):
+            _list(work, number, stored, cursor)
+            report(Progress(ASSET, cursor.rows, pin.estimated_rows))
+
+
+def _compared(work: Work, pin: Pin, pages: Iterator[Page], begun: int) -> Iterator[Page]:
+    """The pages; before the first of all is stored, its columns are compared with those of the activation before."""
+    for number, page in enumerate(pages, start=begun):
         if number == 0:
             _compare_columns(work, pin, page)
-        _keep(work, store, number, page)
-        report(Progress(ASSET, page.cursor.rows, pin.estimated_rows))
+        yield page
+
+
+def _stored(work: Work, store: PartStore, numbered: tuple[int, Page]) -> tuple[int, StoredPart, Cursor]:
+    number, page = numbered
+    return number, store.put(part_key(work, ASSET, number), page.table), page.cursor
 
 
 def _compare_columns(work: Work, pin: Pin, page: Page) -> None:
@@ -233,10 +250,6 @@ def _compare_columns(work: Work, pin: Pin, page: Page) -> None:
     with work.transaction() as connection:
         activations.keep_drift(connection, work.activation, found)
     gates.pass_or_block(work, contract(found, columns or [], pin))
-
-
-def _keep(work: Work, store: PartStore, number: int, page: Page) -> None:
-    _list(work, number, store.put(part_key(work, ASSET, number), page.table), page.cursor)
 
 
 def _list(work: Work, number: int, stored: StoredPart, cursor: Cursor) -> None:

@@ -7,6 +7,7 @@ raw hash is made of.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,13 @@ from ingest_project.normalize.columns import as_one
 from ingest_project.normalize.raw_hash import comparable
 from ingest_project.telemetry import log
 
+# Of its rows: with fewer left than this, to normalize them is cheaper than to read a part beside it.
+_FEW = 1 / 30
 ROWS = pa.schema({"row": pa.int64(), "base_part": pa.int32(), "base_row": pa.int64()})
+
+
+_Places: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.int64]]"
+_Told: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.bool_]]"
 
 
 @dataclass(frozen=True)
@@ -31,16 +38,17 @@ class Beside:
     pages: Mapping[int, ListedPart]
     key: str
 
-    def found(self, listed: ListedPart) -> pa.Table:
+    def found(self, page: pa.Table, part: int) -> pa.Table:
         """`row`, `base_part` and `base_row` of the rows that are the same, by row."""
-        page = self.store.get(listed.path, listed.digest)
         made, left = [], np.arange(page.num_rows)
-        for number in (listed.part, listed.part - 1, listed.part + 1):
-            base = self._page(number, page) if len(left) else None
+        for number in (part, part - 1, part + 1):
+            worth = len(left) > _FEW * page.num_rows
+            base = self._page(number, page) if worth else None
             if base is not None:
                 same, left = same_rows(page, base, left, self.key, number)
                 made.append(same)
-        return pa.concat_tables([ROWS.empty_table(), *made]).sort_by("row")
+        rows = pa.concat_tables([ROWS.empty_table(), *made])
+        return rows if len(made) < 2 else rows.sort_by("row")  # noqa: PLR2004 - one is in order
 
     def _page(self, number: int, page: pa.Table) -> pa.Table | None:
         listed = self.pages.get(number)
@@ -59,30 +67,40 @@ def spare_page(store: PartStore, listed: ListedPart) -> pa.Table | None:
         return None
 
 
-def same_rows(
-    page: pa.Table, base: pa.Table, places: "np.ndarray[tuple[int], np.dtype[np.int64]]", key: str, number: int
-) -> "tuple[pa.Table, np.ndarray[tuple[int], np.dtype[np.int64]]]":
+def same_rows(page: pa.Table, base: pa.Table, places: _Places, key: str, number: int) -> tuple[pa.Table, _Places]:
     """The rows at these places that part `number` of the baseline has too, as `ROWS`; and the places it has no key of.
 
     The first row of the baseline with its key is what a row is compared with.
     """
     looked = pa.array(places)
     found = pc.index_in(comparable(as_one(page[key])).take(looked), comparable(as_one(base[key])))
-    there = pc.is_valid(found)
-    here, at = looked.filter(there), found.filter(there)
-    equal = pa.repeat(pa.scalar(True), len(here))
-    for name in (name for name in page.column_names if name not in (ROW, key)):
-        ours = _at(comparable(as_one(page[name])), here)
-        theirs = _at(comparable(as_one(base[name])), at)
-        neither = pc.and_(pc.is_null(ours), pc.is_null(theirs))
-        equal = pc.and_(equal, pc.or_(neither, pc.fill_null(pc.equal(ours, theirs), False)))
-    rows = as_one(page[ROW]).take(here.filter(equal))
-    base_rows = as_one(base[ROW]).take(at.filter(equal))
-    table = pa.table([rows, pa.repeat(pa.scalar(number, pa.int32()), len(rows)), base_rows], schema=ROWS)
-    return table, places[~np.asarray(there)]
+    there = np.asarray(pc.is_valid(found))
+    here, at = places[there], np.asarray(found.drop_null()).astype(np.int64)
+    names = [name for name in page.column_names if name not in (ROW, key)]
+    ours, theirs = ([comparable(as_one(table[name])) for name in names] for table in (page, base))
+    same = _equal_at(ours, theirs, here, at)
+    rows, base_rows = page[ROW].to_numpy()[here[same]], base[ROW].to_numpy()[at[same]]
+    numbers = pa.repeat(pa.scalar(number, pa.int32()), len(rows))
+    return pa.table([pa.array(rows), numbers, pa.array(base_rows)], schema=ROWS), places[~there]
 
 
-def _at(array: pa.Array, places: pa.Array) -> pa.Array:
-    # Most parts have their rows where they were: then nothing is moved.
-    whole = len(places) == len(array) and np.array_equal(places.to_numpy(), np.arange(len(array)))
-    return array if whole else array.take(places)
+def _equal_at(ours: list[pa.Array], theirs: list[pa.Array], here: _Places, at: _Places) -> _Told:
+    """Whether the rows of the ones at these places are the rows of the others at those."""
+    same, stayed = np.ones(len(here), bool), here == at
+    for one, other in zip(ours, theirs, strict=True):
+        if stayed.any():
+            # Most rows are where they were: these are compared without being moved.
+            both = min(len(one), len(other))
+            same[stayed] &= _equal(one.slice(0, both), other.slice(0, both))[here[stayed]]
+        if not stayed.all():
+            same[~stayed] &= _equal(one.take(pa.array(here[~stayed])), other.take(pa.array(at[~stayed])))
+    return same
+
+
+def _equal(one: pa.Array, other: pa.Array) -> _Told:
+    """Value by value; nothing is the same as nothing."""
+    if one.equals(other):
+        return np.ones(len(one), bool)
+    neither = pc.and_(pc.is_null(one), pc.is_null(other))
+    equal = pc.or_(neither, pc.fill_null(pc.equal(one, other), False))
+    return equal.to_numpy(zero_copy_only=False)

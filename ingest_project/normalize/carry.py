@@ -6,10 +6,10 @@ others find their rows beside them (`beside`) or, where those are few, by raw ha
 is stored again under the new activation, so nothing of this one depends on the other being kept.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from shutil import rmtree
 
@@ -85,7 +85,13 @@ class CarriedRejects:
     count: int
 
 
-CarriedBy = Callable[[ListedPart], Carried | None]
+@dataclass(frozen=True)
+class Told:
+    """A part of the snapshot with what it takes from the baseline; and the part itself where it was looked into."""
+
+    listed: ListedPart
+    carried: Carried | None = None
+    page: pa.Table | None = None
 
 
 def baseline_of(work: Work) -> Baseline | None:
@@ -108,33 +114,57 @@ def baseline_of(work: Work) -> Baseline | None:
 
 @contextmanager
 def carrying(
-    store: PartStore, baseline: Baseline | None, pages: Sequence[ListedPart], key: str, crew: Crew, scratch: Path
-) -> Generator[CarriedBy]:
-    """Tell for each of the pages what it takes from the baseline; `key` is the column of the source's key."""
+    store: PartStore, baseline: Baseline | None, pages: Sequence[ListedPart], key: str, readers: Crew, scratch: Path
+) -> Generator[Iterator[Told]]:
+    """Tell of each page, in order, what it takes from the baseline; `key` is the column of the source's key."""
     if baseline is None:
-        yield lambda _: None
+        yield map(Told, pages)
         return
     same = {page.part: number for page in pages if (number := baseline.same_as(page)) is not None}
     other = [page for page in pages if page.part not in same]
     known = [page for number, page in baseline.pages.items() if number not in same.values()]
-    beside = Beside(store, baseline.pages, key)
-    worth = _WORTH * sum(page.rows for page in baseline.pages.values())
-    unclaimed = sum(page.rows for page in known)
+    looked = readers.map(partial(_looked, store, Beside(store, baseline.pages, key), same), pages)
     with ExitStack() as at_work:
-        search = cache(lambda: at_work.enter_context(_matched(store, other, known, crew, scratch)))
+        search = cache(lambda: at_work.enter_context(_matched(store, other, known, readers, scratch)))
+        yield _told(baseline, looked, sum(page.rows for page in known), search)
 
-        def carried(page: ListedPart) -> Carried | None:
-            nonlocal unclaimed
-            if page.part in same:
-                number = same[page.part]
-                return Carried(None, {number: baseline.items[number]})
-            rows = beside.found(page)
-            if len(rows) < _ENOUGH * page.rows and unclaimed > worth:
-                rows = search()(page.part)
-            unclaimed -= len(rows)
-            return Carried(rows, {number: baseline.items[number] for number in _parts_of(rows)}) if len(rows) else None
 
-        yield carried
+@dataclass(frozen=True)
+class _Looked:
+    """A part that is `same` as one of the baseline, or its rows and those that stand beside them."""
+
+    listed: ListedPart
+    same: int | None
+    page: pa.Table | None = None
+    rows: pa.Table | None = None
+
+
+def _looked(store: PartStore, beside: Beside, same: Mapping[int, int], listed: ListedPart) -> _Looked:
+    if listed.part in same:
+        return _Looked(listed, same[listed.part])
+    try:
+        page = store.get(listed.path, listed.digest)
+    except PartDamaged:
+        return _Looked(listed, None)  # said where it is to be normalized
+    return _Looked(listed, None, page, beside.found(page, listed.part))
+
+
+def _told(
+    baseline: Baseline, looked: Iterable[_Looked], unclaimed: int, search: Callable[[], Callable[[int], pa.Table]]
+) -> Iterator[Told]:
+    worth = _WORTH * sum(page.rows for page in baseline.pages.values())
+    for one in looked:
+        rows = one.rows
+        if one.same is not None:
+            yield Told(one.listed, Carried(None, {one.same: baseline.items[one.same]}))
+            continue
+        if rows is not None and len(rows) < _ENOUGH * one.listed.rows and unclaimed > worth:
+            rows = search()(one.listed.part)
+        if rows is None or not len(rows):
+            yield Told(one.listed, None, one.page)
+            continue
+        unclaimed -= len(rows)
+        yield Told(one.listed, Carried(rows, {number: baseline.items[number] for number in _parts_of(rows)}), one.page)
 
 
 def _parts_of(rows: pa.Table) -> list[int]:
@@ -143,7 +173,7 @@ def _parts_of(rows: pa.Table) -> list[int]:
 
 @contextmanager
 def _matched(
-    store: PartStore, pages: Sequence[ListedPart], known: Sequence[ListedPart], crew: Crew, scratch: Path
+    store: PartStore, pages: Sequence[ListedPart], known: Sequence[ListedPart], readers: Crew, scratch: Path
 ) -> Generator[Callable[[int], pa.Table]]:
     if not pages or not known:
         yield lambda _: ROWS.empty_table()
@@ -154,7 +184,7 @@ def _matched(
             for kind, listed in (("fresh", pages), ("known", known))
             for page in listed
         ]
-        for _ in crew.map(hash_page, tasks):
+        for _ in readers.map(hash_page, tasks):
             pass
         if any(folder.glob("known-*")):
             values = {"known": f"{folder}/known-*", "fresh": f"{folder}/fresh-*"}

@@ -34,7 +34,7 @@ from ingest_project.normalize.profile import null_counts, profile_of
 from ingest_project.normalize.quarantine import count_rejects, keep_rejects, losers_of_part, losers_per_part
 from ingest_project.normalize.rejects import Reject, error_of, rejects_of
 from ingest_project.normalize.replay import superseded
-from ingest_project.normalize.workers import crew
+from ingest_project.normalize.workers import crew, here
 from ingest_project.settings import settings
 from ingest_project.telemetry import Progress, report
 
@@ -76,10 +76,13 @@ def _normalize_parts(work: Work, store: PartStore, rule: Rule) -> None:
     scratch = _scratch() / f"carry-{work.branch.branch_id}"
     new = sum(part.rows for part in pending if not (baseline and baseline.same_as(part)))
     with (
-        crew(new, len(pending), rule) as workers,
-        carrying(store, baseline, pending, work.spec.key, workers, scratch) as carried,
+        here() as readers,
+        crew(new, len(pending), rule, readers) as workers,
+        carrying(store, baseline, pending, work.spec.key, readers, scratch) as told,
     ):
-        tasks = (PageTask(store, part, part_key(work, ASSET, part.part), carried(part)) for part in pending)
+        tasks = (
+            PageTask(store, one.listed, part_key(work, ASSET, one.listed.part), one.carried, one.page) for one in told
+        )
         for made in workers.map(partial(make_part, rule), tasks):
             _keep(work, baseline, made)
             watch.count(made.page.rows, made.rejected)
@@ -145,19 +148,21 @@ def _begun(losers: Iterator[Loser]) -> Iterator[Loser]:
 def _set_losers_aside(work: Work, store: PartStore, duplicates: Iterator[Loser]) -> int:
     pages = {part.part: part for part in listed_parts(work.connection, work.activation.activation_id, SNAPSHOT)}
     count = 0
-    for number, losers in groupby(duplicates, key=lambda loser: loser.part):
-        page = store.get(pages[number].path, pages[number].digest)
-        rejects = _losing(page, list(losers))
-        keep_rejects(work.connection, work.activation.activation_id, number, rejects)
-        count += len(rejects)
+    by_part = ((pages[number], list(losers)) for number, losers in groupby(duplicates, key=lambda loser: loser.part))
+    with here() as readers:
+        for number, rejects in readers.map(partial(_losing, store), by_part):
+            keep_rejects(work.connection, work.activation.activation_id, number, rejects)
+            count += len(rejects)
     return count
 
 
-def _losing(page: pa.Table, losers: Sequence[Loser]) -> list[Reject]:
+def _losing(store: PartStore, lost: tuple[ListedPart, Sequence[Loser]]) -> tuple[int, list[Reject]]:
+    listed, losers = lost
+    page = store.get(listed.path, listed.digest)
     rows = pa.array([loser.row for loser in losers], pa.int64())
     positions = pc.index_in(rows, as_one(page[ROW])).to_pylist()
     errors = [[error_of(KEY, loser.code, loser.words)] for loser in losers]
-    return rejects_of(page, positions, [loser.external_id for loser in losers], errors)
+    return listed.part, rejects_of(page, positions, [loser.external_id for loser in losers], errors)
 
 
 @dataclass(frozen=True)

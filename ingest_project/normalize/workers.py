@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 from ingest_project.errors import IngestError
 from ingest_project.settings import settings
 from ingest_project.telemetry import log
+from ingest_project.threads import threads
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -38,18 +39,36 @@ class Crew(Protocol):
         ...
 
 
+class _Alone:
+    def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+        return map(function, tasks)
+
+
+ALONE: Crew = _Alone()
+
+
 @contextmanager
-def crew(rows: int, tasks: int, function: Callable[..., Any]) -> Generator[Crew]:
-    """Workers for so many rows in so many tasks; this process alone where that is as fast, or all it can be."""
+def crew(rows: int, tasks: int, function: Callable[..., Any], here: Crew = ALONE) -> Generator[Crew]:
+    """Workers for so many rows in so many tasks; those that are `here` where that is as fast, or all it can be."""
     count = min(_wanted(rows), tasks)
     if count < 2 or not _can_travel(function):  # noqa: PLR2004 - one worker is this process
-        yield _Alone()
+        yield here
         return
     processes = _Processes(count)
     try:
         yield processes
     finally:
         processes.end()
+
+
+@contextmanager
+def here() -> Generator[Crew]:
+    """Two threads of this process; none where it has one core, or was told to work alone."""
+    if (settings().workers or _cores()) < 2:  # noqa: PLR2004 - as above
+        yield ALONE
+        return
+    with threads(2, ahead=2) as ours:
+        yield ours
 
 
 def _wanted(rows: int) -> int:
@@ -73,11 +92,6 @@ def _can_travel(function: Callable[..., Any]) -> bool:
         log.info("parts are normalized in this process alone: the rule cannot be sent to another (%s)", error)
         return False
     return True
-
-
-class _Alone:
-    def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
-        return map(function, tasks)
 
 
 @dataclass(frozen=True)

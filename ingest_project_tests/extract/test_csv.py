@@ -230,3 +230,22 @@ def test_a_header_of_many_columns_may_have_blank_names(tmp_path: Path, spec: Mak
         "column 4": "y",
         wide[-1]: "z",
     }
+
+
+@given(st.lists(st.sampled_from(["1,a", "2", "3,c,d"]), min_size=1, max_size=30), st.integers(0, 9))
+def test_malformed_rows_stand_where_they_stood_be_they_few_or_many(lines: list[str], base: int) -> None:
+    good = [line.split(",") for line in lines if line == "1,a"]
+    table = pa.table({"id": [one[0] for one in good], "name": [one[1] for one in good]}, pa.schema(TEXTS))
+    table = table.append_column(MALFORMED, pa.nulls(len(good), pa.string()))
+    malformed = [(base + at, line) for at, line in enumerate(lines) if line != "1,a"]
+    expected = [line if line != "1,a" else None for line in lines]
+    for few in (0, len(lines)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ours, "_FEW", few)
+            found = ours.in_place(table, malformed, base)
+        found.validate(full=True)
+        assert found[MALFORMED].to_pylist() == expected
+        assert found["id"].to_pylist() == [None if line else "1" for line in expected]
+
+
+TEXTS = [("id", pa.string()), ("name", pa.string())]

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from ingest_project.extract.quotes import swallowing_rows
 from ingest_project.extract.source import MALFORMED
 from ingest_project_tests.extract.conftest import MakeSpec
 from ingest_project_tests.extract.reading import rows_of, write_csv
@@ -54,3 +56,11 @@ def test_text_of_several_lines_is_a_value(tmp_path: Path, spec: MakeSpec, value:
 
 def test_where_no_column_has_a_form_nothing_tells_rows_from_text(tmp_path: Path, spec: MakeSpec) -> None:
     assert aside(tmp_path, spec, 'id,name\nx,a\ny,b\nz,"c\nw,d"\n') == []
+
+
+def test_line_breaks_of_other_rows_of_a_buffer_are_not_those_of_its_slice() -> None:
+    table = pa.table({"id": ["1", "2", "3"], "name": ["x\ny", "2\n3,a\n4", "c"]})
+    assert list(swallowing_rows(table.slice(2), [0, 1])) == []
+    long = pa.table({"id": ["1", "2"], "name": ["b", "\n" * 200]})
+    assert [list(swallowing_rows(long.slice(at, 1), [0, 1])) for at in (0, 1)] == [[], [0]]
+    assert list(swallowing_rows(long.slice(0, 0), [0, 1])) == []
