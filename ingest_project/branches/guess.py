@@ -14,8 +14,8 @@ from ingest_project.errors import SpecInvalid
 from ingest_project.item import columns
 
 _PAIRS = (("latitude", "longitude"), ("price", "currency"))
-# Names of something else than the row.
 NUMBER = re.compile(r"[-+]?[0-9]+([.,][0-9]+)?")
+# Names of something else than the row.
 _OTHERS_NAME = re.compile(
     r"(city|town|street|country|county|state|region|province|user|host|owner|agent|first|last|middle|file|authority|"
     r"contact|group|type|category|brand|chain|parent|source|dataset|layer|column)name$"
