@@ -23,12 +23,17 @@ REJECTS: dict[str, Code] = {
 
 ISSUES: dict[str, Code] = {
     "mojibake_repaired": Code("text decoded with the wrong encoding was repaired", "export the source as UTF-8"),
-    "characters_removed": Code("control or invisible characters, or NUL, were removed", "none needed"),
+    "characters_removed": Code(
+        "control or invisible characters, or NUL, were removed; one of nothing else is blank", "none needed"
+    ),
     "not_utf8": Code("bytes that are no UTF-8 were replaced by �", "export the source as UTF-8"),
     "unicode_composed": Code("letters and accents were joined (NFC)", "none needed"),
     "whitespace_folded": Code("white space was folded or trimmed", "none needed"),
     "sentinel_removed": Code("a text that stands for 'not known'; taken as blank", "export a blank instead"),
-    "too_long": Code("longer than the field allows; set aside", "map it to description, or leave it unmapped"),
+    "too_long": Code(
+        "longer than the field allows; set aside, and whole in attributes under its column",
+        "map it to description, or leave it unmapped",
+    ),
     "invalid_value": Code("not what the field allows; set aside", "mend the value at the source"),
     "status_recognised": Code("another word for a status", "none needed"),
     "status_unknown": Code("not a status; set aside", "leave the column unmapped to keep it in attributes"),

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.types as kinds
 
 from ingest_project.normalize.columns import accepted_pattern, as_one, note, spread, to_json
-from ingest_project.normalize.text import BLANK, storable
+from ingest_project.normalize.text import BLANK, WHITE, storable
 
 _EXACT = 2**53  # below it a float that is whole is an integer that lost its type
 _TICKS = {"s": 1, "ms": 10**3, "us": 10**6}  # a second in each unit; nanoseconds stay within the years 1 to 9999
@@ -90,12 +90,23 @@ def _repaired(array: pa.Array) -> tuple[pa.Array, pa.Array]:
 
 def blank_to_null(array: pa.Array) -> pa.Array:
     """Text that shows nothing is no value."""
+    return without_blanks(array, "")[0]
+
+
+def without_blanks(array: pa.Array, field: str) -> tuple[pa.Array, pa.Array | None]:
+    """The same, and the notes on text that shows nothing although it is not only white space; None where none is."""
     others = pc.and_(pc.is_valid(array), pa.array(~_begins_visibly(array)))
     if not pc.any(others).as_py():
-        return array
+        return array, None
     # Few begin with white space or beyond ASCII: only they are looked at as a whole.
-    blank = accepted_pattern(array.filter(others), BLANK)
-    return pc.replace_with_mask(array, others, pc.if_else(blank, None, array.filter(others)))
+    looked_at = array.filter(others)
+    blank = accepted_pattern(looked_at, BLANK)
+    found = pc.replace_with_mask(array, others, pc.if_else(blank, None, looked_at))
+    unseen = pc.and_(blank, pc.invert(accepted_pattern(looked_at, WHITE)))
+    if not pc.any(unseen).as_py():
+        return found, None
+    notes = [note(field, "characters_removed", one, None) for one in looked_at.filter(unseen).to_pylist()]
+    return found, spread(others, spread(unseen, pa.array(notes, pa.string())))
 
 
 def _begins_visibly(array: pa.Array) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
@@ -167,8 +178,10 @@ def _value(cell: pa.Scalar) -> Any:
         return cell.cast(pa.int32() if kinds.is_date32(cell.type) else pa.int64()).as_py()
 
 
-def lost_numbers(array: pa.Array, field: str) -> pa.Array | None:
-    """The notes on NaN and the infinities, which are no value of any field; None where there are none."""
+def losses(array: pa.Array, field: str) -> pa.Array | None:
+    """The notes on what neither text nor JSON can say: NaN and the infinities, NUL in nested text; None for none."""
+    if kinds.is_nested(array.type):
+        return _lost_inside(array, field)
     if not kinds.is_floating(array.type):
         return None
     lost = pc.fill_null(pc.invert(pc.is_finite(array)), False)
@@ -240,7 +253,27 @@ def _text_json(array: pa.Array, field: str) -> tuple[pa.Array, pa.Array | None]:
 
 
 def _each_json(array: pa.Array, field: str) -> tuple[pa.Array, pa.Array | None]:
-    lost = lost_numbers(array, field)
-    found = values(array if lost is None else pc.if_else(pc.is_valid(lost), pa.scalar(None, array.type), array))
-    texts = [None if value is None else to_json(jsonable(value)) for value in found]
+    lost = losses(array, field)
+    if lost is not None and kinds.is_floating(array.type):
+        array = pc.if_else(pc.is_valid(lost), pa.scalar(None, array.type), array)
+    texts = [None if value is None else to_json(jsonable(value)) for value in values(array)]
     return pa.array(texts, pa.string()), lost
+
+
+def _lost_inside(array: pa.Array, field: str) -> pa.Array | None:
+    told = [
+        ",".join(note(field, code, value, to_json(jsonable(value))) for code in sorted(_losses(value))) or None
+        for value in values(array)
+    ]
+    return pa.array(told, pa.string()) if any(told) else None
+
+
+def _losses(value: Any) -> set[str]:
+    """Why what JSON says of a nested value is less than the value."""
+    if isinstance(value, Mapping):
+        return set().union(*(_losses(str(key)) | _losses(inner) for key, inner in value.items()))
+    if isinstance(value, list | tuple):
+        return set().union(*map(_losses, value))
+    if isinstance(value, float):
+        return set() if isfinite(value) else {"not_finite"}
+    return {"characters_removed"} if isinstance(value, str) and storable(value) != value else set()

@@ -21,7 +21,7 @@ from ingest_project.code_version import code_version
 from ingest_project.item import KEY, Item, columns, item_schema
 from ingest_project.normalize import address, borders, contact, fast, geo, geometry, money, status, text, times
 from ingest_project.normalize.attributes import attributes, damage_notes
-from ingest_project.normalize.cells import as_text, blank_to_null, geometry_text, lost_numbers, plain
+from ingest_project.normalize.cells import as_text, blank_to_null, geometry_text, losses, plain, without_blanks
 from ingest_project.normalize.columns import (
     Ruled,
     apply_column,
@@ -72,7 +72,11 @@ class _Page:
         told = damage_notes(field, array, damaged)
         if told is not None:
             self.notes.append(told)
-        return blank_to_null(array) if kinds.is_string(array.type) else array
+        if not kinds.is_string(array.type):
+            return array
+        array, unseen = without_blanks(array, field)
+        self.notes += [] if unseen is None else [unseen]
+        return array
 
     def given(self, field: str) -> pa.Array | None:
         """What the mapping gives for a field, of any type; None where it is not mapped."""
@@ -83,16 +87,17 @@ class _Page:
             return pa.repeat(pa.scalar(mapped.constant), self.rows)
         array, told = without_sentinels(self.column(mapped.column, field), field, self.spec.sentinels.get(field, ()))
         self.notes += [] if told is None else [told]
-        return pc.fill_null(as_text(array), mapped.default) if mapped.default else array
+        return pc.fill_null(self._exactly(array, field), mapped.default) if mapped.default else array
 
     def text(self, field: str) -> pa.Array | None:
         """The same as text."""
         array = self.given(field)
-        if array is None:
-            return None
-        lost = lost_numbers(array, field)
+        return None if array is None else blank_to_null(self._exactly(array, field))
+
+    def _exactly(self, array: pa.Array, field: str) -> pa.Array:
+        lost = losses(array, field)
         self.notes += [] if lost is None else [lost]
-        return blank_to_null(as_text(array))
+        return as_text(array)
 
     def text_or_none(self, field: str) -> pa.Array:
         array = self.text(field)
@@ -240,7 +245,7 @@ def _strict_errors(work: _Page, row: dict[str, Any]) -> list[dict[str, str]]:
 
 def _table(work: _Page) -> pa.Table:
     made = {name: work.values.get(name, pa.nulls(work.rows, arrow_type(name))) for name in columns()}
-    made["attributes"], told = attributes(work.page, work.spec)
+    made["attributes"], told = attributes(work.page, work.spec, work.values)
     made["source_updated_at"], ranked = _source_time(work)
     made["issues"] = join_fragments([*work.notes, *told, *ranked], work.rows, "[", "]")
     made["content_hash"], made["embed_hash"] = hashes(pa.table(made))

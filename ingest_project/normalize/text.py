@@ -12,9 +12,10 @@ from ftfy.badness import is_bad
 from ingest_project.item import INVISIBLE, JOINERS, SUSPECT, is_kept
 from ingest_project.normalize.columns import Ruled, Verdict, accepted_pattern, apply_column, note, storable
 
-__all__ = ["BLANK", "cleaned", "storable", "text_column"]
+__all__ = ["BLANK", "WHITE", "cleaned", "storable", "text_column"]
 
 # Text that shows nothing: white space, controls, zero-width and direction marks.
+WHITE = r"^[\s\p{Z}]*$"
 BLANK = rf"^[\s\p{{Z}}\p{{Cc}}{''.join(sorted(INVISIBLE | JOINERS))}]*$"
 # Words with single spaces between them are in normal form whatever they say, if they are printable ASCII and single
 # Latin letters among it: mojibake has two others in a row, or one of the four left out here (Â, Ã, Œ, œ).

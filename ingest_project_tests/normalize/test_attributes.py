@@ -42,10 +42,56 @@ def test_the_object_is_canonical_json() -> None:
     assert text == again
 
 
-@pytest.mark.parametrize("blank", ["", " ", "\t\n", "\u200b", "\0", "\x7f", None])
+@pytest.mark.parametrize("blank", ["", " ", "\t\n", "\u00a0", "\u3000", None])
 def test_a_blank_is_left_out(blank: str | None) -> None:
     found = row({"x": blank, "y": "1"})
     assert (found["attributes"], found.codes) == ('{"y":"1"}', [])
+
+
+@pytest.mark.parametrize("unseen", ["\u200b", "\0", "\x7f", " \ufeff ", "\u200b\u200b"])
+def test_what_only_looks_blank_is_left_out_and_told(unseen: str) -> None:
+    found = row({"x": unseen, "y": "1"})
+    assert (found["attributes"], found.codes) == ('{"y":"1"}', ["attributes.x: characters_removed"])
+
+
+@pytest.mark.parametrize(
+    ("value", "kept", "code"),
+    [
+        (["a\0b", None], ["ab", None], "characters_removed"),
+        ([{"k": "\0"}], [{"k": ""}], "characters_removed"),
+        ([float("nan"), 1.0], [None, 1.0], "not_finite"),
+        ([{"k": float("inf")}], [{"k": None}], "not_finite"),
+    ],
+)
+def test_what_a_nested_value_loses_is_told(value: list[object], kept: list[object], code: str) -> None:
+    found = row({"x": pa.array([value])})
+    assert (found.attributes["x"], found.codes) == (kept, [f"attributes.x: {code}"])
+    mapped = row({"category": pa.array([value])})
+    assert (json.loads(mapped["category"]), mapped.codes) == (kept, [f"category: {code}"])
+
+
+def test_a_nested_value_that_loses_nothing_is_not_talked_about() -> None:
+    assert row({"x": pa.array([[{"k": ["a", None], "n": 1.5}]])}).codes == []
+
+
+LONG = "Main Street, " * 30 + "1"
+
+
+def test_a_value_that_is_too_long_is_whole_in_attributes() -> None:
+    found = row({"street": LONG, "other": "x"}, unmapped="drop")
+    assert (found["street"], found.codes) == (None, ["street: too_long"])
+    assert found.attributes == {"street": LONG}
+
+
+def test_a_refused_address_of_the_web_too_and_only_of_its_row() -> None:
+    made = part({"website_url": ["javascript:" + "x" * 300, "https://example.com/" + "x" * 300, "javascript:x", None]})
+    assert [one.attributes for one in rows_of(made)] == [{"website_url": "javascript:" + "x" * 300}, {}, {}, {}]
+
+
+def test_a_column_of_two_fields_is_kept_once() -> None:
+    found = row({"text": LONG, "other": "1"}, mapping={"street": "text", "house_number": "text"})
+    assert found.attributes == {"text": LONG, "other": "1"}
+    assert found.codes == ["street: too_long", "house_number: too_long"]
 
 
 def test_a_page_without_other_columns_has_empty_objects() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ingest_project.codes import ISSUES
 from ingest_project.item import KEY, columns
 from ingest_project.normalize import text
-from ingest_project.normalize.cells import blank_to_null
+from ingest_project.normalize.columns import SHOWN, accepted_pattern
 from ingest_project.normalize.part import normalize_part
 from ingest_project.normalize.times import FIELD
 from ingest_project_tests.normalize.pages import numbered, spec
@@ -78,8 +78,8 @@ def _page(rows: list[dict[str, str | None]]) -> pa.Table:
     return numbered(pa.table({name: pa.array([one[name] for one in rows], pa.string()) for name in names}))
 
 
-def _shows_nothing(given: str | None) -> bool:
-    return blank_to_null(pa.array([given], pa.string()))[0].as_py() is None
+def _is_white(given: str) -> bool:
+    return accepted_pattern(pa.array([given], pa.string()), text.WHITE)[0].as_py()
 
 
 def _is_the_same(was: str, now: Any, locale: str) -> bool:
@@ -104,12 +104,28 @@ def _unexplained(row: dict[str, str | None], item: dict[str, Any], locale: str) 
     assert {issue["code"] for issue in issues} <= ISSUES.keys()
     told = {issue["field"] for issue in issues}
     gone = {issue["field"] for issue in issues if issue["to"] is None}
-    pairs = [*((field, item[field], row[field]) for field in (KEY, *FIELDS)), (FIELD, item[FIELD], row[TIME])]
-    shown = [(field, now, was) for field, now, was in pairs if was is not None and not _shows_nothing(was)]
+    other = json.loads(item["attributes"]).get("other")
+    pairs = [
+        *((field, item[field], row[field]) for field in (KEY, *FIELDS)),
+        *((FIELD, item[FIELD], row[TIME]), ("attributes.other", other, row["other"])),
+    ]
+    shown = [(field, now, was) for field, now, was in pairs if was is not None and not _is_white(was)]
     return [
         field
         for field, now, was in shown
         if field not in (gone if now is None else told) and not _is_the_same(was, now, locale)
+    ]
+
+
+def _lost(row: dict[str, str | None], item: dict[str, Any]) -> list[str]:
+    """Fields that were set aside and whose value stands nowhere whole."""
+    kept, issues = json.loads(item["attributes"]), json.loads(item["issues"])
+    quoted = {(issue["field"], issue["from"]) for issue in issues}
+    return [
+        field
+        for field in FIELDS
+        if (was := row[field]) and item[field] is None and len(was) > SHOWN and kept.get(field) != text.storable(was)
+        if (field, was) not in quoted
     ]
 
 
@@ -121,7 +137,9 @@ def test_every_value_that_is_not_as_it_came_is_explained(
     branch = spec(*FIELDS, updated_at=TIME, locale=locale, country=country)
     made = normalize_part(_page(rows), branch)
     for item in made.items.to_pylist():
-        assert _unexplained(rows[item["row"] - 1], item, locale) == []
+        given_row = rows[item["row"] - 1]
+        assert _unexplained(given_row, item, locale) == []
+        assert _lost(given_row, item) == []
     assert all(reject.errors for reject in made.rejects)
 
 

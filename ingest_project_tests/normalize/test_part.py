@@ -68,7 +68,7 @@ MAPPINGS: list[tuple[dict[str, Any], str | None, str | None, list[str]]] = [
     ({"column": "c", "default": "d"}, "x", "x", []),
     ({"column": "c", "default": "d"}, "", "d", []),
     ({"column": "c", "default": "d"}, None, "d", []),
-    ({"column": "c", "default": "d"}, "\u200b", "d", []),
+    ({"column": "c", "default": "d"}, "\u200b", "d", ["category: characters_removed"]),
     ({"column": "c", "default": " d "}, "", "d", ["category: whitespace_folded"]),
     ({"constant": "k"}, "x", "k", []),
     ({"constant": "k"}, None, "k", []),

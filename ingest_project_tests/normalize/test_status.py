@@ -38,7 +38,7 @@ def test_any_other_word_is_set_aside(given: str) -> None:
     assert outcome("status", given) == (None, ["status_unknown"])
 
 
-@pytest.mark.parametrize("given", ["", " ", "\u200b", None])
+@pytest.mark.parametrize("given", ["", " ", "\u00a0", None])
 def test_a_blank_is_no_status_and_needs_no_word(given: str | None) -> None:
     assert outcome("status", given) == (None, [])
 

@@ -53,12 +53,12 @@ LONGEST = {
         ("ß\x08¢", "ߢ", ["characters_removed"]),  # two letters that are mojibake once they stand together
         ("", None, []),
         ("   ", None, []),
-        ("\u200b", None, []),
-        ("\u3164", None, []),  # the Hangul filler, with which people leave a name empty
-        ("\u2800 \u061c\u180e", None, []),
+        ("\u200b", None, ["characters_removed"]),
+        ("\u3164", None, ["characters_removed"]),  # the Hangul filler, with which people leave a name empty
+        ("\u2800 \u061c\u180e", None, ["characters_removed"]),
         ("a\u061cb", "ab", ["characters_removed"]),
-        ("\0", None, []),
-        ("\x1f", None, []),
+        ("\0", None, ["characters_removed"]),
+        ("\x1f", None, ["characters_removed"]),
     ],
 )
 def test_dirt_in_a_line_is_removed_and_named(given: str, expected: str | None, codes: list[str]) -> None:

@@ -88,7 +88,7 @@ def test_nanoseconds_are_cut_and_told_never_rounded_up(text: str, micros: int) -
     assert _time(text) == (_utc(2024, 1, 2, 3, 4, 5, micros), [TRUNCATED])
 
 
-@pytest.mark.parametrize("blank", ["", " ", "\u200b", None])
+@pytest.mark.parametrize("blank", ["", " ", "\u00a0", None])
 def test_a_blank_time_ranks_lowest(blank: str | None) -> None:
     assert _time(blank) == (None, [MISSING])
 

@@ -142,7 +142,10 @@ TRAPS: dict[str, Trap] = {
     "text: mojibake": _one("street", "CafÃ© 1", "Café 1", "mojibake_repaired"),
     "text: homoglyphs stay": _one("street", "Мoscow", "Мoscow"),
     "text: all capitals stay": _one("street", "MAIN STREET", "MAIN STREET"),
-    "text: nothing to see": _one("street", "\u200b", None),
+    "text: nothing to see": _one("street", "\u200b", None, "characters_removed"),
+    "text: nothing but a NUL": _one("street", "\0", None, "characters_removed"),
+    "text: white space is a blank": _one("street", " \u00a0\u3000", None),
+    "text: too long": _one("street", "x" * 301, None, "too_long"),
     "price: a point, in English": Trap({"price": "1.234", "currency": "EUR"}, {"price": "1.2340"}, []),
     "price: a point, in German": Trap(
         {"price": "1.234", "currency": "EUR"}, {"price": "1234.0000"}, [], {"locale": "de"}
@@ -168,6 +171,13 @@ TRAPS: dict[str, Trap] = {
     "number: an id beyond 2^53": _one("house_number", 9007199254740993, "9007199254740993"),
     "number: an id as text": _one("house_number", "007", "007"),
     "number: not a number": _one("house_number", float("nan"), None, "not_finite"),
+    "number: not a number, and a default": _one(
+        "house_number",
+        float("nan"),
+        "1",
+        "not_finite",
+        mapping={"house_number": {"column": "house_number", "default": "1"}},
+    ),
 }
 
 
