@@ -8,8 +8,12 @@ from pathlib import Path
 import duckdb
 
 _MEMORY = "512MB"
-# Newest: the greatest source time, nulls lowest, then the last part and row: rows of a replay have the numbers of
-# several activations. The digits of a part's file name are not trusted: each file is numbered by its place in the list.
+# Which of two rows with one key is newer: by source time, nulls lowest, then by place. Rows of a replay have numbers
+# of several activations, so that the part counts before the row.
+NEWNESS = """
+create macro newness("time", part, "row") as row(coalesce("time", '-infinity'::timestamptz), part, "row")
+"""
+# The digits of a part's file name are not trusted: each file is numbered by its place in the list.
 _LOSERS = """
 with keys as (
   select external_id, source_updated_at, "row", list_position($paths, filename) as place
@@ -18,7 +22,7 @@ with keys as (
 ), ranked as (
   select *, first_value("row") over newest as winner, first_value(place) over newest as winners_place
     from keys where external_id in (select external_id from keys group by external_id having count(*) > 1)
-  window newest as (partition by external_id order by source_updated_at desc nulls last, place desc, "row" desc)
+  window newest as (partition by external_id order by newness(source_updated_at, place, "row") desc)
 )
 select place, "row", external_id, winner from ranked
  where "row" <> winner or place <> winners_place order by place, "row"
@@ -71,6 +75,7 @@ def duplicate_losers(files: Sequence[KeyFile], scratch: Path, gone: Sequence[Los
     places = {file.part: place for place, file in enumerate(files, start=1)}
     named = [f"{places[loser.part]}:{loser.row}" for loser in gone]
     with out_of_core(scratch) as connection:
+        connection.execute(NEWNESS)
         found = connection.execute(_LOSERS, {"paths": [file.path for file in files], "gone": named})
         while rows := found.fetchmany(10_000):
             for place, row, key, winner in rows:

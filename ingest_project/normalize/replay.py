@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 
 import duckdb
 import pyarrow as pa
@@ -25,29 +25,31 @@ from ingest_project.extract.manifest import list_part, listed_parts, part_key
 from ingest_project.extract.snapshot import ASSET as SNAPSHOT
 from ingest_project.extract.source import MALFORMED, ROW
 from ingest_project.extract.store import PartStore
-from ingest_project.normalize.duplicates import KeyFile, Loser
+from ingest_project.normalize.duplicates import NEWNESS, KeyFile, Loser
 from ingest_project.normalize.originals import Original, originals_of
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection
 from ingest_project.postgres.leases import Lease, fenced
+from ingest_project.telemetry import log
 
 _SQL = statements.load(__name__, "replay.sql")
-# Of the rows of the activation that brought it the newest counts, as `duplicates` decides it.
+# Of the rows of the activation that brought it the newest counts. They are numbered through, so that no part is asked.
 _OUTDONE = """
 with theirs as (
-  select external_id, "row", coalesce(source_updated_at, '-infinity') as time,
+  select external_id, "row", newness(source_updated_at, 0, "row") as newness,
          $activations[list_position($theirs, filename)] as activation
     from read_parquet($theirs, filename = true)
 ), ours as (
-  select external_id, "row", coalesce(source_updated_at, '-infinity') as time, list_position($paths, filename) as place
+  select external_id, "row", newness(source_updated_at, 0, "row") as newness,
+         list_position($paths, filename) as place
     from read_parquet($paths, filename = true)
 )
 select o.place, o."row", o.external_id, max(t.activation) as newest, max(t.activation) > $originals[o.place],
-       arg_max(t."row", (t.time, t."row")) filter (where t.activation = $originals[o.place])
+       arg_max(t."row", t.newness) filter (where t.activation = $originals[o.place])
   from ours o
   join theirs t on t.external_id = o.external_id
    and (t.activation > $originals[o.place]
-        or t.activation = $originals[o.place] and (t.time, t."row") > (o.time, o."row"))
+        or t.activation = $originals[o.place] and t.newness > o.newness)
  group by o.place, o."row", o.external_id order by 1, 2
 """
 
@@ -81,12 +83,13 @@ def begin_replay(connection: Connection, lease: Lease, branch: Branch, store: Pa
                 where={"branch": branch.name},
                 todo=f"`ingest run {branch.name}` ends it; then replay.",
             )
-        names = _names(connection, branch)
-        if not names:
+        raws = _raws(connection, branch)
+        first = next(raws, None)
+        if first is None:
             raise _nothing_left(branch, count_truncated(connection, branch))
         made = activations.create_replay(connection, branch.branch_id, holder=lease.holder)
         work = Work(connection, lease, branch, made)
-        return _snapshot(work, store, names, rows_per_part)
+        return _snapshot(work, store, chain([first], raws), rows_per_part)
 
 
 def _nothing_left(branch: Branch, truncated: int) -> UsageError:
@@ -105,15 +108,6 @@ def _raws(connection: Connection, branch: Branch) -> Iterator[Raw]:
             yield Raw(activation, part, row, bytes(raw))
 
 
-def _names(connection: Connection, branch: Branch) -> list[str]:
-    names: dict[str, None] = {}
-    for one in _raws(connection, branch):
-        names |= dict.fromkeys(_said(one))
-    if not names:
-        return []
-    return [name for name in dict.fromkeys([*names, *branch.spec.declared_columns()]) if name != MALFORMED]
-
-
 def _said(one: Raw) -> dict[str, str | None]:
     text = one.raw.decode("utf-8", "replace")
     row = row_of(text, None)
@@ -122,15 +116,18 @@ def _said(one: Raw) -> dict[str, str | None]:
     return {name: json.dumps(value) if isinstance(value, bool) else value for name, value in row.items()}
 
 
-def _snapshot(work: Work, store: PartStore, names: list[str], rows_per_part: int) -> Work:
+def _snapshot(work: Work, store: PartStore, found: Iterable[Raw], rows_per_part: int) -> Work:
     originals: dict[str, dict[str, int]] = {}
+    columns: dict[str, None] = {}
     rows = 0
-    for part, raws in enumerate(_pages(_raws(work.connection, work.branch), rows_per_part)):
-        stored = store.put(part_key(work, SNAPSHOT, part), _page(work, store, raws, names))
+    for part, raws in enumerate(_pages(found, rows_per_part)):
+        page = _page(work, store, raws)
+        columns |= dict.fromkeys(name for name in page.column_names if name not in (ROW, MALFORMED))
+        stored = store.put(part_key(work, SNAPSHOT, part), page)
         list_part(work.connection, work, SNAPSHOT, part, stored, None)
         originals[str(part)] = {"activation": raws[0].activation, "first": raws[0].row, "last": raws[-1].row}
         rows += len(raws)
-    pin = {"format": "replay", "files": [], "columns": names, "estimated_rows": rows, "originals": originals}
+    pin = {"format": "replay", "files": [], "columns": list(columns), "estimated_rows": rows, "originals": originals}
     pinned = activations.pin(work.connection, work.activation, work.branch.spec, pin)
     return work.on(activations.end_snapshot(work.connection, pinned, pin, rows))
 
@@ -140,14 +137,18 @@ def _pages(raws: Iterable[Raw], size: int) -> Iterator[list[Raw]]:
         yield from iter(partial(lambda rows: list(islice(rows, size)), own), [])
 
 
-def _page(work: Work, store: PartStore, raws: list[Raw], names: list[str]) -> pa.Table:
-    kept = _as_kept(work, store, raws)
-    if kept is None:
-        return _as_said(raws, names)
-    new = [name for name in work.branch.spec.declared_columns() if name not in kept.column_names]
+def _page(work: Work, store: PartStore, raws: list[Raw]) -> pa.Table:
+    page = _as_kept(work, store, raws)
+    if page is None:
+        log.warning(
+            "%d rows of activation %d are replayed as their rejects tell them, as text: its parts are gone",
+            *(len(raws), raws[0].activation),
+        )
+        page = _as_said(raws)
+    new = [name for name in work.branch.spec.declared_columns() if name not in page.column_names]
     for name in new:
-        kept = kept.append_column(name, pa.nulls(kept.num_rows, pa.string()))
-    return kept
+        page = page.append_column(name, pa.nulls(page.num_rows, pa.string()))
+    return page
 
 
 def _as_kept(work: Work, store: PartStore, raws: list[Raw]) -> pa.Table | None:
@@ -165,9 +166,10 @@ def _as_kept(work: Work, store: PartStore, raws: list[Raw]) -> pa.Table | None:
     return found if found is not None and found.num_rows == len(raws) else None
 
 
-def _as_said(raws: list[Raw], names: list[str]) -> pa.Table:
+def _as_said(raws: list[Raw]) -> pa.Table:
     said = [_said(one) for one in raws]
-    columns = {name: pa.array([row.get(name) for row in said], pa.string()) for name in (*names, MALFORMED)}
+    names = dict.fromkeys([*(name for row in said for name in row if name != MALFORMED), MALFORMED])
+    columns = {name: pa.array([row.get(name) for row in said], pa.string()) for name in names}
     return pa.table(columns).append_column(ROW, pa.array([one.row for one in raws], pa.int64()))
 
 
@@ -215,6 +217,7 @@ def _outdone(work: Work, store: PartStore, files: list[KeyFile], originals: dict
         "activations": [activation for activation, _ in theirs],
     }
     with duckdb.connect(":memory:") as connection:
+        connection.execute(NEWNESS)
         for place, row, key, newest, is_later, winner in connection.execute(_OUTDONE, given).fetchall():
             part = files[place - 1].part
             yield Loser(part, row, key, newest, "key_superseded") if is_later else Loser(part, row, key, winner)

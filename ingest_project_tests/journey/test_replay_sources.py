@@ -78,7 +78,9 @@ def test_types_are_what_they_were(
     assert left == ([4] if suffix == "jsonl" else []), "the line that is no JSON still fails"
 
 
-def test_the_parts_gone_what_the_reject_says_is_replayed(database: str, home: Path, tmp_path: Path) -> None:
+def test_the_parts_gone_what_the_reject_says_is_replayed_and_that_is_told(
+    database: str, home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file, name = tmp_path / "rows.parquet", f"pruned {uuid4().hex[:8]}"
     parquet(file)
     apply(file, name, mended=False)
@@ -90,6 +92,8 @@ def test_the_parts_gone_what_the_reject_says_is_replayed(database: str, home: Pa
     assert replaying.replay(name).inserted == 2
     found = {one["external_id"]: one["attributes"] for one in live(name)}
     assert (found["1"]["rooms"], found["1"]["tags"]) == ("3", '["a","ü"]'), "as text: the reject has no types"
+    told = f"2 rows of activation {first.activation_id} are replayed as their rejects tell them, as text"
+    assert told in caplog.text
 
 
 def test_rows_that_were_cut_are_left_and_told(command: Callable[..., Ran], tmp_path: Path) -> None:
