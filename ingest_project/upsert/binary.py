@@ -9,6 +9,7 @@ What a column becomes is told by its Arrow type, and by its name where a part ho
 
 import struct
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,10 @@ _NUMBERS = {pa.int32(): ">i4", pa.int64(): ">i8", pa.float64(): ">f8"}
 _GROUPS = 5  # of four digits each: what 64 bits hold
 _SCALE = 4
 
-# How one column is written: pieces that are put together row by row, a length first.
-_Pieces = list[pa.Array]
+# How one column is written: pieces that are put together row by row, a length first. Pieces as long in every row are
+# rows of bytes; they cost least side by side, so a statement names columns of numbers together.
+_Rows = np.ndarray[Any, np.dtype[np.uint8]]
+_Pieces = list[_Rows | pa.Array]
 
 
 def copy_binary(cursor: Cursor[Any], statement: sql.SQL | sql.Composed, table: pa.Table) -> None:
@@ -48,18 +51,28 @@ def blocks(table: pa.Table) -> Iterator[bytes | memoryview]:
 
 
 def _rows(table: pa.Table) -> memoryview:
-    pieces: _Pieces = [pa.scalar(struct.pack("!h", table.num_columns))]
+    pieces: _Pieces = [_same(struct.pack("!h", table.num_columns), table.num_rows)]
     for name, column in zip(table.column_names, table.columns, strict=True):
-        pieces += _encoded(TYPES.get(name), column.chunk(0))
-    _, offsets, data = pc.binary_join_element_wise(*pieces, b"").buffers()
+        kind = TYPES.get(name)
+        is_blank = column.null_count == len(column) and kind != "jsonb"
+        pieces += [_same(_NULL, len(column))] if is_blank else _encoded(kind, column.chunk(0))
+    _, offsets, data = pc.binary_join_element_wise(*_put_together(pieces), b"").buffers()
     return memoryview(data)[: int(np.frombuffer(offsets, np.int32)[table.num_rows])]
+
+
+def _put_together(pieces: _Pieces) -> Iterator[pa.Array]:
+    for is_fixed, group in groupby(pieces, lambda piece: isinstance(piece, np.ndarray)):
+        if is_fixed:
+            yield _binary(np.hstack(list(group)))
+        else:
+            yield from group
 
 
 def _encoded(kind: str | None, column: pa.Array) -> _Pieces:
     if kind == "uuid":
         return _fixed(column, _bytes_of_hex(column))
     if kind == "jsonb":
-        return [_lengths(column, 1), pa.scalar(b"\x01"), _text(column)]
+        return [_lengths(column, 1), _same(b"\x01", len(column)), _text(column)]
     if pa.types.is_string(column.type):
         return [_lengths(column), _text(column)]
     if pa.types.is_timestamp(column.type):
@@ -75,26 +88,35 @@ def _number(column: pa.Array, values: np.ndarray[Any, Any]) -> _Pieces:
     return _fixed(column, values.view(np.uint8).reshape(len(column), -1))
 
 
-def _fixed(column: pa.Array, values: np.ndarray[Any, Any]) -> _Pieces:
+def _fixed(column: pa.Array, values: _Rows) -> _Pieces:
     # One row of bytes for each value, all equally long.
     rows, width = values.shape
-    length = np.frombuffer(struct.pack("!i", width), np.uint8)
-    pieces = _binary(np.hstack([np.broadcast_to(length, (rows, 4)), values]))
-    return [pc.if_else(column.is_valid(), pieces, pa.scalar(_NULL)) if column.null_count else pieces]
+    length = _same(struct.pack("!i", width), rows)
+    if not column.null_count:
+        return [length, values]
+    return [pc.if_else(column.is_valid(), _binary(np.hstack([length, values])), pa.scalar(_NULL))]
 
 
-def _lengths(column: pa.Array, more: int = 0) -> pa.Array:
-    lengths = np.asarray(pc.fill_null(pc.add(pc.binary_length(column), more), -1))
+def _same(data: bytes, rows: int) -> _Rows:
+    return np.broadcast_to(np.frombuffer(data, np.uint8), (rows, len(data)))
+
+
+def _lengths(column: pa.Array, more: int = 0) -> _Rows:
+    lengths = pc.binary_length(column)
+    if more:
+        lengths = pc.add(lengths, more)
     if column.null_count and more:
         raise TypeError("a document is never null")
-    return _binary(lengths.astype(">i4").view(np.uint8).reshape(-1, 4))
+    lengths = np.asarray(pc.fill_null(lengths, -1) if column.null_count else lengths)
+    return lengths.astype(">i4").view(np.uint8).reshape(-1, 4)
 
 
 def _text(column: pa.Array) -> pa.Array:
-    return pc.fill_null(column.cast(pa.binary()), b"")
+    text = column.cast(pa.binary())
+    return pc.fill_null(text, b"") if column.null_count else text
 
 
-def _bytes_of_hex(column: pa.Array) -> np.ndarray[Any, Any]:
+def _bytes_of_hex(column: pa.Array) -> _Rows:
     # 32 hex digits each; all of them at once, since Python reads hex faster than anything in Arrow or numpy.
     digits = pc.fill_null(column, "0" * 32)
     if not pc.all(pc.equal(pc.binary_length(digits), 32)).as_py():
@@ -104,7 +126,7 @@ def _bytes_of_hex(column: pa.Array) -> np.ndarray[Any, Any]:
     return np.frombuffer(bytes.fromhex(text), np.uint8).reshape(-1, 16)
 
 
-def _numerics(column: pa.Array) -> np.ndarray[Any, Any]:
+def _numerics(column: pa.Array) -> _Rows:
     # Groups of four decimal digits behind their count, the weight of the first, the sign, and the digits after the
     # point. Postgres drops groups of zeros at either end.
     scaled = column.cast(pa.decimal128(18, _SCALE))
@@ -118,7 +140,7 @@ def _numerics(column: pa.Array) -> np.ndarray[Any, Any]:
     return groups.view(np.uint8).reshape(len(low), -1)
 
 
-def _binary(rows: np.ndarray[Any, Any]) -> pa.Array:
+def _binary(rows: _Rows) -> pa.Array:
     count, width = rows.shape
     offsets = np.arange(0, (count + 1) * width, width, dtype=np.int32)
     data = np.ascontiguousarray(rows)
