@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 from ingest_project.branches.work import Work
 from ingest_project.embeddings.models import Model, working_models
 from ingest_project.embeddings.text import BYTES_PER_TOKEN
+from ingest_project.upsert.part import ValidPart
 from ingest_project.upsert.plan import Plan
-from ingest_project.upsert.probe import ValidPart
 
 _SAMPLE = 1000
 

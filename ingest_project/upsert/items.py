@@ -21,7 +21,8 @@ from ingest_project.telemetry import Progress, log, report
 from ingest_project.upsert.batch import ACCEPTED, Batch, is_done, planned_counts
 from ingest_project.upsert.counts import Counts
 from ingest_project.upsert.gates import pass_gates
-from ingest_project.upsert.probe import Probe, ValidPart, probe
+from ingest_project.upsert.part import ValidPart
+from ingest_project.upsert.probe import Probe, probe
 from ingest_project.upsert.saved_plan import let_through
 from ingest_project.upsert.texts import analyzing_history, statement
 from ingest_project.upsert.tombstones import tombstone_missing

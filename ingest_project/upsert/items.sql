@@ -18,22 +18,24 @@ create temp table probe (
   source_updated_at timestamptz) on commit drop;
 
 -- name: copy_probe
--- Keys of one part, in the order in which it holds them.
-copy probe (part, position, external_id, content_hash, source_updated_at) from stdin (format binary);
+-- Keys of one part, in the order in which it holds them; the key last: what is as long in every row goes side by side.
+copy probe (part, position, content_hash, source_updated_at, external_id) from stdin (format binary);
 
 -- name: analyze_probe
 -- The planner must know how many there are: on a guess it once ran a thousand times longer.
 analyze probe (external_id);
 
 -- name: classify_probe
--- What would happen to each row, and whether it is a live item of this branch; for all but those of which the branch
--- has the item and nothing is to be done.
-copy (
-  select part, position, kind, held from (
+-- What would happen to the rows of each part, of how many of them the branch has the live item, and the positions of
+-- those that have something to do, four bytes each; without those of which it has the item and nothing is to be done.
+select part, kind, count(*), sum(held),
+       string_agg(int4send(position), ''::bytea) filter (where kind not in ('n', 's'))
+  from (
     select p.part, p.position, {kind} as kind,
            coalesce(i.branch_id = {branch_id} and i.deleted_at is null, false)::int as held
-      from probe p left join core.items i on i.source_id = {source_id} and i.external_id = p.external_id) c
-   where kind <> 'n' or held = 0 order by part, position) to stdout (format csv);
+      from probe p left join core.items i
+        on i.source_id = {source_id} and i.external_id = p.external_id{within}) c
+ where kind <> 'n' or held = 0 group by part, kind;
 
 -- name: count_column_changes
 -- In how many of the rows to be updated each column differs from the live row, and two keys of them.

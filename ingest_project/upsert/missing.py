@@ -6,6 +6,7 @@ import numpy as np
 
 from ingest_project.branches.work import Work
 from ingest_project.postgres import statements
+from ingest_project.upsert.stretches import Stretch
 
 _SQL = statements.load(__name__, "missing.sql")
 Ids = np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -28,22 +29,31 @@ def are_tombstoned(work: Work) -> bool:
     return work.spec.missing == "tombstone" and work.activation.kind == "ingest"
 
 
-def missing_items(work: Work, held: int) -> Missing:
-    """What the probe table of the open transaction lacks, where `held` of its rows are live items of the branch.
+def named(work: Work) -> Missing:
+    """What the probe table of the open transaction lacks, by a join with all items of the branch."""
+    ids = _named(work)
+    return Missing(len(ids), ids)
 
-    They are named by a join with all items of the branch, and else only counted: all live ones but those.
-    """
+
+def set_aside(work: Work, stretch: Stretch) -> int:
+    """How many items of a stretch are carried in rejects alone, the probe table of the open transaction being of it."""
+    return _count(work, "set_aside", low=stretch.low, high=stretch.high) if work.activation.kind == "ingest" else 0
+
+
+def counted(work: Work, carried: int) -> Missing:
+    """How many live items of the branch there are beside those that are carried."""
     if work.activation.kind != "ingest":
         return Missing()
-    if are_tombstoned(work):
-        ids = _named(work)
-        return Missing(len(ids), ids)
-    row = work.connection.execute(_SQL["live_and_set_aside"], _values(work)).fetchone()
-    live, set_aside = row if row else (0, 0)
-    return Missing(max(live - held - set_aside, 0))  # another branch may have taken some over between the two looks
+    # Another branch may have taken some over between the two looks.
+    return Missing(max(_count(work, "live_items") - carried, 0))
 
 
-def _values(work: Work) -> dict[str, int]:
+def _count(work: Work, name: str, **more: object) -> int:
+    row = work.connection.execute(_SQL[name], {**_values(work), **more}).fetchone()
+    return row[0] if row else 0
+
+
+def _values(work: Work) -> dict[str, object]:
     branch = work.branch
     return {
         "source_id": branch.source_id,

@@ -6,11 +6,16 @@ select i.item_id from core.items i
    and not exists (select from ingest.rejects r
                     where r.activation_id = %(activation_id)s and r.external_id collate "C" = i.external_id);
 
--- name: live_and_set_aside
--- Live items of the branch, and those of them that the activation carries in rejects alone.
-select (select count(*) from core.items i where i.branch_id = %(branch_id)s and i.deleted_at is null),
-       (select count(distinct i.external_id)
-          from ingest.rejects r
-          join core.items i on i.source_id = %(source_id)s and i.external_id = r.external_id collate "C"
-         where r.activation_id = %(activation_id)s and i.branch_id = %(branch_id)s and i.deleted_at is null
-           and not exists (select from probe p where p.external_id = i.external_id));
+-- name: live_items
+-- How many live items the branch has.
+select count(*) from core.items i where i.branch_id = %(branch_id)s and i.deleted_at is null;
+
+-- name: set_aside
+-- How many of them the activation carries in rejects alone; of a stretch of keys, where the probe table is of one.
+select count(distinct i.external_id)
+  from ingest.rejects r
+  join core.items i on i.source_id = %(source_id)s and i.external_id = r.external_id collate "C"
+ where r.activation_id = %(activation_id)s and i.branch_id = %(branch_id)s and i.deleted_at is null
+   and (%(low)s::text is null or i.external_id >= %(low)s::text)
+   and (%(high)s::text is null or i.external_id < %(high)s::text)
+   and not exists (select from probe p where p.external_id = i.external_id);

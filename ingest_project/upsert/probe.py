@@ -1,47 +1,30 @@
-"""Probe: the whole activation against core.items in one join. What it tells is the plan."""
+"""Probe: the whole activation against core.items in one join, or one a stretch of keys. What it tells is the plan."""
 
-import io
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
-import psycopg
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pc_csv
+from psycopg.pq import TransactionStatus
 
 from ingest_project.branches.work import Work
+from ingest_project.item import KEY
 from ingest_project.postgres.connection import Connection
+from ingest_project.settings import settings
 from ingest_project.upsert.binary import copy_binary
-from ingest_project.upsert.missing import Missing, missing_items
+from ingest_project.upsert.missing import Missing, are_tombstoned, counted, named, set_aside
+from ingest_project.upsert.part import ValidPart
 from ingest_project.upsert.rank import kind_of
 from ingest_project.upsert.saved_plan import NO_ROWS, Live, live_rows
+from ingest_project.upsert.stretches import ALL_KEYS, POSITION, Spans, Stretch, cut
 from ingest_project.upsert.texts import judging, statement
+from ingest_project.upsert.writers import side_by_side
 
 _MANY = 1_000
+_WORTH_A_SESSION = 100_000  # keys, beside what it costs to open one and to find where to cut
 Positions = np.ndarray[tuple[int], np.dtype[np.int32]]
-
-
-class ValidPart(Protocol):
-    """A part to be upserted."""
-
-    @property
-    def number(self) -> int: ...
-
-    @property
-    def valid(self) -> int:
-        """How many rows it has."""
-        ...
-
-    def load(self) -> pa.Table:
-        """All columns of `item_schema()`."""
-        ...
-
-    def keys(self) -> pa.Table:
-        """external_id, content_hash and source_updated_at, in the row order of `load`."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -80,76 +63,97 @@ class Probe:
 
 
 _NONE = Hits(np.empty(0, np.int32), {})
-_COLUMNS = {"part": pa.int32(), "position": pa.int32(), "kind": pa.string(), "held": pa.int8()}
-_BLOCK = 4 << 20
 
 
 def probe(work: Work, parts: Sequence[ValidPart], *, live: bool = False) -> Probe:
-    """Compare all parts with core.items in one transaction of its own; no table outlives it.
+    """Compare all parts with core.items: in one transaction, or one for each stretch of keys. No table outlives it.
 
     `live` asks for the fingerprint of the rows that it was compared with.
     """
-    connection = work.connection
     values = {"source_id": work.branch.source_id}
-    row = connection.execute(statement("source_is_new"), values).fetchone()
+    row = work.connection.execute(statement("source_is_new"), values).fetchone()
     if row and row[0]:
         return Probe(source_is_new=True)
-    with connection.transaction():
-        fill(connection, parts)
+    spans = Spans()
+
+    def look(work: Work, stretch: Stretch) -> _Look:
+        return _looked(work, spans.within(stretch, parts), stretch, live=live)
+
+    stretches = _stretches(work, parts, live=live)
+    with closing(side_by_side(work, stretches, look, len(stretches))) as looks:
+        return _put_together(work, list(looks))
+
+
+def _stretches(work: Work, parts: Sequence[ValidPart], *, live: bool) -> list[Stretch]:
+    # What is missing by name, and a fingerprint of all that is live, are told beside a table of all keys; and within
+    # a transaction there is one session.
+    is_whole = live or are_tombstoned(work) or work.connection.info.transaction_status != TransactionStatus.IDLE
+    rows = sum(part.valid for part in parts)
+    return [ALL_KEYS] if is_whole else cut(parts, min(settings().writers, rows // _WORTH_A_SESSION))
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What was found in a stretch of the keys; `carried` of the branch's live items are in it, good or bad."""
+
+    found: "dict[int, _Collected]"
+    carried: int
+    missing: Missing | None
+    live: Live
+
+
+def _looked(work: Work, keys: Iterable[tuple[ValidPart, pa.Table]], stretch: Stretch, *, live: bool) -> _Look:
+    with work.connection.transaction():
+        rows = fill(work.connection, keys)
         seen = live_rows(work) if live else NO_ROWS.copy()
-        found = _classified(work)
-        held = sum(part.valid for part in parts) - sum(one.not_held for one in found.values())
-        hits = {number: one.hits() for number, one in found.items()}
-        return Probe(hits, missing_items(work, held), live=seen)
+        found = _classified(work, stretch)
+        held = rows - sum(one.not_held for one in found.values())
+        if are_tombstoned(work):
+            return _Look(found, held, named(work), seen)
+        return _Look(found, held + set_aside(work, stretch), None, seen)
 
 
-def fill(connection: Connection, parts: Iterable[ValidPart]) -> None:
-    """Make the probe table of the open transaction."""
+def _put_together(work: Work, looks: Sequence[_Look]) -> Probe:
+    found: dict[int, _Collected] = {}
+    for look in looks:
+        for number, one in look.found.items():
+            found.setdefault(number, _Collected()).add(one)
+    missing = looks[0].missing or counted(work, sum(look.carried for look in looks))
+    return Probe({number: one.hits() for number, one in found.items()}, missing, live=looks[0].live)
+
+
+def fill(connection: Connection, keys: Iterable[tuple[ValidPart, pa.Table]]) -> int:
+    """Make the probe table of the open transaction; return how many rows it has."""
+    rows = 0
     connection.execute(statement("widen_memory"))
     connection.execute(statement("make_probe"))
     with connection.cursor() as cursor:
-        for part in parts:
-            copy_binary(cursor, statement("copy_probe"), _placed(part))
+        for part, table in keys:
+            copy_binary(cursor, statement("copy_probe"), _placed(part, table))
+            rows += table.num_rows
     connection.execute(statement("analyze_probe"))
+    return rows
 
 
-def _placed(part: ValidPart) -> pa.Table:
-    keys = part.keys()
-    rows = keys.num_rows
-    table = pa.table({"part": np.full(rows, part.number, np.int32), "position": np.arange(rows, dtype=np.int32)})
-    for name in ("external_id", "content_hash", "source_updated_at"):
+def _placed(part: ValidPart, keys: pa.Table) -> pa.Table:
+    table = pa.table({"part": np.full(keys.num_rows, part.number, np.int32)})
+    for name in (POSITION, "content_hash", "source_updated_at", KEY):
         table = table.append_column(name, keys[name])
     return table
 
 
-def _classified(work: Work) -> "dict[int, _Collected]":
-    text = judging("classify_probe", kind_of(work), work.branch)
+def _classified(work: Work, stretch: Stretch) -> "dict[int, _Collected]":
+    text = judging("classify_probe", kind_of(work), work.branch, within=stretch.condition)
     found: dict[int, _Collected] = {}
-    with work.connection.cursor() as cursor, cursor.copy(text) as copy:
-        for table in _tables(copy):
-            _collect(found, table)
+    with work.connection.cursor(binary=True) as cursor:
+        for part, kind, rows, held, positions in cursor.execute(text):
+            collected = found.setdefault(part, _Collected())
+            collected.not_held += rows - held
+            if kind != "n":
+                collected.kinds[kind] += rows
+            if positions:
+                collected.positions.append(np.frombuffer(positions, ">i4").astype(np.int32))
     return found
-
-
-def _tables(copy: psycopg.Copy) -> Iterator[pa.Table]:
-    # Whole lines at a time: what comes back of a large change must not be in memory as text.
-    held = bytearray()
-    for block in copy:
-        held += block
-        if len(held) >= _BLOCK:
-            end = held.rindex(b"\n") + 1
-            yield _read(bytes(held[:end]))
-            del held[:end]
-    if held:
-        yield _read(bytes(held))
-
-
-def _read(data: bytes) -> pa.Table:
-    return pc_csv.read_csv(
-        io.BytesIO(data),
-        read_options=pc_csv.ReadOptions(column_names=list(_COLUMNS), use_threads=False),
-        convert_options=pc_csv.ConvertOptions(column_types=_COLUMNS),
-    )
 
 
 @dataclass
@@ -158,18 +162,9 @@ class _Collected:
     kinds: Counter[str] = field(default_factory=Counter)
     not_held: int = 0  # rows under whose key the branch has no live item
 
+    def add(self, other: "_Collected") -> None:
+        self.positions += other.positions
+        self.kinds += other.kinds
+
     def hits(self) -> Hits:
-        return Hits(np.concatenate(self.positions), dict(self.kinds))
-
-
-def _collect(found: dict[int, _Collected], table: pa.Table) -> None:
-    parts = table["part"].to_numpy()
-    numbers, starts = np.unique(parts, return_index=True)  # ordered by part
-    for number, start, end in zip(numbers, starts, [*starts[1:], len(parts)], strict=True):
-        rows = table.slice(int(start), int(end - start))
-        collected = found.setdefault(int(number), _Collected())
-        collected.not_held += rows.num_rows - pc.sum(rows["held"]).as_py()
-        rows = rows.filter(pc.not_equal(rows["kind"], "n"))
-        collected.positions.append(rows.filter(pc.not_equal(rows["kind"], "s"))["position"].to_numpy())
-        counted = rows["kind"].value_counts().to_pylist()
-        collected.kinds.update({one["values"]: one["counts"] for one in counted})
+        return Hits(np.sort(np.concatenate([_NONE.positions, *self.positions])), dict(self.kinds))

@@ -12,6 +12,7 @@ _RAW = statements.load(__name__, "items.sql")
 # What an item says, as it is written: all columns but the key, and what goes with them.
 CONTENT = (*(name for name in columns() if name != KEY), "attributes", "issues", "content_hash", "embed_hash")
 STAGED = (KEY, *CONTENT, "source_updated_at")
+_ALL = sql.SQL("")
 # What a part holds as text and Postgres does not.
 TYPES = {
     "attributes": "jsonb",
@@ -66,10 +67,15 @@ def statement(name: str) -> sql.SQL | sql.Composed:
             return raw
 
 
-def judging(name: str, kind: sql.Composable, branch: Branch, *, lock: bool = False) -> sql.Composed:
-    """A statement that judges rows of a branch by `kind`; `lock` locks the live rows for those who will write."""
+def judging(
+    name: str, kind: sql.Composable, branch: Branch, *, lock: bool = False, within: sql.Composable = _ALL
+) -> sql.Composed:
+    """A statement that judges rows of a branch by `kind`; `lock` locks the live rows for those who will write.
+
+    `within` says which live rows there can be to judge by, where that is less than all.
+    """
     ids = {"source_id": sql.Literal(branch.source_id), "branch_id": sql.Literal(branch.branch_id)}
-    return _RAW[name].format(kind=kind, lock=sql.SQL("for no key update of i" if lock else ""), **ids)
+    return _RAW[name].format(kind=kind, lock=sql.SQL("for no key update of i" if lock else ""), within=within, **ids)
 
 
 def analyzing_history(activation_id: int) -> sql.Composed:

@@ -1,7 +1,7 @@
-"""Parts written side by side: each writer has a session of its own, and each part is a fenced transaction of its own.
+"""Work side by side: each piece of it in one of several sessions, such as parts, each a fenced transaction of its own.
 
-Parts of one activation have no key in common, so their order does not matter and none waits for another. While one
-writer reads and encodes its part, Postgres is at work on that of another.
+Pieces have no key in common, so their order does not matter and none waits for another. While one writer reads and
+encodes, Postgres is at work for another.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import replace
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -19,22 +19,22 @@ from ingest_project.branches.work import Work
 from ingest_project.errors import DatabaseUnreachable
 from ingest_project.postgres.connection import Connection, another
 from ingest_project.telemetry import log
-from ingest_project.upsert.counts import Counts
-from ingest_project.upsert.probe import ValidPart
 
-Write = Callable[[Work, ValidPart], Counts]
+Piece = TypeVar("Piece")
+Outcome = TypeVar("Outcome")
+Act = Callable[[Work, Piece], Outcome]
 
 
-def side_by_side(work: Work, parts: Sequence[ValidPart], write: Write, writers: int) -> Iterator[Counts]:
-    """Write the parts and yield what each came to as it becomes durable, in the order in which they end.
+def side_by_side(work: Work, pieces: Sequence[Piece], act: Act[Piece, Outcome], writers: int) -> Generator[Outcome]:
+    """Do the pieces and yield what each came to as it becomes durable, in the order in which they end.
 
-    What one writer raises is raised here, when the others have ended: each part is written as a whole or not at all.
+    What one writer raises is raised here, when the others have ended: each piece is done as a whole or not at all.
     """
-    with _sessions(work, min(writers, len(parts))) as sessions:
+    with _sessions(work, min(writers, len(pieces))) as sessions:
         if not sessions:
-            yield from (write(work, part) for part in parts)
+            yield from (act(work, piece) for piece in pieces)
             return
-        yield from _written(work, parts, write, sessions)
+        yield from _done(work, pieces, act, sessions)
 
 
 @contextmanager
@@ -53,20 +53,22 @@ def _sessions(work: Work, count: int) -> Generator[list[Connection]]:
         yield sessions
 
 
-def _written(work: Work, parts: Sequence[ValidPart], write: Write, sessions: Sequence[Connection]) -> Iterator[Counts]:
+def _done(
+    work: Work, pieces: Sequence[Piece], act: Act[Piece, Outcome], sessions: Sequence[Connection]
+) -> Iterator[Outcome]:
     free: SimpleQueue[Connection] = SimpleQueue()
     for session in sessions:
         free.put(session)
 
-    def write_one(part: ValidPart) -> Counts:
+    def do_one(piece: Piece) -> Outcome:
         session = free.get()
         try:
-            return write(replace(work, connection=session), part)
+            return act(replace(work, connection=session), piece)
         finally:
             free.put(session)
 
     with ThreadPoolExecutor(len(sessions), thread_name_prefix="writer") as pool:
-        futures = [pool.submit(copy_context().run, write_one, part) for part in parts]
+        futures = [pool.submit(copy_context().run, do_one, piece) for piece in pieces]
         try:
             for future in as_completed(futures):
                 yield future.result()

@@ -12,6 +12,7 @@ from ingest_project.upsert import missing as missing_of
 from ingest_project.upsert.batch import Batch, sorted_rows, stage
 from ingest_project.upsert.probe import fill
 from ingest_project.upsert.rank import kind_of
+from ingest_project.upsert.stretches import ALL_KEYS, Spans, Stretch
 from ingest_project.upsert.texts import counting, judging, statement
 from ingest_project_tests.upsert.making import Line, Part, Row, Source, item, parts_of, table_of
 
@@ -77,27 +78,49 @@ def quadratic(plan: list[dict[str, Any]]) -> list[str]:
     return found
 
 
-def inner_of_copy(text: sql.Composed, connection: Connection) -> sql.SQL:
-    """The query of `copy (…) to stdout`, which cannot be explained as it is."""
-    query = text.as_string(connection).strip()
-    start, end = query.index("(") + 1, query.rindex(") to stdout")
-    return sql.SQL(query[start:end])  # pyright: ignore[reportArgumentType]
+def fill_all(connection: Connection, up_to: int = ROWS) -> None:
+    """All keys into the probe table, or those up to one."""
+    many = """insert into probe select 0, n, to_char(n, 'FM000000'), md5(n::text)::uuid, '2024-01-01+00'
+                from generate_series(1, %s) n"""
+    connection.execute(many, (up_to,))
+    connection.execute(statement("analyze_probe"))
+
+
+@pytest.mark.parametrize("stretch", [Stretch(None, "000500"), Stretch("199501", None), Stretch("100000", "100500")])
+def test_a_stretch_of_the_keys_reads_no_more_of_the_items_than_that(large: Line, stretch: Stretch) -> None:
+    connection, work = large.connection, large.work(0)
+    with connection.transaction(force_rollback=True):
+        fill(connection, Spans().within(stretch, parts_of(spread(ROWS // 10))))
+        plan = nodes(connection, judging("classify_probe", kind_of(work), work.branch, within=stretch.condition))
+    assert scans_of_items(plan) + quadratic(plan) == []
+
+
+def test_half_of_all_keys_are_joined_in_memory(large: Line) -> None:
+    connection, work, half = large.connection, large.work(0), Stretch(None, f"{ROWS // 2 + 1:06}")
+    with connection.transaction(force_rollback=True):
+        fill(connection, [])
+        fill_all(connection, ROWS // 2)
+        text = judging("classify_probe", kind_of(work), work.branch, within=half.condition)
+        plan = nodes(connection, text, how="analyze")
+    assert quadratic(plan) == []
+    assert [node["Hash Batches"] for node in plan if node["Node Type"] == "Hash"] in ([], [1])
+    assert sum(node["Actual Rows"] for node in plan if node.get("Relation Name") == "items") <= ROWS // 2
 
 
 @pytest.mark.parametrize("carried", [10, 2_000, ROWS])
 def test_the_probe_is_one_join_whatever_the_activation_carries(large: Line, carried: int) -> None:
     connection, work = large.connection, large.work(0)
     with connection.transaction(force_rollback=True):
-        fill(connection, parts_of(spread(carried) if carried < ROWS else []))
+        fill(connection, Spans().within(ALL_KEYS, parts_of(spread(carried) if carried < ROWS else [])))
         if carried == ROWS:
-            many = """insert into probe select 0, n, to_char(n, 'FM000000'), md5(n::text)::uuid, '2024-01-01+00'
-                        from generate_series(1, %s) n"""
-            connection.execute(many, (ROWS,))
-            connection.execute(statement("analyze_probe"))
-        text = judging("classify_probe", kind_of(work), work.branch)
-        plan = nodes(connection, inner_of_copy(text, connection))
+            fill_all(connection)
+        plan = nodes(connection, judging("classify_probe", kind_of(work), work.branch))
         missing = nodes(connection, missing_of._SQL["missing_items"], missing_of._values(work))
-        counted = nodes(connection, missing_of._SQL["live_and_set_aside"], missing_of._values(work))
+        values = {**missing_of._values(work), "low": None, "high": None}
+        counted = [
+            *nodes(connection, missing_of._SQL["set_aside"], values),
+            *nodes(connection, missing_of._SQL["live_items"], values),
+        ]
     assert quadratic(plan) == []
     assert quadratic(missing) == []
     assert scans_of_items(counted) == []
@@ -110,7 +133,7 @@ def test_the_probe_is_one_join_whatever_the_activation_carries(large: Line, carr
 def test_the_planner_is_told_how_many_rows_the_temp_tables_have(large: Line) -> None:
     connection = large.connection
     with connection.transaction(force_rollback=True):
-        fill(connection, parts_of(spread(2_000), 500))
+        fill(connection, Spans().within(ALL_KEYS, parts_of(spread(2_000), 500)))
         stage(connection, sorted_rows(table_of(spread(HITS))))
         counted = "select relname, reltuples::int from pg_class where relname = any('{probe,stage}') order by 1"
         assert connection.execute(counted).fetchall() == [("probe", 2_000), ("stage", HITS)]

@@ -1,0 +1,238 @@
+"""Keys cut into stretches: together all of them, none twice, and told apart in Postgres as they are here."""
+
+# pyright: reportPrivateUsage=false
+# The probe of this many rows is made to go by stretches.
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from threading import Barrier, Lock
+
+import psycopg
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from psycopg import sql
+
+from ingest_project.postgres.connection import Connection
+from ingest_project.settings import settings
+from ingest_project.upsert import probe as probe_module
+from ingest_project.upsert.probe import Probe, probe
+from ingest_project.upsert.stretches import ALL_KEYS, Spans, Stretch, cut
+from ingest_project_tests.upsert.making import Line, Part, Row, Source, item, parts_of, table_of
+from ingest_project_tests.upsert.meeting import PATIENCE
+
+TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=("Cs",)), min_size=1, max_size=8)
+KEYS = st.lists(TEXT, min_size=1, max_size=40, unique=True)
+
+
+@dataclass
+class Counted:
+    """A part that counts how often its keys are read."""
+
+    part: Part
+    read: list[int] = field(default_factory=list)
+
+    @property
+    def number(self) -> int:
+        return self.part.number
+
+    @property
+    def valid(self) -> int:
+        return self.part.valid
+
+    def load(self) -> pa.Table:
+        return self.part.load()
+
+    def keys(self) -> pa.Table:
+        self.read.append(self.number)
+        return self.part.keys()
+
+
+def keys_of(stretch: Stretch, parts: Sequence[Part | Counted], spans: Spans | None = None) -> list[str]:
+    found = (spans or Spans()).within(stretch, parts)
+    return [key for _, table in found for key in table["external_id"].to_pylist()]
+
+
+@hypothesis_settings(max_examples=40)
+@given(keys=KEYS, count=st.integers(1, 6), size=st.integers(1, 9))
+def test_every_key_is_in_exactly_one_stretch(keys: list[str], count: int, size: int) -> None:
+    parts = parts_of([item(key) for key in keys], size)
+    spans, stretches = Spans(), cut(parts, count)
+    assert len(stretches) <= count
+    assert sorted(key for stretch in stretches for key in keys_of(stretch, parts, spans)) == sorted(keys)
+
+
+@hypothesis_settings(max_examples=40)
+@given(keys=KEYS, count=st.integers(2, 6), size=st.integers(1, 9))
+def test_positions_are_those_of_the_part(keys: list[str], count: int, size: int) -> None:
+    parts = parts_of([item(key) for key in keys], size)
+    for stretch in cut(parts, count):
+        for part, table in Spans().within(stretch, parts):
+            assert part.load().take(table["position"])["external_id"].to_pylist() == table["external_id"].to_pylist()
+
+
+@hypothesis_settings(max_examples=40)
+@given(keys=KEYS, low=st.none() | TEXT, high=st.none() | TEXT)
+def test_postgres_tells_the_same_keys_apart(
+    any_source: Source, keys: list[str], low: str | None, high: str | None
+) -> None:
+    stretch = Stretch(low, high)
+    query = sql.SQL('select external_id from (select unnest(%s::text[]) collate "C" as external_id) i where true')
+    found = any_source.connection.execute(query + stretch.condition, (keys,)).fetchall()
+    assert sorted(key for (key,) in found) == sorted(keys_of(stretch, parts_of([item(key) for key in keys])))
+
+
+@hypothesis_settings(max_examples=40)
+@given(keys=KEYS, low=st.none() | TEXT, high=st.none() | TEXT)
+def test_a_stretch_that_lacks_a_span_has_none_of_its_keys(keys: list[str], low: str | None, high: str | None) -> None:
+    stretch = Stretch(low, high)
+    if stretch.lacks(min(keys), max(keys)):
+        assert keys_of(stretch, parts_of([item(key) for key in keys])) == []
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+@pytest.mark.parametrize("is_sorted", [True, False], ids=["sorted", "shuffled"])
+def test_stretches_are_about_as_long_as_each_other(count: int, is_sorted: bool) -> None:
+    rows = [item(f"{at:05}") for at in range(6_000)]
+    parts = parts_of(rows if is_sorted else Random(7).sample(rows, len(rows)), 250)
+    lengths = [len(keys_of(stretch, parts)) for stretch in cut(parts, count)]
+    assert len(lengths) == count
+    assert max(lengths) < 1.5 * 6_000 / count
+
+
+def test_one_key_cannot_be_cut_and_no_key_neither() -> None:
+    assert cut(parts_of([item("a")]), 4) in ([ALL_KEYS], [Stretch(None, "a"), Stretch("a", None)])
+    assert cut([Part(0, table_of([])), Part(1, table_of([]))], 4) == [ALL_KEYS]
+    assert cut([], 4) == [ALL_KEYS]
+
+
+def test_of_a_sorted_source_none_reads_what_another_has_read() -> None:
+    parts = [Counted(part) for part in parts_of([item(f"{at:03}") for at in range(100)], 10)]
+    low, high = Stretch(None, "050"), Stretch("050", None)
+    spans = Spans()
+    first, last = spans.within(low, parts), spans.within(high, parts)
+    for _ in range(5):
+        next(first)
+        next(last)
+    assert (list(first), list(last)) == ([], [])
+    assert Counter(at for part in parts for at in part.read) == Counter(range(10)), "each part once"
+
+
+# ── the probe by stretches ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def _by_stretches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("INGEST_WRITERS", "3")
+    monkeypatch.setattr(probe_module, "_WORTH_A_SESSION", 5)
+    settings.cache_clear()
+    yield
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
+LIVE = [item(f"{at:02}", at=5) for at in range(60)]
+NEXT = [
+    *(item(f"{at:02}", at=5) for at in range(0, 40, 2)),  # unchanged, and each second one is missing
+    *(item(f"{at:02}", "Changed", at=6) for at in range(40, 48)),
+    *(item(f"{at:02}", at=6) for at in range(48, 52)),  # touched
+    *(item(f"{at:02}", "Older", at=4) for at in range(52, 56)),  # stale
+    *(item(f"new {at}") for at in range(4)),
+]
+
+
+def told(found: Probe) -> tuple[dict[int, tuple[list[int], dict[str, int]]], int, bool]:
+    hits = {part: (one.positions.tolist(), one.kinds) for part, one in found.hits.items()}
+    return hits, found.missing.count, found.source_is_new
+
+
+def set_aside(connection: Connection, activation: int, keys: Sequence[str]) -> None:
+    for at, key in enumerate(keys):
+        connection.execute(
+            """insert into ingest.rejects (activation_id, part, "row", external_id, errors, raw)
+               values (%s, 0, %s, %s, '[{"field": "name", "code": "name_missing", "message": "is blank"}]', '')""",
+            (activation, at, key),
+        )
+
+
+def both(line: Line, rows: Sequence[Row], size: int, patch: pytest.MonkeyPatch) -> tuple[Probe, Probe, int]:
+    """The same rows probed in one, and by stretches; and how many looks that were."""
+    work, looks, real = line.work(len(rows)), Counter[str](), probe_module._looked
+
+    def looked(*given: object, **named: object) -> object:
+        looks["taken"] += 1
+        return real(*given, **named)  # pyright: ignore[reportArgumentType]
+
+    set_aside(line.connection, work.activation.activation_id, ["01", "03", "39", "unknown"])
+    with patch.context() as alone:
+        alone.setattr(probe_module, "_WORTH_A_SESSION", 1_000_000)
+        whole = probe(work, parts_of(rows, size))
+    patch.setattr(probe_module, "_looked", looked)
+    return whole, probe(work, parts_of(rows, size)), looks["taken"]
+
+
+@pytest.mark.usefixtures("_by_stretches")
+@pytest.mark.parametrize("size", [4, 11, 100])
+@pytest.mark.parametrize("is_sorted", [True, False], ids=["sorted", "shuffled"])
+def test_stretches_find_what_one_join_finds(
+    source: Source, size: int, is_sorted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line, other = source.line(), source.line(1)
+    line.ingest(LIVE)
+    other.ingest([item("10", at=9), item("58", at=9)])  # taken over: not missing, and not ours
+    rows = NEXT if is_sorted else Random(3).sample(NEXT, len(NEXT))
+    whole, cut_up, looks = both(line, rows, size, monkeypatch)
+    assert looks == 3
+    assert told(cut_up) == told(whole)
+    assert whole.missing.count == 20 + 4 - 1 - 3, "half of the first forty and the last four; one taken, three rejects"
+
+
+@pytest.mark.usefixtures("_by_stretches")
+@pytest.mark.parametrize("way", ["tombstones", "a saved plan", "within a transaction"])
+def test_what_is_told_of_all_keys_at_once_is_asked_at_once(
+    source: Source, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = source.line(missing="tombstone" if way == "tombstones" else "keep")
+    line.ingest(LIVE)
+    work, looks, real = line.work(len(NEXT)), list[Stretch](), probe_module._looked
+
+    def looked(work: object, keys: object, stretch: Stretch, *, live: bool) -> object:
+        looks.append(stretch)
+        return real(work, keys, stretch, live=live)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(probe_module, "_looked", looked)
+    if way == "within a transaction":
+        with source.connection.transaction():
+            probe(work, parts_of(NEXT, 11))
+    else:
+        found = probe(work, parts_of(NEXT, 11), live=way == "a saved plan")
+        assert len(found.missing.ids) == (24 if way == "tombstones" else 0)
+    assert looks == [ALL_KEYS]
+
+
+@pytest.mark.usefixtures("_by_stretches")
+def test_they_are_looked_at_in_three_sessions_at_once_and_one_failing_ends_all(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = source.line()
+    line.ingest(LIVE)
+    work, together, lock, real = line.work(len(NEXT)), Barrier(3, timeout=PATIENCE), Lock(), probe_module._classified
+    pids: set[int] = set()
+
+    def classified(work: probe_module.Work, stretch: Stretch) -> object:
+        with lock:
+            pids.add(work.connection.info.backend_pid)
+        together.wait()
+        if stretch.low is None:
+            work.connection.execute("select 1 / 0")
+        return real(work, stretch)
+
+    monkeypatch.setattr(probe_module, "_classified", classified)
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        probe(work, parts_of(NEXT, 11))
+    assert len(pids) == 3
+    assert source.connection.info.backend_pid not in pids, "it stays free for what parts have to ask"
