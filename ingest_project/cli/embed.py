@@ -18,7 +18,7 @@ from ingest_project.cli import progress
 from ingest_project.cli.completion import branch_names
 from ingest_project.cli.groups import ToldGroup
 from ingest_project.cli.terminal import json_option
-from ingest_project.errors import Interrupted
+from ingest_project.errors import Interrupted, ProviderUnusable
 from ingest_project.postgres.connection import session
 from ingest_project.postgres.migrations import ensure_migrated
 
@@ -55,14 +55,20 @@ def run_command(name: str | None, *, limit: int | None, workers: int, as_json: b
         require_vectors(connection)
         models = working_models(connection)
     told: list[dict[str, object]] = []
+    unusable: ProviderUnusable | None = None
     with _stopped_by_signals() as stop:
         for model in models:
             _announce(model, branch_id, limit)
             limits = replace(chosen_limits(), limit=limit)
-            with progress.shown():
-                outcome = run_workers(
-                    model_id=model.model_id, branch_id=branch_id, workers=workers, limits=limits, stop=stop
-                )
+            try:
+                with progress.shown():
+                    outcome = run_workers(
+                        model_id=model.model_id, branch_id=branch_id, workers=workers, limits=limits, stop=stop
+                    )
+            except ProviderUnusable as error:  # it keeps no other model waiting; said at the end
+                unusable = unusable or error
+                stop.go_on()
+                continue
             told.append({"model": model.model_id, "name": model.label, **asdict(outcome)})
             if not as_json:
                 click.echo("\n".join(_told(model, outcome, name)))
@@ -70,6 +76,8 @@ def run_command(name: str | None, *, limit: int | None, workers: int, as_json: b
                 raise Interrupted(
                     "interrupted: what was answered is stored, what was not is handed back and waits as before"
                 )
+    if unusable:
+        raise unusable
     if as_json:
         click.echo(json.dumps(told))
     return 0
@@ -127,15 +135,31 @@ def _branch_id(name: str | None) -> int | None:
         return registry.get_branch(connection, name).branch_id
 
 
+class _Stop(threading.Event):
+    """Set by a person, and by workers for each other when one fails."""
+
+    is_asked = False
+
+    def ask(self) -> None:
+        self.is_asked = True
+        self.set()
+
+    def go_on(self) -> None:
+        """With the next model, unless a person asked."""
+        self.clear()
+        if self.is_asked:
+            self.set()
+
+
 @contextmanager
-def _stopped_by_signals() -> Generator[threading.Event]:
+def _stopped_by_signals() -> Generator[_Stop]:
     """The first signal asks for a stop, which hands leases back; a second one does not wait for it."""
-    stop = threading.Event()
+    stop = _Stop()
 
     def asked(signum: int, frame: FrameType | None) -> None:
-        if stop.is_set():
+        if stop.is_asked:
             raise KeyboardInterrupt
-        stop.set()
+        stop.ask()
 
     before = {which: signal.signal(which, asked) for which in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -177,14 +201,17 @@ def _told(model: "Model", outcome: "EmbedOutcome", name: str | None) -> list[str
 
 def _lines(one: "EmbeddingStatus") -> list[str]:
     dead = sum(one.dead.values())
+    model = f"{one.model_id} {one.model} ({one.state})"
     lines = [
-        f"{one.branch}   {one.model} ({one.state}): {one.done:,} of {one.items:,} items embedded, {one.coverage:.1%}",
+        f"{one.branch}   {model}: {one.done:,} of {one.items:,} items embedded, {one.coverage:.1%}",
         f"  {one.pending:,} pending, {one.leased:,} leased, {dead:,} dead, {one.rate:,.1f}/s in the last five minutes",
     ]
     if one.oldest:
         lines.append(f"  the oldest waits since {one.oldest:%Y-%m-%d %H:%M:%S} UTC; {one.waiting:,} are not due yet")
     if one.paused_until:
         lines.append(f"  the endpoint is left alone until {one.paused_until:%H:%M:%S} UTC: {one.paused_for}")
+    elif one.paused_for:
+        lines.append(f"  the endpoint gave no answer when it was asked last: {one.paused_for}")
     if dead:
         lines.append("  dead: " + ", ".join(f"{name} {count:,}" for name, count in sorted(one.dead.items())))
         lines.append(f"  next: mend the cause, then ingest embed retry {shlex.quote(one.branch)}")

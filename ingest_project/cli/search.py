@@ -1,6 +1,7 @@
 """`ingest search`: items near a text in meaning, by the active model."""
 
 import json
+import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -42,11 +43,13 @@ def search_command(
     """
     from ingest_project.embeddings.search import Filters, search
 
-    place = _place(near, km)
+    if not text.strip():
+        raise UsageError("there is no text to search for", todo='Say what is looked for: ingest search "quiet café"')
+    place, code = _place(near, km), _country(country)
     ensure_migrated()
     with session() as connection:
         branch_id = registry.get_branch(connection, branch).branch_id if branch else None
-        filters = Filters(branch_id, country.upper() if country else None, place)
+        filters = Filters(branch_id, code, place)
         model, hits = search(connection, text, filters, limit=limit)
     if as_json:
         for hit in hits:
@@ -55,10 +58,17 @@ def search_command(
     for hit in hits:
         click.echo("\n".join(_lines(hit)))
     if not hits:
-        click.echo(
-            f"nothing found by model {model.model_id} ({model.label}); next: ingest model list   (is it filled?)",
-            err=True,
-        )
+        filtered = any(one is not None for one in (branch, code, place))
+        todo = "the same without --branch, --country, --near; " if filtered else ""
+        told = f"nothing found by model {model.model_id} ({model.label})"
+        click.echo(f"{told}; next: {todo}ingest model list   (is it filled?)", err=True)
+
+
+def _country(code: str | None) -> str | None:
+    # Any two letters: some that are in use are in no standard, such as Kosovo's.
+    if code is None or re.fullmatch(r"[A-Za-z]{2}", code):
+        return code.upper() if code else None
+    raise UsageError(f"--country {code!r} is no country code", todo="Write its two letters: --country DE")
 
 
 def _place(near: str | None, km: float | None) -> "Near | None":

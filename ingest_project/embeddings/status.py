@@ -13,7 +13,10 @@ _SQL = statements.load(__name__, "status.sql")
 
 @dataclass(frozen=True)
 class EmbeddingStatus:
-    """`waiting` of the pending ones are not due yet; `oldest`: asked for since; `rate` per second, of five minutes."""
+    """`waiting` of the pending ones are not due yet; `oldest`: asked for since; `rate` per second, of five minutes.
+
+    `paused_for`: what the endpoint said last, while it gives no answers.
+    """
 
     model_id: int
     model: str

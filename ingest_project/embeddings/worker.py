@@ -100,7 +100,8 @@ def usable_provider(model: Model) -> Provider:
 
 
 def _unusable(model: Model, error: AuthFailed) -> ProviderUnusable:
-    return ProviderUnusable(str(error), where={"model": model.label, "id": model.model_id}, todo=error.todo)
+    where = {"model": f"{model.model_id} ({model.label})", "endpoint": model.endpoint}
+    return ProviderUnusable(str(error), where=where, todo=error.todo)
 
 
 def _hand_back(url: str | None, model: Model, limits: Limits, claims: list[Claim]) -> None:

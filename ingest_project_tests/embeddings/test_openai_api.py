@@ -232,6 +232,35 @@ def test_a_declared_endpoint_gets_its_own_key_only(endpoint: Endpoint, monkeypat
     assert endpoint.keys == ["Bearer none", "Bearer theirs"]
 
 
+@pytest.mark.parametrize(
+    ("status", "options", "todo"),
+    [
+        (401, {}, "--key-env VARIABLE"),
+        (401, {"key_env": "THEIR_KEY"}, "Mend the key in THEIR_KEY"),
+        (404, {"key_env": "THEIR_KEY"}, "the name of the model or the path"),
+    ],
+)
+def test_what_to_do_is_of_the_key_that_was_sent(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, status: int, options: dict[str, str], todo: str
+) -> None:
+    monkeypatch.setenv("THEIR_KEY", "theirs")
+    endpoint.usual = lambda texts: refusal(status)
+    with pytest.raises(AuthFailed) as caught:
+        module.OpenAIApi("scripted", DIMS, ModelOptions(base_url=endpoint.url, **options)).embed(TEXTS)
+    assert todo in caught.value.todo
+    assert "OPENAI_API_KEY" not in caught.value.todo
+
+
+def test_without_a_key_for_the_usual_endpoint_its_variable_is_named(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    endpoint.usual = lambda texts: refusal(401)
+    with pytest.raises(AuthFailed) as caught:
+        module.OpenAIApi("scripted", DIMS).embed(TEXTS)
+    assert "Set OPENAI_API_KEY" in caught.value.todo
+
+
 def test_only_models_that_can_are_asked_for_dimensions(endpoint: Endpoint) -> None:
     module.OpenAIApi("text-embedding-3-small", DIMS).embed(TEXTS)
     assert endpoint.requests[0]["dimensions"] == DIMS

@@ -116,8 +116,38 @@ def test_a_wrong_key_is_an_error_that_says_what_to_do(command: Command, name: st
     ran = command("embed", "run", name)
     assert ran.code == 1
     assert "401: who are you" in ran.err
+    assert f"at {endpoint.url}" in ran.err
+    assert "--key-env" in ran.err, "the key of another endpoint would be no help"
     assert "Traceback" not in ran.err
     assert "9 pending, 0 leased, 0 dead" in command("embed", "status", name).out
+
+
+def test_a_model_that_cannot_be_used_keeps_no_other_waiting(command: Command, name: str, endpoint: Endpoint) -> None:
+    pytest.importorskip("openai")
+    endpoint.usual = lambda texts: refusal(403)
+    with serving() as other, session() as connection:
+        declared = Declared("openai", f"later-{name}", DIMS, options=ModelOptions(base_url=other.url))
+        model, _ = add_model(connection, declared)
+        reconcile(connection, model=model)
+        ran = command("embed", "run", name, "--workers", "2")
+        assert (ran.code, "403" in ran.err) == (1, True)
+        assert f"openai/later-{name}: 9 embedded" in ran.out
+        retire_model(connection, model)
+
+
+def test_an_endpoint_that_fails_is_told_of_until_it_answers(command: Command, name: str, endpoint: Endpoint) -> None:
+    pytest.importorskip("openai")
+    endpoint.usual = lambda texts: refusal(500, words="out of memory")
+    assert "9 failed" in command("embed", "run", name, "--limit", "9").out
+    told = command("embed", "status", name).out
+    assert "500: out of memory" in told
+    with session() as connection:
+        connection.execute("update core.embedding_endpoints set paused_until = now()")
+        connection.execute("update core.embedding_requests set next_attempt_at = now() where status = 'p'")
+    assert "no answer when it was asked last: 500: out of memory" in command("embed", "status", name).out
+    endpoint.usual = lambda texts: ok(answer_to(texts))
+    assert "9 embedded" in command("embed", "run", name).out
+    assert "out of memory" not in command("embed", "status", name).out
 
 
 def test_ctrl_c_hands_back_what_is_not_answered(command: Command, name: str, endpoint: Endpoint) -> None:

@@ -112,6 +112,27 @@ def test_a_search_tells_what_and_where(command: Command, places: str) -> None:
     assert '"external_id": "1"' in line
     none = command("search", "alpha", "--country", "xk")
     assert (none.code, none.out, "nothing found by model 1" in none.err) == (0, "", True)
+    assert "the same without --branch, --country, --near" in none.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("",), "no text"),
+        ((" \n",), "no text"),
+        (("x", "--country", "Germany"), "--country DE"),
+        (("x", "--country", "ß"), "DE"),
+    ],
+)
+def test_a_search_for_nothing_or_in_no_country_is_refused(
+    command: Command, database: str, words: tuple[str, ...], told: str
+) -> None:
+    found = command("search", *words)
+    assert (found.code, found.out, told in found.err) == (2, "", True)
+
+
+def test_a_search_takes_any_letters(command: Command, places: str) -> None:
+    assert command("search", "музей 博物館 🏛 \u200b", "--limit", 1).code == 0
 
 
 @pytest.mark.parametrize("words", [("--near", "here"), ("--near", "91,0"), ("--near", "1,2,3"), ("--km", "3")])

@@ -36,7 +36,7 @@ _LONGEST = 500
 _SHORTENED = "text-embedding-3"
 _REFUSALS = frozenset({400, 413, 422})
 _CONFIGURATION = frozenset({401, 403, 404})
-_TOO_FAST, _UNAVAILABLE, _QUOTA = 429, 503, "insufficient_quota"
+_UNKNOWN, _TOO_FAST, _UNAVAILABLE, _QUOTA = 404, 429, 503, "insufficient_quota"
 
 
 class OpenAIApi:
@@ -57,6 +57,7 @@ class OpenAIApi:
         options = options or ModelOptions()
         self._key_variable = options.key_env or KEY_VARIABLE
         # A declared endpoint gets the key that is declared for it, never the one that is meant for OpenAI's.
+        self._is_declared = options.base_url is not None
         keyless = options.base_url and not options.key_env
         self._key = "" if keyless else os.environ.get(self._key_variable, "")
         endpoint = options.base_url or os.environ.get(options.base_url_env or URL_VARIABLE)
@@ -113,12 +114,21 @@ class OpenAIApi:
         if status == _TOO_FAST or (status == _UNAVAILABLE and wait is not None):
             return RateLimited(told, wait)
         if status in _CONFIGURATION:
-            return AuthFailed(
-                told, f"Mend {self._key_variable}, the endpoint or the name of the model, then run again."
-            )
+            return AuthFailed(told, self._todo(status))
         if status in _REFUSALS:
             return BadRequest(told)
         return Transient(told, error_class=f"http_{status}")
+
+    def _todo(self, status: int) -> str:
+        if status == _UNKNOWN:
+            return "Mend the name of the model or the path of the endpoint (`ingest model list`), then run again."
+        if self._key:
+            return f"Mend the key in {self._key_variable} or what it may do, then run again."
+        return (
+            "It was asked without a key. Add the model again with --key-env VARIABLE, the variable that holds its key."
+            if self._is_declared
+            else f"It was asked without a key. Set {self._key_variable}, then run again."
+        )
 
     def _safe(self, words: str) -> str:
         words = words.replace(self._key, "***") if self._key else words
