@@ -67,7 +67,7 @@ def here() -> Generator[Crew]:
     if (settings().workers or _cores()) < 2:  # noqa: PLR2004 - as above
         yield ALONE
         return
-    with threads(2, ahead=2) as ours:
+    with threads(2, ahead=1) as ours:
         yield ours
 
 

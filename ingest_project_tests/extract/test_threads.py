@@ -1,5 +1,8 @@
 """Threads ahead: results in order, bounded, errors when their turn comes, nothing begun after the end."""
 
+import platform
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -105,3 +108,33 @@ def test_an_interrupt_while_tasks_are_drawn_is_raised_at_once() -> None:
 def test_lines_of_threads_carry_the_ids_of_the_run() -> None:
     with correlated("run-7"), threads(2, ahead=1) as ours:
         assert list(ours.map(lambda _: correlation_id(), range(3))) == ["run-7"] * 3
+
+
+# Eight threads at once, each with memory in hand that it asked for itself; then glibc tells of its heaps.
+HEAPS = """
+import ctypes, sys, threading
+if sys.argv[1:]: import ingest_project
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+met = threading.Barrier(8)
+def ask():
+    met.wait()
+    libc.malloc(ctypes.c_size_t(100))
+    met.wait()
+asking = [threading.Thread(target=ask) for _ in range(8)]
+[one.start() for one in asking]
+[one.join() for one in asking]
+libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
+libc.fflush(None)
+"""
+
+
+def heaps(*words: str) -> int:
+    command = [sys.executable, "-c", HEAPS, *words]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.count("<heap nr=")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives threads heaps of their own")
+def test_threads_share_two_heaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+    assert heaps("ours") == 2 < heaps()
