@@ -240,7 +240,10 @@ def parse_options(given: dict[str, Any]) -> ModelOptions:
     try:
         return ModelOptions.model_validate({key: value for key, value in given.items() if value is not None})
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False)]
+        wrong = [
+            f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}"
+            for one in error.errors(include_input=False)
+        ]
         raise UsageError("; ".join(wrong), todo="See `ingest model add --help`.") from None
 
 

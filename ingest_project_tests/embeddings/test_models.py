@@ -107,6 +107,7 @@ def test_options_hold_no_secret_and_no_nonsense(given: dict[str, object]) -> Non
     with pytest.raises(UsageError) as caught:
         parse_options(given)
     assert next(iter(given)) in str(caught.value)
+    assert "Value error" not in str(caught.value), "words of pydantic's own"
     assert "secret" not in str(caught.value)
 
 
