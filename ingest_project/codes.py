@@ -50,7 +50,9 @@ ISSUES: dict[str, Code] = {
     "coordinate_out_of_range": Code("outside -90..90 or -180..180; set aside", "check the mapping"),
     "coordinates_swapped": Code("only possible with latitude and longitude swapped; set aside", "check the mapping"),
     "coordinates_exchanged": Code(
-        "far from its country, and in it the other way round; exchanged", "check the mapping"
+        "far from its country, and in it the other way round; exchanged. In a country as far east as north, such as "
+        "Turkey, both ways may be in it: such a place is kept as it came",
+        "check the mapping",
     ),
     "coordinates_elsewhere": Code("far from its country either way; kept", "check country and coordinates"),
     "coordinate_unpaired": Code("latitude without longitude, or the reverse; set aside", "export both or none"),

@@ -20,9 +20,9 @@ UPDATED_AT = (
 FIELDS = {
     "name": (
         "name title label displayname placename businessname namesprimary namescommon0 doingbusinessasname "
-        "dbaname tradingname companyname storename facilityname stopname hotelname schoolname venuename "
-        "propertyname listingname establishmentname locationname shopname objektname nametext displaynametext "
-        "name1 bezeichnung firma firmenname nom denomination raisonsociale enseigne nombre razonsocial "
+        "dbaname dba doingbusinessas tradingname companyname storename facilityname stopname hotelname schoolname "
+        "venuename propertyname listingname establishmentname locationname shopname objektname nametext "
+        "displaynametext name1 bezeichnung firma firmenname nom denomination raisonsociale enseigne nombre razonsocial "
         "nombrecomercial denominazione ragionesociale insegna nome naam bedrijfsnaam nomefantasia razaosocial "
         "legalname titel titre titulo titolo"
     ),

@@ -1,6 +1,5 @@
 """What a branch file says: one pydantic model, with a JSON schema, that refuses what nothing enforces."""
 
-import codecs
 import hashlib
 import json
 import re
@@ -25,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from ingest_project.branches.encodings import encoding_of_text
 from ingest_project.branches.limits import Limits
 from ingest_project.branches.relation import has_secret, is_relation
 from ingest_project.codes import ISSUES
@@ -96,15 +96,6 @@ def _time_format(text: str) -> str:
     return text
 
 
-def _encoding(name: str) -> str:
-    try:
-        found = codecs.lookup(name)
-        "".encode(found.name)  # not every codec is one of text
-    except LookupError as error:
-        raise ValueError("must be an encoding of text such as utf-8, windows-1252 or utf-16") from error
-    return found.name
-
-
 def _locale(name: str) -> str:
     try:
         return str(babel.Locale.parse(name.replace("-", "_")))
@@ -158,7 +149,7 @@ class BranchSpec(_Strict):
     )
     delimiter: Literal[",", ";", "\t", "|"] = Field(default=",", description="Between the values of CSV files.")
     skip_lines: int = Field(default=0, ge=0, le=1000, strict=True, description="Of CSV files: before the header.")
-    encoding: Annotated[str, AfterValidator(_encoding)] = Field(
+    encoding: Annotated[str, AfterValidator(encoding_of_text)] = Field(
         default="utf-8", description="Of CSV and JSON files, e.g. windows-1252 or utf-16."
     )
     nested: Literal["keep", "flatten"] = Field(

@@ -20,6 +20,7 @@ _ALIASES = {
     "venezuela": "VE", "tanzania": "TZ", "moldova": "MD", "brunei": "BN", "palestine": "PS", "taiwan": "TW",
     "czechrepublic": "CZ", "holland": "NL", "thenetherlands": "NL", "macedonia": "MK", "capeverde": "CV",
     "swaziland": "SZ", "burma": "MM", "easttimor": "TL", "vatican": "VA", "uae": "AE", "drcongo": "CD",
+    "prc": "CN", "peoplesrepublicofchina": "CN",
     "congokinshasa": "CD", "congobrazzaville": "CG", "korea": "KR",
     "macau": "MO", "thegambia": "GM", "thebahamas": "BS", "democraticrepublicofthecongo": "CD",
     "palestinianterritory": "PS",

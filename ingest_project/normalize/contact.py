@@ -44,11 +44,22 @@ def _number(country_code: str | None, text: str) -> tuple[str | None, str | None
     # (E.164 or None, extension or None, what to say)
     whole = _FROM_A_FLOAT.fullmatch(text)
     several = [one for one in _SEVERAL.split(whole[1] if whole else text) if one]
+    if _is_area_code(country_code, several):
+        joined = _single(country_code, " ".join(several))
+        if joined[0] is not None:
+            return joined
     for one in several:
         number, extension, code = _single(country_code, one)
         if number is not None:
             return number, extension, "phone_multiple" if len(several) > 1 else code
     return _single(country_code, text)
+
+
+def _is_area_code(country_code: str | None, several: list[str]) -> bool:
+    # 0351 / 49 61 235: what stands behind the slash is no number of its own, however well it could be one.
+    if len(several) != 2 or several[1][0] not in "123456789":  # noqa: PLR2004
+        return False
+    return _single(country_code, several[0])[0] is None
 
 
 def _single(country_code: str | None, text: str) -> tuple[str | None, str | None, str]:

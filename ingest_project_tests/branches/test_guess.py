@@ -249,6 +249,11 @@ def test_half_a_pair_stays_unmapped(half: str) -> None:
     assert guess(["id", "name", half]).mapping == {"name": "name"}
 
 
+def test_half_a_pair_that_somebody_says_is_mapped() -> None:
+    said = guess(["id", "name", "Preis", "lat"], mapping={"price": "Preis"})
+    assert said.mapping == {"name": "name", "price": "Preis"}
+
+
 def test_fields_come_in_the_order_of_the_declaration() -> None:
     assert list(guess(["country", "city", "name", "id"]).mapping) == ["name", "locality", "country_code"]
 

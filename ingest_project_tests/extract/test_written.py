@@ -105,7 +105,16 @@ def test_what_cannot_be_declared(wrong: dict[str, str], spec: MakeSpec) -> None:
         spec("a.csv", **wrong)
 
 
-@pytest.mark.parametrize(("name", "kept"), [("latin1", "iso8859-1"), ("UTF8", "utf-8"), ("Windows-1252", "cp1252")])
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("latin1", "iso8859-1"),
+        ("UTF8", "utf-8"),
+        ("Windows-1252", "cp1252"),
+        ("Shift_JIS", "cp932"),
+        ("GBK", "gb18030"),
+    ],
+)
 def test_an_encoding_has_one_name(name: str, kept: str, spec: MakeSpec) -> None:
     assert spec("a.csv", encoding=name).encoding == kept
 

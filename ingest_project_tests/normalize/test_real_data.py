@@ -27,7 +27,8 @@ NAVAID = {
 REGION = {"name": "name", "region_code": "code", "region_name": "name", "country_code": "iso_country"}
 # Codes and names of that list which are no country of ISO 3166, or say more than a name.
 NO_CODES = {"XP", "ZZ"}
-NO_NAMES = {"EH", "HM", "TF", "XP", "ZZ"}
+NO_NAMES = {"EH", "HM", "XP", "ZZ"}
+PERHAPS_NO_NAME = {"TF"}  # newer data of names knows the one that the list has
 
 
 def _read(path: Path) -> pa.Table:
@@ -134,7 +135,8 @@ def test_every_country_is_found_by_its_code_and_its_name(real_data: Path) -> Non
     rows = _read(real_data / "ourairports" / "countries.csv").to_pylist()
     assert len(rows) > 240
     assert {row["code"] for row in rows if address.country(row["code"]).values != (row["code"],)} == NO_CODES
-    assert {row["code"] for row in rows if address.country(row["name"]).values != (row["code"],)} == NO_NAMES
+    missed = {row["code"] for row in rows if address.country(row["name"]).values != (row["code"],)}
+    assert missed - PERHAPS_NO_NAME == NO_NAMES
 
 
 def test_no_country_s_name_is_taken_for_another_country(real_data: Path) -> None:

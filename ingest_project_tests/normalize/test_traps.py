@@ -63,6 +63,10 @@ TRAPS: dict[str, Trap] = {
         "13.4", "52.5", (52.5, 13.4), *_both("coordinates_exchanged"), country_code="DE"
     ),
     "geo: swapped, and no country": _place("13.4", "52.5", (13.4, 52.5)),
+    "geo: swapped, in a country as far east as north": _place("38.7", "39.2", (38.7, 39.2), country_code="TR"),
+    "geo: swapped there, where it tells": _place(
+        "28.97", "41.01", (41.01, 28.97), *_both("coordinates_exchanged"), country_code="TR"
+    ),
     "geo: in another country either way": _place(
         "-33.9", "151.2", (-33.9, 151.2), *_both("coordinates_elsewhere"), country_code="DE"
     ),
@@ -131,6 +135,26 @@ TRAPS: dict[str, Trap] = {
     "phone: zeros that none can have": _one(
         "phone", "6135550000.0", "+16135550000", "phone_reformatted", beside={"country_code": "CA"}
     ),
+    "phone: an area code before a slash": _one(
+        "phone", "0351 / 49 61 235", "+493514961235", "phone_reformatted", beside={"country_code": "DE"}
+    ),
+    "phone: and with its country": _one(
+        "phone", "+49 351 / 4961235", "+493514961235", "phone_reformatted", beside={"country_code": "DE"}
+    ),
+    "phone: two numbers with area codes": _one(
+        "phone", "030/123456 / 030/123457", "+4930123456", "phone_multiple", beside={"country_code": "DE"}
+    ),
+    "phone: digits of full width": _one(
+        "phone", "０３－３２１１－４１１１", "+81332114111", "phone_reformatted", beside={"country_code": "JP"}
+    ),
+    "address: abbreviations stay": _one(
+        "street", "123 E. 92nd St. Apt #3, W Hollywood", "123 E. 92nd St. Apt #3, W Hollywood"
+    ),
+    "address: all in one line stays one": _one(
+        "street", "Quatre vingt douze R. de l'Église", "Quatre vingt douze R. de l'Église"
+    ),
+    "address: a house number of letters": _one("house_number", "12-14 bis", "12-14 bis"),
+    "text: entities of HTML stay": _one("street", "Caf&eacute; &amp; Co", "Caf&eacute; &amp; Co"),
     "text: NUL": _one("street", "a\0b", "ab", "characters_removed"),
     "text: zero width": _one("street", "a\u200bb", "ab", "characters_removed"),
     "text: a byte order mark": _one("street", "\ufeffab", "ab", "characters_removed"),
