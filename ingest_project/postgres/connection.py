@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 
 import psycopg
-from psycopg import Transaction, conninfo
+from psycopg import IsolationLevel, Transaction, conninfo
 from psycopg.abc import PQGen
 from psycopg.pq import Conninfo, TransactionStatus
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
@@ -240,6 +240,22 @@ def session(url: str | None = None) -> Generator[Connection]:
         yield connection
     finally:
         connection.close()
+
+
+@contextmanager
+def one_snapshot(connection: Connection) -> Generator[None]:
+    """A transaction all of whose statements see the same rows, whatever others commit meanwhile.
+
+    Inside another transaction it is a savepoint, and sees what that one sees.
+    """
+    if connection.info.transaction_status == TransactionStatus.IDLE:
+        connection.isolation_level = IsolationLevel.REPEATABLE_READ  # said with BEGIN, before a pooled session's set-up
+    try:
+        with connection.transaction():
+            yield
+    finally:
+        if connection.info.transaction_status == TransactionStatus.IDLE:
+            connection.isolation_level = None
 
 
 def retried(transaction: Callable[[], T]) -> T:

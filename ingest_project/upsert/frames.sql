@@ -90,7 +90,7 @@ drop table pg_temp.frame_stage;
 -- name: keep_old_images
 -- The rows as they are, before they change.
 insert into {history} ({key}, changed_at, old)
-select {target_key}, now(), to_jsonb("live row")
+select {target_key}, now(), to_jsonb("live row".*)
   from {table} "live row" join pg_temp.frame_stage "staged row" on {match}
  where "staged row"."frame kind" = 'u' and not "staged row"."frame done" order by {target_key};
 

@@ -11,7 +11,7 @@ from psycopg.pq import TransactionStatus
 
 from ingest_project.branches.work import Work
 from ingest_project.item import KEY
-from ingest_project.postgres.connection import Connection
+from ingest_project.postgres.connection import Connection, one_snapshot
 from ingest_project.settings import settings
 from ingest_project.upsert.binary import copy_binary
 from ingest_project.upsert.missing import Missing, are_tombstoned, counted, named, set_aside
@@ -103,7 +103,7 @@ class _Look:
 
 
 def _looked(work: Work, keys: Iterable[tuple[ValidPart, pa.Table]], stretch: Stretch, *, live: bool) -> _Look:
-    with work.connection.transaction():
+    with one_snapshot(work.connection):  # or a plan would be of one moment and its fingerprint of another
         rows = fill(work.connection, keys)
         seen = live_rows(work) if live else NO_ROWS.copy()
         found = _classified(work, stretch)

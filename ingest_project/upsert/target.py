@@ -18,7 +18,7 @@ _SQL = statements.load(__name__, "frames.sql")
 _COMMA, _AND = sql.SQL(", "), sql.SQL(" and ")
 # Aliases that no column is called: "t" would be taken for a column of that name.
 _LIVE, _STAGED = "live row", "staged row"
-_OURS = {_LIVE, _STAGED, "frame kind", "frame locked", "frame done"}  # the last are columns of the stage alone
+_OURS = {"frame kind", "frame locked", "frame done"}  # columns of the stage beside the table's own
 
 
 @dataclass(frozen=True)

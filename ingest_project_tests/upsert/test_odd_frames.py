@@ -139,9 +139,11 @@ def test_names_with_quotes_and_marks_in_them(own_database: str) -> None:
         connection.execute(b'create schema "a ""schema"" of %s"')
         history = Hooks(before_writing=[keep_old_images(Table('h "i', (), schema=QUOTED.schema))])
         for v in (1, 2):
-            frame = pd.DataFrame({"k,1": [1], 'V "%s {a}': [v]})
+            frame = pd.DataFrame({"k,1": [1], 'V "%s {a}': [v], "live row": [v], "staged row": [1]})
             upsert(connection, QUOTED, frame, hooks=history, create=True)
-        assert read(connection, QUOTED, {"k,1": 1}).to_pylist() == [{"k,1": 1, 'V "%s {a}': 2}]
+        assert read(connection, QUOTED, {"k,1": 1}).to_pylist() == [
+            {"k,1": 1, 'V "%s {a}': 2, "live row": 2, "staged row": 1}
+        ]
         assert len(read(connection, Table('h "i', ("k,1",), schema=QUOTED.schema))) == 1
 
 

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from ingest_project.branches.work import Work
-from ingest_project.postgres.connection import Connection
+from ingest_project.postgres.connection import Connection, session
+from ingest_project.upsert import probe as probe_module
 from ingest_project.upsert.counts import Counts
 from ingest_project.upsert.items import apply_activation
 from ingest_project.upsert.probe import Hits, Probe, probe
+from ingest_project.upsert.saved_plan import Live
 from ingest_project_tests.upsert.making import Line, Part, Row, Source, item, parts_of, table_of
 
 
@@ -98,6 +100,30 @@ def test_missing_counts_live_items_of_this_branch_alone(source: Source) -> None:
     assert probed(ours, [item(2), item(3)]).missing.count == 6  # of ten one is theirs, one deleted, two carried
     assert probed(theirs, [item("theirs 1")]).missing.count == 2
     assert probed(ours, []).missing.count == 8
+
+
+def test_a_plan_is_made_and_compared_by_the_rows_of_one_moment(
+    source: Source, own_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = source.line(1), source.line(2)
+    ours.ingest([item(at) for at in range(3)])
+    rows = [item(at, "ours", at=1) for at in range(3)]
+    work = ours.work(len(rows))
+    seen, judged = probe(work, parts_of(rows), live=True), probe_module.live_rows
+
+    def before_a_change(work: Work) -> Live:
+        told = judged(work)
+        with session(own_database) as other:
+            theirs.on(other).ingest([item(0, "theirs", at=2)])
+        return told
+
+    monkeypatch.setattr(probe_module, "live_rows", before_a_change)
+    again = probe(work, parts_of(rows), live=True)
+    assert (again.live, again.hits[0].kinds) == (seen.live, {"u": 3}), "the same rows under print and plan"
+    monkeypatch.undo()
+    after = probe(work, parts_of(rows), live=True)
+    assert after.live != seen.live
+    assert after.hits[0].kinds == {"u": 2, "s": 1}
 
 
 def test_parts_without_rows_have_no_hits_and_a_batch_row_each(source: Source) -> None:
