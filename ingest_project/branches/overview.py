@@ -16,7 +16,8 @@ _SQL = statements.load(__name__, "overview.sql")
 class Overview:
     """Of one branch. `pulse_age`: since the holder was last heard of; `source_age`: since what is in core was written.
 
-    `claims_expired`: embedding requests that a worker has claimed and not come back to.
+    `claims_expired`: embedding requests that a worker has claimed and not come back to. `untold`: what the webhook has
+    not taken yet, if anything.
     """
 
     branch: str
@@ -26,6 +27,7 @@ class Overview:
     pulse_age: timedelta | None
     source_age: timedelta | None
     claims_expired: int
+    untold: str | None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from ingest_project.postgres import leases
 from ingest_project.postgres.leases import Holder
 
 Heading = Literal["needs a hand", "at work", "waiting"]
+_HAPPENED = {"failed": "failed", "refused": "was refused", "recovered": "has recovered"}
 HEADINGS: tuple[Heading, ...] = ("needs a hand", "at work", "waiting")
 
 
@@ -66,7 +67,7 @@ class Standing:
     @cached_property
     def findings(self) -> list[Finding]:
         """Whatever is not quiet, the most urgent first."""
-        found = [*self._of_the_line(), *self._of_embeddings()]
+        found = [*self._of_the_line(), *self._of_embeddings(), *self._of_alerts()]
         return sorted(found, key=lambda one: HEADINGS.index(one.heading))
 
     def next(self) -> str:
@@ -143,6 +144,12 @@ class Standing:
     def _of_embeddings(self) -> Iterator[Finding]:
         for one in self.embeddings:
             yield from self._of_model(one)
+
+    def _of_alerts(self) -> Iterator[Finding]:
+        if self.overview.untold:
+            what = f"that the branch {_HAPPENED[self.overview.untold]} has not reached the webhook; it is kept: told by"
+            do = "mend the receiver, or INGEST_WEBHOOK_URL"
+            yield Finding("waiting", "untold", f"{what} the next run or the sensor", self.command, do)
 
     def _of_model(self, one: EmbeddingStatus) -> Iterator[Finding]:
         name = shlex.quote(self.branch.name)

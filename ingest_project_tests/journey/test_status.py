@@ -73,6 +73,10 @@ class Known:
             (activation, asset, part, rows),
         )
 
+    def alert(self, event: str, **columns: Any) -> None:
+        given = {"branch_id": self.branch.branch_id, "event": event, "code": "X", "what": "x", "todo": "x", **columns}
+        self.insert("ingest.alerts", given, "branch_id")
+
     def item(self, request: str | None, **columns: Any) -> None:
         """An item of this branch and its embedding request in this state, if it has one."""
         given = {"source_id": self.branch.source_id, "external_id": uuid4().hex, "name": "x", "priority": 1, "part": 0}
@@ -177,6 +181,9 @@ CASES: dict[str, tuple[State, str, str, str, str]] = {
     "worker gone": (lambda it: it.item("l", until="-infinity"), "waiting", "not embedded",
                     "1 were claimed by a worker that is gone", "ingest embed run NAME"),
     "paused": (paused, "waiting", "paused", "left alone until", "ingest embed status NAME"),
+    "untold": (lambda it: it.alert("refused"), "waiting", "untold",
+               "that the branch was refused has not reached the webhook", "ingest run NAME"),
+    "told": (lambda it: it.alert("refused", told_at="now"), "", "", "", "ingest run NAME"),
     "embedding": (lambda it: it.item("l"), "at work", "embedding", "0 of 1 items embedded",
                   "ingest embed status NAME"),
 }  # fmt: skip
