@@ -269,6 +269,11 @@ def reopen_repaired(connection: Connection, activation: Activation) -> None:
     connection.execute(_SQL["reopen_repaired"], {"activation_id": activation.activation_id})
 
 
+def add_requests(connection: Connection, activation: Activation, requests: int) -> Activation:
+    """Count requests that the open transaction made, before the last one of them."""
+    return _step(connection, "add_requests", activation, requests=requests)
+
+
 def finish(connection: Connection, activation: Activation, *, requests: int) -> Activation:
     """Every item it changed has its request."""
     return _step(connection, "finish_activation", activation, requests=requests)

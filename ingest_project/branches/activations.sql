@@ -160,6 +160,11 @@ update ingest.activations a set state = 'committed'
    and not exists (select from ingest.activations o where o.branch_id = a.branch_id and o.activation_id <> a.activation_id
      and o.state in ('requested', 'pinned', 'snapshotted', 'normalized', 'accepted', 'planned', 'committed'));
 
+-- name: add_requests
+-- Requests that were made of it so far, in the transaction that made them.
+update ingest.activations set requests = coalesce(requests, 0) + %(requests)s
+ where activation_id = %(activation_id)s and state in ('committed', 'done') returning {columns};
+
 -- name: finish_activation
 -- Every item it changed has its request.
 update ingest.activations

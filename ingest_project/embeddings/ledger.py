@@ -1,22 +1,31 @@
 """The fourth stage: requests derived from what an activation changed, never sent.
 
 Deriving compares the wanted state with the ledger and writes the difference, so it can be repeated at will: after a
-crash between the items and their requests, the next attempt finds the same difference.
+crash between the items and their requests, the next attempt finds the same difference. First requests of many items
+are made in pieces side by side, each with its count in one transaction: what a crash leaves of them is not made again.
 """
 
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from ingest_project import failpoints
 from ingest_project.branches import activations
 from ingest_project.branches.work import Work
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection
+from ingest_project.settings import settings
 from ingest_project.telemetry import Progress, report
+from ingest_project.upsert.writers import side_by_side
 
 _SQL = statements.load(__name__, "ledger.sql")
+_WORTH_A_SESSION = 100_000  # inserted items
+_Range = tuple[int | None, int | None]
+_ALL_ITEMS: _Range = None, None
 
 
 @dataclass(frozen=True)
@@ -34,12 +43,19 @@ class Derived:
 
 
 def derive_requests(work: Work) -> Derived:
-    """Bring the ledger to what this activation changed and end the activation, in one fenced transaction."""
-    values = {"activation_id": work.activation.activation_id, "branch_id": work.branch.branch_id}
+    """Bring the ledger to what this activation changed and end the activation, in one fenced transaction.
+
+    Many first requests are made before it, in transactions of their own.
+    """
+    values: dict[str, Any] = {
+        "activation_id": work.activation.activation_id,
+        "branch_id": work.branch.branch_id,
+    }
+    before, is_left = _made_side_by_side(work)
     with work.transaction() as connection:
         connection.execute(_SQL["lock_source"], {"source_id": work.branch.source_id})
         values |= _reach(connection, values)
-        made, renewed = _requested(connection, values)
+        made, renewed = _requested(connection, values, is_left=is_left or len(values["activations"]) > 1)
         failpoints.reach("requests_derived")
         dropped = connection.execute(_SQL["drop_requests_of_deleted"], values).rowcount
         if connection.execute(_SQL["vectors_are_kept"]).fetchone() == (True,):
@@ -48,17 +64,53 @@ def derive_requests(work: Work) -> Derived:
             dropped += connection.execute(_SQL["drop_requests_of_unembedded"], values).rowcount
         done = activations.finish(connection, work.activation, requests=made + renewed)
     failpoints.reach("activation_done")
+    made += before
     report(Progress("embedding_requests", made + renewed, made + renewed))
     return Derived(work.on(done), made, renewed, dropped)
 
 
-def _requested(connection: Connection, values: dict[str, Any]) -> tuple[int, int]:
-    made, is_plain = 0, True
+def _made_side_by_side(work: Work) -> tuple[int, bool]:
+    """First requests for the many items that this activation inserted: how many, and whether any are left to make."""
+    if work.connection.info.transaction_status != TransactionStatus.IDLE:
+        return 0, True
+    ranges = _ranges(work, min(settings().writers, (work.activation.inserted or 0) // _WORTH_A_SESSION))
+    with closing(side_by_side(work, ranges, _make_range, len(ranges))) as pieces:
+        done = list(pieces)
+    return sum(made for made, _ in done), not (done and all(is_whole for _, is_whole in done))
+
+
+def _ranges(work: Work, count: int) -> list[_Range]:
+    # Open at both ends: whatever it inserted is in one of them.
+    values = {"activation_id": work.activation.activation_id}
+    row = work.connection.execute(_SQL["ids_inserted"], values).fetchone() if count > 1 else None
+    if row is None or row[0] is None:
+        return []
+    first, last = row
+    return list(pairwise([None, *(first + (last + 1 - first) * at // count for at in range(1, count)), None]))
+
+
+def _make_range(work: Work, items: _Range) -> tuple[int, bool]:
+    values = {"activations": [work.activation.activation_id], "low": items[0], "high": items[1]}
+    with work.transaction() as connection:
+        connection.execute(_SQL["share_source"], {"source_id": work.branch.source_id})
+        made, is_whole = _inserted(connection, values)
+        activations.add_requests(connection, work.activation, made)
+    failpoints.reach("requests_made")
+    return made, is_whole
+
+
+def _inserted(connection: Connection, values: dict[str, Any]) -> tuple[int, bool]:
+    """How many first requests were made, and whether that was all that had to be looked at."""
     try:
         with connection.transaction():
-            made = connection.execute(_SQL["request_inserted"], values).rowcount
+            return connection.execute(_SQL["request_inserted"], values).rowcount, True
     except psycopg.errors.UniqueViolation:
-        is_plain = False  # such as one that a new model is being filled with
+        return 0, False  # such as one that a new model is being filled with
+
+
+def _requested(connection: Connection, values: dict[str, Any], *, is_left: bool) -> tuple[int, int]:
+    low, high = _ALL_ITEMS
+    made, is_plain = _inserted(connection, {**values, "low": low, "high": high}) if is_left else (0, True)
     row = connection.execute(_SQL["derive_requests"], {**values, "inserted_have_theirs": is_plain}).fetchone()
     assert row is not None
     return made + row[0], row[1]

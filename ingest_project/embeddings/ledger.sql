@@ -2,6 +2,10 @@
 -- One derivation of a source at a time, or one that began earlier overwrites a later text's hash with what it saw.
 select from ingest.sources where source_id = %(source_id)s for no key update;
 
+-- name: share_source
+-- Pieces of one derivation side by side, and no other derivation of the source.
+select from ingest.sources where source_id = %(source_id)s for share;
+
 -- name: reach_of_derivation
 -- This activation and those before it that failed half applied, whose items nobody else asks for; and whether the
 -- branch is embedded now and was not before, or the reverse: then all its items are looked at.
@@ -18,9 +22,13 @@ select array(select a.activation_id from ingest.activations a
                                             where b.branch_id = %(branch_id)s), false)
   from before;
 
+-- name: ids_inserted
+-- From which item to which an activation wrote.
+select min(item_id), max(item_id) from core.item_versions where written_by_activation = %(activation_id)s;
+
 -- name: request_inserted
--- First requests for the items that these activations inserted. A plain insert, which fails where somebody makes the
--- same one: to be ready for that, as the general way is, takes half as long again.
+-- First requests for the items that these activations inserted, or for those of a range. A plain insert, which fails
+-- where somebody makes the same one: to be ready for that, as the general way is, takes half as long again.
 insert into core.embedding_requests (model_id, item_id, branch_id, content_hash)
 select m.model_id, i.item_id, i.branch_id, i.embed_hash
   from core.item_versions v
@@ -28,6 +36,8 @@ select m.model_id, i.item_id, i.branch_id, i.embed_hash
   join ingest.branches b on b.branch_id = i.branch_id and (b.spec ->> 'embed')::boolean
  cross join (select model_id from core.embedding_models where state in ('active', 'filling')) m
  where v.written_by_activation = any(%(activations)s::bigint[]) and v.op = 'i'
+   and (%(low)s::bigint is null or (v.item_id >= %(low)s and i.item_id >= %(low)s))
+   and (%(high)s::bigint is null or (v.item_id < %(high)s and i.item_id < %(high)s))
    and not exists (select from core.embedding_requests r where r.model_id = m.model_id and r.item_id = i.item_id)
  order by m.model_id, i.item_id;
 

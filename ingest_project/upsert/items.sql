@@ -165,11 +165,11 @@ update ingest.rejects o set replayed_by = %(activation_id)s
 -- name: vacuum_items
 -- After a first load, or the first unchanged run writes hint bits for every row. Statistics of the columns by which
 -- rows are looked up; those of the others are left to autovacuum, as Postgres counts on where columns are named.
-vacuum (analyze) core.items (source_id, external_id, branch_id);
+vacuum (analyze) core.items (source_id, external_id, branch_id, item_id);
 
 -- name: analyze_history
 -- As much for the block of history that was written with it: whoever reads what an activation changed asks for it.
-analyze {history} (written_by_activation);
+analyze {history} (written_by_activation, item_id, op);
 
 -- name: sample_updated
 -- Some rows that an activation updated, as they were and as they are.
