@@ -14,6 +14,7 @@ from ingest_project.errors import SpecInvalid
 from ingest_project.item import columns
 
 _PAIRS = (("latitude", "longitude"), ("price", "currency"))
+# What a number looks like where a name or a value of a file of lines is one.
 NUMBER = re.compile(r"[-+]?[0-9]+([.,][0-9]+)?")
 # Names of something else than the row.
 _OTHERS_NAME = re.compile(
