@@ -103,16 +103,27 @@ update core.embedding_requests
 returning false;
 
 -- name: release
--- Leases handed back as they were taken.
-update core.embedding_requests
+-- Leases handed back as they were taken; but for those that are being completed over the other session: `renew`.
+with held as materialized (
+  select model_id, item_id from core.embedding_requests
+   where model_id = %(model_id)s and item_id = any(%(item_ids)s) and lease_id = %(lease_id)s
+     for no key update skip locked
+)
+update core.embedding_requests r
    set status = 'p', lease_id = null, leased_until = null, updated_at = now()
- where model_id = %(model_id)s and item_id = any(%(item_ids)s) and lease_id = %(lease_id)s;
+  from held h where r.model_id = h.model_id and r.item_id = h.item_id and r.lease_id = %(lease_id)s;
 
 -- name: renew
--- A call that takes long keeps its lease.
-update core.embedding_requests
+-- A call that takes long keeps its lease. What is locked is being completed, over the worker's other session: it needs
+-- no lease any more, and to wait for it, row by row in another order, was a deadlock.
+with held as materialized (
+  select model_id, item_id from core.embedding_requests
+   where model_id = %(model_id)s and item_id = any(%(item_ids)s) and lease_id = %(lease_id)s
+     for no key update skip locked
+)
+update core.embedding_requests r
    set leased_until = now() + make_interval(secs => %(lease_seconds)s)
- where model_id = %(model_id)s and item_id = any(%(item_ids)s) and lease_id = %(lease_id)s;
+  from held h where r.model_id = h.model_id and r.item_id = h.item_id and r.lease_id = %(lease_id)s;
 
 -- name: rescue
 -- Leases that ran out: their worker was killed or cut off. An attempt is used up, or a text that kills its worker

@@ -68,6 +68,22 @@ def test_requests_that_were_moved_by_a_renewed_lease_are_completed_all_the_same(
     assert ledger.states() == {"d": 2, "p": 1}
 
 
+@pytest.mark.parametrize("how", ["renew", "release"])
+def test_a_request_that_is_being_completed_is_neither_waited_for_nor_touched(ledger: Ledger, how: str) -> None:
+    ids = ledger.add("One", "Two", "Three")
+    queue = ledger.queue()
+    claim = queue.claim(ledger.branch_id, FROM_THE_START, 3)
+    assert claim
+    before = ledger.requests()
+    ledger.connection.execute("set lock_timeout = '2s'")
+    with session(ledger.url) as other, other.transaction():
+        other.execute("select from core.embedding_requests where item_id = %s for no key update", (ids[1],))
+        getattr(queue, how)(claim)
+    after = ledger.requests()
+    assert [item_id for item_id in ids if after[item_id] != before[item_id]] == [ids[0], ids[2]]
+    assert {after[item_id]["status"] for item_id in (ids[0], ids[2])} == {"l" if how == "renew" else "p"}
+
+
 def test_what_lies_where_a_request_lay_is_not_taken_for_it(ledger: Ledger) -> None:
     ledger.add("One", "Two")
     queue = ledger.queue()
