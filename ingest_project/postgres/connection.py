@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 
 import psycopg
-from psycopg import IsolationLevel, Transaction, conninfo
+from psycopg import IsolationLevel, Transaction, conninfo, sql
 from psycopg.abc import PQGen
 from psycopg.pq import Conninfo, TransactionStatus
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
@@ -243,19 +243,34 @@ def session(url: str | None = None) -> Generator[Connection]:
 
 
 @contextmanager
-def one_snapshot(connection: Connection) -> Generator[None]:
+def one_snapshot(connection: Connection, shared: str | None = None) -> Generator[None]:
     """A transaction all of whose statements see the same rows, whatever others commit meanwhile.
 
-    Inside another transaction it is a savepoint, and sees what that one sees.
+    `shared` is what `shared_snapshot` gave another session: the rows are those of that moment. Inside another
+    transaction it is a savepoint, and sees what that one sees.
     """
     if connection.info.transaction_status == TransactionStatus.IDLE:
         connection.isolation_level = IsolationLevel.REPEATABLE_READ  # said with BEGIN, before a pooled session's set-up
     try:
         with connection.transaction():
+            if shared:
+                connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(shared)))
             yield
     finally:
         if connection.info.transaction_status == TransactionStatus.IDLE:
             connection.isolation_level = None
+
+
+@contextmanager
+def shared_snapshot(connection: Connection) -> Generator[tuple[Connection, str]]:
+    """A session where this one is, that holds one moment, and the name by which others see that moment too.
+
+    Not behind a pooler: its transactions begin with a query. Raises DatabaseUnreachable, as `another`.
+    """
+    with closing(another(connection)) as holding, one_snapshot(holding):
+        row = holding.execute("select pg_export_snapshot()").fetchone()
+        assert row is not None
+        yield holding, row[0]
 
 
 def retried(transaction: Callable[[], T]) -> T:

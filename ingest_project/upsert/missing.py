@@ -41,11 +41,10 @@ def set_aside(work: Work, stretch: Stretch) -> int:
 
 
 def counted(work: Work, carried: int) -> Missing:
-    """How many live items of the branch there are beside those that are carried."""
+    """How many live items of the branch there are beside those that are carried, as seen at one moment."""
     if work.activation.kind != "ingest":
         return Missing()
-    # Another branch may have taken some over between the two looks.
-    return Missing(max(_count(work, "live_items") - carried, 0))
+    return Missing(_count(work, "live_items") - carried)
 
 
 def _count(work: Work, name: str, **more: object) -> int:

@@ -3,16 +3,18 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 from psycopg.pq import TransactionStatus
 
 from ingest_project.branches.work import Work
+from ingest_project.errors import DatabaseUnreachable
 from ingest_project.item import KEY
-from ingest_project.postgres.connection import Connection, one_snapshot
+from ingest_project.postgres.connection import Connection, is_pooled, one_snapshot, shared_snapshot
 from ingest_project.settings import settings
+from ingest_project.telemetry import log
 from ingest_project.upsert.binary import copy_binary
 from ingest_project.upsert.missing import Missing, are_tombstoned, counted, named, set_aside
 from ingest_project.upsert.part import ValidPart
@@ -74,27 +76,44 @@ def probe(work: Work, parts: Sequence[ValidPart], *, live: bool = False) -> Prob
     row = work.connection.execute(statement("source_is_new"), values).fetchone()
     if row and row[0]:
         return Probe(source_is_new=True)
-    spans = Spans()
-
-    def look(work: Work, stretch: Stretch) -> _Look:
-        return _looked(work, spans.within(stretch, parts), stretch, live=live)
-
     stretches = _stretches(work, parts, live=live)
-    with closing(side_by_side(work, stretches, look, len(stretches))) as looks:
-        return _put_together(work, list(looks))
+    if stretches != [ALL_KEYS]:
+        try:
+            return _side_by_side(work, parts, stretches)
+        except DatabaseUnreachable as error:
+            log.warning("keys are probed in one session: there is none for more (%s)", error.what)
+    return _put_together([_looked(work, Spans().within(ALL_KEYS, parts), ALL_KEYS, live=live)])
 
 
 def _stretches(work: Work, parts: Sequence[ValidPart], *, live: bool) -> list[Stretch]:
-    # What is missing by name, and a fingerprint of all that is live, are told beside a table of all keys; and within
-    # a transaction there is one session.
-    is_whole = live or are_tombstoned(work) or work.connection.info.transaction_status != TransactionStatus.IDLE
+    # What is missing by name, and a fingerprint of all that is live, are told beside a table of all keys; within a
+    # transaction there is one session; and what others see behind a pooler is not to be had.
+    connection = work.connection
+    is_alone = connection.info.transaction_status != TransactionStatus.IDLE or is_pooled(connection)
+    is_whole = live or are_tombstoned(work) or is_alone
     rows = sum(part.valid for part in parts)
     return [ALL_KEYS] if is_whole else cut(parts, min(settings().writers, rows // _WORTH_A_SESSION))
 
 
+def _side_by_side(work: Work, parts: Sequence[ValidPart], stretches: Sequence[Stretch]) -> Probe:
+    """A look at each stretch, all of them and the count of what is missing at one moment."""
+    spans = Spans()
+    with shared_snapshot(work.connection) as (connection, moment):
+
+        def look(work: Work, stretch: Stretch) -> _Look:
+            return _looked(work, spans.within(stretch, parts), stretch, moment=moment)
+
+        with closing(side_by_side(work, stretches, look, len(stretches))) as looks:
+            found = list(looks)
+        return _put_together(found, counted(replace(work, connection=connection), sum(one.carried for one in found)))
+
+
 @dataclass(frozen=True)
 class _Look:
-    """What was found in a stretch of the keys; `carried` of the branch's live items are in it, good or bad."""
+    """What was found in a stretch of the keys; `carried` of the branch's live items are in it, good or bad.
+
+    What is missing is told where the stretch is all of them.
+    """
 
     found: "dict[int, _Collected]"
     carried: int
@@ -102,24 +121,32 @@ class _Look:
     live: Live
 
 
-def _looked(work: Work, keys: Iterable[tuple[ValidPart, pa.Table]], stretch: Stretch, *, live: bool) -> _Look:
-    with one_snapshot(work.connection):  # or a plan would be of one moment and its fingerprint of another
+def _looked(
+    work: Work,
+    keys: Iterable[tuple[ValidPart, pa.Table]],
+    stretch: Stretch,
+    *,
+    live: bool = False,
+    moment: str | None = None,
+) -> _Look:
+    with one_snapshot(work.connection, moment):  # or a plan would be of one moment and its fingerprint of another
         rows = fill(work.connection, keys)
         seen = live_rows(work) if live else NO_ROWS.copy()
         found = _classified(work, stretch)
         held = rows - sum(one.not_held for one in found.values())
         if are_tombstoned(work):
             return _Look(found, held, named(work), seen)
-        return _Look(found, held + set_aside(work, stretch), None, seen)
+        carried = held + set_aside(work, stretch)
+        return _Look(found, carried, counted(work, carried) if stretch == ALL_KEYS else None, seen)
 
 
-def _put_together(work: Work, looks: Sequence[_Look]) -> Probe:
+def _put_together(looks: Sequence[_Look], missing: Missing | None = None) -> Probe:
     found: dict[int, _Collected] = {}
     for look in looks:
         for number, one in look.found.items():
             found.setdefault(number, _Collected()).add(one)
-    missing = looks[0].missing or counted(work, sum(look.carried for look in looks))
-    return Probe({number: one.hits() for number, one in found.items()}, missing, live=looks[0].live)
+    hits = {number: one.hits() for number, one in found.items()}
+    return Probe(hits, missing or looks[0].missing or Missing(), live=looks[0].live)
 
 
 def fill(connection: Connection, keys: Iterable[tuple[ValidPart, pa.Table]]) -> int:

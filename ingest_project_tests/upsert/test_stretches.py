@@ -4,7 +4,8 @@
 # The probe of this many rows is made to go by stretches.
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from random import Random
 from threading import Barrier, Lock
@@ -17,6 +18,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from psycopg import sql
 
+from ingest_project.errors import DatabaseUnreachable
+from ingest_project.postgres import connection as connection_module
 from ingest_project.postgres.connection import Connection
 from ingest_project.settings import settings
 from ingest_project.upsert import probe as probe_module
@@ -200,7 +203,7 @@ def test_what_is_told_of_all_keys_at_once_is_asked_at_once(
     line.ingest(LIVE)
     work, looks, real = line.work(len(NEXT)), list[Stretch](), probe_module._looked
 
-    def looked(work: object, keys: object, stretch: Stretch, *, live: bool) -> object:
+    def looked(work: object, keys: object, stretch: Stretch, *, live: bool = False) -> object:
         looks.append(stretch)
         return real(work, keys, stretch, live=live)  # pyright: ignore[reportArgumentType]
 
@@ -236,3 +239,54 @@ def test_they_are_looked_at_in_three_sessions_at_once_and_one_failing_ends_all(
         probe(work, parts_of(NEXT, 11))
     assert len(pids) == 3
     assert source.connection.info.backend_pid not in pids, "it stays free for what parts have to ask"
+
+
+TAKEN = ["01", "03", "10", "31", "57"]  # some that the activation lacks, some that it has
+
+
+def taking_over(source: Source, classified: Callable[..., object], branch_id: int) -> Callable[..., object]:
+    """As `classified`, but before the first look another branch takes some items over."""
+    lock, taken = Lock(), list[str]()
+
+    def meanwhile(work: probe_module.Work, stretch: Stretch) -> object:
+        with lock:
+            if not taken:
+                taken.extend(TAKEN)
+                with closing(connection_module.another(source.connection)) as elsewhere:
+                    elsewhere.execute(
+                        "update core.items set branch_id = %s where source_id = %s and external_id = any(%s)",
+                        (branch_id, work.branch.source_id, TAKEN),
+                    )
+        return classified(work, stretch)
+
+    return meanwhile
+
+
+@pytest.mark.usefixtures("_by_stretches")
+@pytest.mark.parametrize("worth", [5, 1_000_000], ids=["by stretches", "whole"])
+def test_what_another_branch_takes_over_meanwhile_is_not_counted_twice(
+    source: Source, worth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line, others = source.line(), source.line(1).work(0).branch.branch_id
+    line.ingest(LIVE)
+    work = line.work(len(NEXT))
+    before = probe(work, parts_of(NEXT, 11))
+    monkeypatch.setattr(probe_module, "_WORTH_A_SESSION", worth)
+    monkeypatch.setattr(probe_module, "_classified", taking_over(source, probe_module._classified, others))
+    assert told(probe(work, parts_of(NEXT, 11))) == told(before)
+    assert before.missing.count == 24
+    assert probe(work, parts_of(NEXT, 11)).missing.count == 24 - 4, "those that it lacked are others' by now"
+
+
+@pytest.mark.usefixtures("_by_stretches")
+def test_where_no_session_is_to_be_had_for_more_one_does_it(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = source.line()
+    line.ingest(LIVE)
+    work = line.work(len(NEXT))
+    before = told(probe(work, parts_of(NEXT, 11)))
+
+    def none_left(connection: Connection) -> Connection:
+        raise DatabaseUnreachable("Postgres has no place left")
+
+    monkeypatch.setattr(connection_module, "another", none_left)
+    assert told(probe(work, parts_of(NEXT, 11))) == before
