@@ -42,7 +42,7 @@ class Settings(BaseSettings):
         description="Where alerts are posted as JSON: a branch failed, was refused, or has recovered. Unset: nowhere.",
     )
     batch_size: int = Field(default=50_000, ge=1, le=1_000_000, description="Rows per page, part and batch.")
-    writers: int = Field(default=2, ge=1, le=64, description="Sessions that write parts of one branch side by side.")
+    writers: int = Field(default=2, ge=1, le=64, description="Sessions that write one branch side by side.")
     keep_parts_days: int = Field(
         default=14,
         ge=0,

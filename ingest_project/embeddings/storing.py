@@ -36,10 +36,15 @@ class Storing:
         self._limits = limits
         self._answers: threads.SimpleQueue[tuple[Claim, Answer] | None] = threads.SimpleQueue()
         self._stored: threads.SimpleQueue[Stored | BaseException] = threads.SimpleQueue()
+        self._tried = threading.Event()
         self._thread = threading.Thread(target=copy_context().run, args=(self._run,), daemon=True)
 
     def __enter__(self) -> "Storing":
+        """Open the session. Raises DatabaseUnreachable: before calls are paid for whose answers could not be stored."""
         self._thread.start()
+        self._tried.wait()
+        if not self._stored.empty():
+            self.get(0)
         return self
 
     def __exit__(
@@ -66,10 +71,12 @@ class Storing:
         try:
             with session(self._url) as connection:
                 queue = Queue(connection, self._model, self._limits)
+                self._tried.set()
                 while ended := self._answers.get():
                     self._stored.put(_store(queue, *ended))
         except BaseException as error:
             self._stored.put(error)
+            self._tried.set()
 
 
 def _store(queue: Queue, claim: Claim, answer: Answer) -> Stored:

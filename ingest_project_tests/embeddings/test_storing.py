@@ -1,15 +1,18 @@
 """Answers are stored by a session of their own; what goes wrong there reaches the worker, and its leases go back."""
 
 import time
+from contextlib import AbstractContextManager
 
 import pytest
 
 from ingest_project import failpoints
+from ingest_project.embeddings import storing as storing_module
 from ingest_project.embeddings.asking import Answer, ask
 from ingest_project.embeddings.providers import Transient
 from ingest_project.embeddings.queue import FROM_THE_START
 from ingest_project.embeddings.storing import Storing
 from ingest_project.errors import DatabaseUnreachable
+from ingest_project.postgres.connection import Connection
 from ingest_project_tests.embeddings.working import QUICK, Ledger, Scripted, vector_of
 
 # The worker's second session; the first one is the older of the two.
@@ -71,3 +74,16 @@ def test_a_lost_session_is_told_and_what_was_not_stored_waits_again(ledger: Ledg
     assert cut
     assert ledger.states() == {"p": 8}
     assert ledger.work(Scripted()).done == 8
+
+
+def test_without_a_second_session_nothing_is_claimed_or_asked(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger.add("One", "Two")
+    provider = Scripted()
+
+    def none_left(url: str | None) -> AbstractContextManager[Connection]:
+        raise DatabaseUnreachable("Postgres has no place left")
+
+    monkeypatch.setattr(storing_module, "session", none_left)
+    with pytest.raises(DatabaseUnreachable, match="no place left"):
+        ledger.work(provider)
+    assert (provider.calls, ledger.states()) == ([], {"p": 2})
