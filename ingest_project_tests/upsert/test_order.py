@@ -1,11 +1,17 @@
-"""Promise 3: whatever the order in which branches arrive, the items end up the same."""
+"""Promise 3: whatever the order in which branches arrive, the items end up the same.
+
+And by the rank that is promised: naive ranks run through the same property, and it must catch each of them.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import example, given, settings
+import pytest
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
+from psycopg import sql
 
+from ingest_project.upsert import rank
 from ingest_project_tests.upsert.making import Row, Source, item
 
 KEYS = ("a", "b", "c")
@@ -69,6 +75,11 @@ def best(branches: Activations) -> dict[str, tuple[str, Any, int]]:
 def test_any_order_of_arrival_ends_in_the_same_items(
     any_source: Source, case: tuple[Activations, list[int], list[int]]
 ) -> None:
+    any_order_is_the_same(any_source, case)
+
+
+def any_order_is_the_same(any_source: Source, case: tuple[Activations, list[int], list[int]]) -> None:
+    """The law itself: both orders end in the same items, and those are the greatest by hand."""
     branches, one, other = case
     first = arrived(Source(any_source.connection), branches, one)
     second = arrived(Source(any_source.connection), branches, other)
@@ -89,3 +100,33 @@ def test_a_branch_that_sends_its_last_state_again_changes_nothing(
     assert source.line(priority=again).ingest(branches[again][-1]).counts.changed == 0
     after = {key: {name: row[name] for name in COMPARED} for key, row in source.items().items()}
     assert after == before
+
+
+# ── naive ranks ────────────────────────────────────────────────────────────────────────────────────────────────
+
+_KIND = rank._KIND.as_string()  # pyright: ignore[reportPrivateUsage]
+_WINS = "when {newer} or {equal} then 'u'"
+NAIVE = {
+    "the last to come wins": {"_OURS": "('infinity'::timestamptz, {priority})"},
+    "the first to come stays": {"_KIND": _KIND.replace(_WINS, "when false then 'u'")},
+    "of equals the older stays": {"_KIND": _KIND.replace(_WINS, "when {newer} then 'u'")},
+    "no time is the newest": {
+        "_OURS": "(coalesce(p.source_updated_at, 'infinity'), {priority})",
+        "_TIME": "coalesce(i.source_updated_at, 'infinity')",
+    },
+    "the lesser priority wins": {
+        "_OURS": "(coalesce(p.source_updated_at, '-infinity'), -{priority})",
+        "_LIVE": "({time}, -i.priority)",
+    },
+    "no priorities": {"_OURS": "(coalesce(p.source_updated_at, '-infinity'), 0)", "_LIVE": "({time}, 0)"},
+}
+
+
+@pytest.mark.parametrize("naive", NAIVE)
+def test_a_naive_rank_is_caught(any_source: Source, monkeypatch: pytest.MonkeyPatch, naive: str) -> None:
+    for name, text in NAIVE[naive].items():
+        assert text != getattr(rank, name).as_string(), "a mutant differs"
+        monkeypatch.setattr(rank, name, sql.SQL(text))  # pyright: ignore[reportArgumentType] - ours
+    law = given(arrivals())(lambda case: any_order_is_the_same(any_source, case))
+    with pytest.raises(AssertionError):
+        settings(max_examples=200, phases=[Phase.generate], derandomize=True, database=None)(law)()
