@@ -6,19 +6,26 @@ import signal
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from multiprocessing.process import BaseProcess
 
 import pytest
 
+from ingest_project.embeddings.models import active_model, working_models
 from ingest_project.postgres.connection import session
-from ingest_project_tests.embeddings.killed import start
+from ingest_project_tests.crashing import points
+from ingest_project_tests.embeddings.asking import derived, requests
+from ingest_project_tests.embeddings.killed import reconcile_by_two, start, start_to, switch
+from ingest_project_tests.embeddings.modelling import added, assert_true
 from ingest_project_tests.embeddings.serving import Reply, answer_to, ok, serving
 from ingest_project_tests.embeddings.working import QUICK, Ledger, vector_of
+from ingest_project_tests.upsert.making import Source, item
 
 pytest.importorskip("openai")
 
 BATCH = 5
 POINTS = ("requests_claimed", "answer_received", "vectors_committed")
+SWITCHING, RECONCILING = "model_stepped_down", "range_reconciled"
 
 
 def names(count: int) -> list[str]:
@@ -48,6 +55,33 @@ def test_killed_at_any_point_nothing_is_lost_and_one_batch_paid_twice_at_most(le
         assert sum(endpoint.paid.values()) <= 20 + BATCH
     paid_for = {row["item_id"] for row in ledger.requests().values() if row["attempts"]}
     assert len(paid_for) <= BATCH, "an attempt was charged to those that it held"
+
+
+def test_every_point_of_the_code_is_killed_at() -> None:
+    assert points("embeddings") - points("embeddings/ledger.py") == {*POINTS, SWITCHING, RECONCILING}
+
+
+def test_killed_between_models_the_first_is_still_the_active_one(pgvector: None, fresh_database: str) -> None:
+    with session(fresh_database) as connection:
+        (first,), second = working_models(connection), added(connection)
+        ended(start_to(partial(switch, fresh_database, second.model_id), SWITCHING), -signal.SIGKILL)
+        assert active_model(connection) == first, "what was interrupted did not happen"
+        switch(fresh_database, second.model_id)
+        assert {one.model_id: one.state for one in working_models(connection)} == {
+            first.model_id: "filling",
+            second.model_id: "active",
+        }
+
+
+def test_killed_between_ranges_a_ledger_is_healed_by_the_next(pgvector: None, fresh_database: str) -> None:
+    with session(fresh_database) as connection:
+        source = Source(connection)
+        derived(source.line(), [item(at) for at in range(5)])
+        connection.execute("delete from core.embedding_requests")
+        ended(start_to(partial(reconcile_by_two, fresh_database), RECONCILING), -signal.SIGKILL)
+        assert len(requests(source)) == 2
+        reconcile_by_two(fresh_database)
+        assert_true(connection)
 
 
 def test_killed_again_and_again_at_random_nothing_is_lost(ledger: Ledger) -> None:

@@ -12,7 +12,7 @@ from ingest_project.settings import settings
 from ingest_project.torture.chain import ingest
 from ingest_project_tests.journey.conftest import FIRST, SECOND, Place
 from ingest_project_tests.journey.proxy import Cut, Proxy, proxied
-from ingest_project_tests.journey.test_exactly_once import STATES, _forget_everything, count_done, settled
+from ingest_project_tests.journey.test_exactly_once import STATES, count_done, forget_everything, settled
 
 IN_THE_SUITE = 10
 _expected: list[dict[str, Any]] = []
@@ -41,7 +41,7 @@ def place(branch: Callable[..., Place], proxy: Proxy) -> Place:
         ingest(found.name)
         _commits.append(proxy.commits)
         _expected.append(settled())
-        _forget_everything()
+        forget_everything()
         found = branch(FIRST)
     return found
 
@@ -79,7 +79,7 @@ def test_cut_at_a_commit_it_ends_as_if_it_had_not_been(place: Place, proxy: Prox
 @pytest.mark.parametrize("kind", ["lost", "unheard"])
 def test_cut_at_every_commit(place: Place, proxy: Proxy, branch: Callable[..., Place], kind: Cut) -> None:
     for number in range(1, _commits[0] + 1):
-        _forget_everything()
+        forget_everything()
         again = branch(FIRST)
         assert cut(again, proxy, number, kind), f"COMMIT {number} was not noticed"
         assert resumed(again.name) == _expected[0], f"COMMIT {number} of {_commits[0]} {kind}"

@@ -9,7 +9,7 @@ import pytest
 
 from ingest_project.postgres.connection import session
 from ingest_project.torture import chain
-from ingest_project.torture.chain import ingest
+from ingest_project.torture.chain import Doing, ingest
 from ingest_project_tests.journey.conftest import FIRST, SECOND, Place
 from ingest_project_tests.journey.states import rows, state
 
@@ -26,9 +26,9 @@ Undisturbed = dict[int, dict[str, Any]]
 _undisturbed: Undisturbed = {}
 
 
-def killed_at(place: Place, failpoint: str) -> None:
+def killed_at(place: Place, failpoint: str, doing: Doing = ingest) -> None:
     """Run the branch in a process that ends at the failpoint as by a power cut."""
-    child = chain.start(place.name, run_id="killed", failpoint=failpoint)
+    child = chain.start(place.name, run_id="killed", failpoint=failpoint, doing=doing)
     child.join(300)
     assert child.exitcode == -signal.SIGKILL, f"did not get to {failpoint}: {child.exitcode}"
 
@@ -69,12 +69,12 @@ def undisturbed(branch: Callable[..., Place]) -> Undisturbed:
             place.holds(rows_now)
             ingest(place.name)
             _undisturbed[count] = settled()
-        _forget_everything()
+        forget_everything()
     return _undisturbed
 
 
-def _forget_everything() -> None:
-    # The test goes on in the same database, as if nothing had been there.
+def forget_everything() -> None:
+    """Let the test go on in the same database as if nothing had been there."""
     with session() as connection:
         connection.execute(
             "truncate ingest.sources, ingest.branches, ingest.activations, ingest.parts, ingest.batches, "
