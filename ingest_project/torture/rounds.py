@@ -1,7 +1,8 @@
 """Rounds of torture: the same data into two sources, one left alone, one killed on its way; then all tables compared.
 
-A round is another state of the data: some rows changed, some gone, some new. The tortured ingest is killed (SIGKILL)
-at named points or at random moments, several times in a row, and then run to its end. What both left must be equal.
+A round is another state of the data: some rows changed, some gone and tombstoned, some new. The tortured ingest is
+killed (SIGKILL) at named points or at random moments, several times in a row, and then run to its end. What both left
+must be equal.
 """
 
 import csv
@@ -30,7 +31,8 @@ POINTS = (
     *("activation_claimed", "pinned", "part_written_not_renamed", "part_stored", "part_listed", "snapshot_ended"),
     *("normalized_part_listed", "duplicates_decided", "normalization_ended", "probed", "batch_open", "batch_staged"),
     *("batch_locked", "batch_history", "batch_updated", "batch_inserted", "batch_row", "batch_committed"),
-    *("all_batches", "activation_committed", "requests_derived", "activation_done"),
+    *("all_batches", "tombstones_open", "tombstones_kept", "tombstones_written", "tombstones_committed"),
+    *("activation_committed", "requests_derived", "activation_done"),
 )
 _PARTS = 8  # a round has about so many
 _LONGEST_WAIT = 120.0
@@ -137,7 +139,7 @@ class _Place:
     def register(self) -> None:
         spec = {
             **{"name": self.name, "source": self.name, "location": str(self.file), "key": "place_id"},
-            **{"updated_at": "updated", "mapping": _MAPPING},
+            **{"updated_at": "updated", "mapping": _MAPPING, "missing": "tombstone"},
         }
         with session() as connection:
             registry.apply_branch(connection, parse_spec(spec, origin="torture"))

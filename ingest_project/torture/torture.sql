@@ -37,7 +37,7 @@ select md5(string_agg(row_text, E'\n' order by row_text)), count(*)
 -- What became of every activation.
 select md5(string_agg(row_text, E'\n' order by row_text)), count(*)
   from (select concat_ws('|', a.state, a.rows_read, a.rejected, a.valid, a.inserted, a.updated, a.touched, a.unchanged,
-                         a.stale, a.missing) as row_text
+                         a.stale, a.missing, a.tombstoned) as row_text
           from ingest.activations a join ingest.branches b using (branch_id)
           join ingest.sources s using (source_id) where s.name = %(source)s) r;
 

@@ -43,6 +43,13 @@ def test_a_kill_at_the_end_is_no_difference(quick: Torture, monkeypatch: pytest.
     assert (tally.kills_at_points, tally.differences) == (2, [])
 
 
+def test_rows_are_lost_and_their_tombstones_are_killed_at(quick: Torture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds, "POINTS", ("tombstones_written",))
+    monkeypatch.setattr(rounds, "_PARTS", 2)
+    tally = Torture(3, 300, 1, seed=4).run()
+    assert (tally.kills_at_points > 0, tally.differences) == (True, [])
+
+
 def test_a_row_that_differs_is_found_and_named(quick: Torture) -> None:
     def spoil(_: Tally) -> None:
         with session() as connection:
