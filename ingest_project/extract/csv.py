@@ -17,6 +17,7 @@ from ingest_project.extract.files import Chunk, Head
 from ingest_project.extract.place import Place
 from ingest_project.extract.quotes import swallowing_rows
 from ingest_project.extract.source import MALFORMED, Pin
+from ingest_project.extract.stray_quotes import Requoted
 from ingest_project.extract.text import TextFiles
 from ingest_project.extract.utf8 import Utf8File
 
@@ -52,8 +53,9 @@ class _Malformed:
 
 @dataclass(frozen=True)
 class CsvFiles(TextFiles):
-    """Separated as the branch declares, with a header, quoted as in RFC 4180; empty lines are skipped.
+    """Separated as the branch declares, with a header; empty lines are skipped.
 
+    Quoted as in RFC 4180, but a quote inside a quoted value need not be doubled (`stray_quotes`).
     A row of another width than the header is a row of nulls with its text in `__malformed`, in its place;
     so is one that seems to have swallowed others (`quotes`). A row may be 2 MB long.
     """
@@ -118,7 +120,8 @@ class CsvFiles(TextFiles):
     ) -> Iterator[pa.Table]:
         malformed = _Malformed([], options.skip_rows)
         base = 0
-        with self._reader(handle, options, malformed, pin.columns) as reader:
+        file = Requoted(handle, self.spec.delimiter, len(pin.columns))
+        with self._reader(file, options, malformed, pin.columns) as reader:
             for batch, is_last in _marking_last(iter(reader)):
                 # The last row of all may be one that a quote, never closed, made of all that follow it.
                 ends = is_last and not malformed.stands_at(base + batch.num_rows + len(malformed.rows) - 1)
@@ -132,7 +135,7 @@ class CsvFiles(TextFiles):
 
     def _reader(
         self,
-        file: Utf8File,
+        file: Utf8File | Requoted,
         options: arrow_csv.ReadOptions,
         malformed: Callable[[arrow_csv.InvalidRow], str],
         columns: tuple[str, ...],

@@ -58,7 +58,8 @@ def test_a_trap_of_json(name: str, tmp_path: Path) -> None:
 CSV: dict[str, tuple[str, str | None]] = {
     "a quote inside": ('1,5" pipe', '5" pipe'),
     "quotes twice": ('1,"the ""Man"""', 'the "Man"'),
-    "something behind a quote": ('1,"abc"def', "abcdef"),
+    "something behind a quote": ('1,"abc"def', '"abc"def'),
+    "quotes once": ('1,"the "Man""', 'the "Man"'),
     "a value too many": ("1,a,b", None),
     "a value too few": ("1", None),
     "NA is a name": ("1,NA", "NA"),
