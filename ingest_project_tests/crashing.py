@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import ingest_project
+from ingest_project.embeddings import ledger
 from ingest_project.torture.chain import Doing
 from ingest_project.upsert import rollback, tombstones
 
@@ -23,7 +24,8 @@ def points(*places: str) -> set[str]:
 
 
 def one_by_one(doing: Doing, name: str, batch_size: int, *, run_id: str) -> None:
-    """Do it, in a process of its own, an item a transaction, so that there is more than one to be ended in."""
+    """Do it, in a process of its own, in so small pieces that there is more than one to be ended in."""
     tombstones._AT_ONCE = 1  # pyright: ignore[reportPrivateUsage]
     rollback._AT_ONCE = 1  # pyright: ignore[reportPrivateUsage]
+    ledger._WORTH_A_SESSION = 1  # pyright: ignore[reportPrivateUsage]
     doing(name, batch_size, run_id=run_id)

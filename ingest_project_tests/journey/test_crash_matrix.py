@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ingest_project import failpoints
+from ingest_project.embeddings import ledger
 from ingest_project.failpoints import FailpointReached
 from ingest_project.torture import chain
 from ingest_project.torture.chain import Doing
@@ -59,6 +60,7 @@ def raised(place: Place, point: str, doing: Callable[..., object]) -> None:
 End = Callable[[Place, str, Doing], None]
 MATRIX: tuple[tuple[Way, tuple[End, ...], tuple[str, ...]], ...] = (
     (LOAD, (raised,), COPIED),
+    (LOAD, (killed, raised), ("requests_made", "requests_made:2")),
     (UPDATE, (raised,), KILLED_ELSEWHERE),
     (DELETION, (killed, raised), tuple(f"{point}{nth}" for point in TOMBSTONES for nth in ("", ":2"))),
     (ROLLBACK, (killed, raised), ("rollback_begun", *UNDOING, *(f"{point}:3" for point in UNDOING))),
@@ -71,9 +73,10 @@ _straight: dict[Way, dict[str, Any]] = {}
 
 @pytest.fixture(autouse=True)
 def _one_by_one(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As the children do it: an item a transaction, so that there is a second one to be ended in."""
+    """As the children do it: in so small pieces that there is a second one to be ended in."""
     monkeypatch.setattr(tombstones, "_AT_ONCE", 1)
     monkeypatch.setattr(rollback, "_AT_ONCE", 1)
+    monkeypatch.setattr(ledger, "_WORTH_A_SESSION", 1)
     yield
     failpoints.arm("")
 
