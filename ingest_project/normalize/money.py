@@ -143,10 +143,10 @@ def _common(named: Iterable[frozenset[str]]) -> frozenset[str]:
 
 
 def _local_number(text: str, locale: str) -> Decimal | None:
-    # Strict: `1,5` read loosely in English becomes 15.
+    # Strict: `1,5` read loosely in English becomes 15. Of more digits than decimal keeps, babel can say nothing.
     try:
         return _typed(str(parse_decimal(_grouped(text, locale), locale=locale, strict=True)))
-    except NumberFormatError:
+    except (NumberFormatError, InvalidOperation):
         return None
 
 

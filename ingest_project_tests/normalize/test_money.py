@@ -61,6 +61,8 @@ def test_both_apostrophes_of_switzerland_are_read_whichever_the_data_of_the_loca
         ("en", "1,23,456", "price_unreadable"),
         ("en", "1,234,56", "price_unreadable"),
         ("en", "1.2.3", "price_unreadable"),
+        ("de", "12.50" * 42, "price_unreadable"),
+        ("en", "1" * 60, "price_out_of_range"),
         ("en", "1 234", "price_unreadable"),
         ("en", "1'234", "price_unreadable"),
         ("en", "1_000", "price_unreadable"),
