@@ -112,8 +112,9 @@ class CsvFiles(TextFiles):
             for table in self._tables(handle, options, pin, positions):
                 base += table.num_rows
                 if base > skip:
-                    yield Chunk(table.slice(max(0, table.num_rows - (base - skip))), handle.bytes_read - counted)
-                    counted = handle.bytes_read
+                    taken = handle.bytes_read  # once: Arrow reads ahead meanwhile
+                    yield Chunk(table.slice(max(0, table.num_rows - (base - skip))), taken - counted)
+                    counted = taken
 
     def _tables(
         self, handle: Utf8File, options: arrow_csv.ReadOptions, pin: Pin, positions: list[int]

@@ -1,5 +1,6 @@
 import csv
 import io
+import itertools
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from ingest_project.errors import SourceUnreadable
 from ingest_project.extract import csv as ours
 from ingest_project.extract import preflight
 from ingest_project.extract.source import MALFORMED
+from ingest_project.extract.utf8 import Utf8File
 from ingest_project_tests.extract.conftest import MakeSpec
 from ingest_project_tests.extract.reading import pages_of, rows_of, table_of, write_csv
 
@@ -249,3 +251,14 @@ def test_malformed_rows_stand_where_they_stood_be_they_few_or_many(lines: list[s
 
 
 TEXTS = [("id", pa.string()), ("name", pa.string())]
+
+
+def test_bytes_that_arrow_reads_ahead_are_counted_once(
+    tmp_path: Path, spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_csv(tmp_path / "a.csv", "id,name\n" + "".join(f"{at},name of row {at}\n" for at in range(300_000)))
+    assert path.stat().st_size > 2 * ours._BLOCK
+    asked = itertools.count(1)  # as if some were read between any two looks at the count
+    monkeypatch.setattr(Utf8File, "bytes_read", property(lambda _: next(asked)))
+    pages = pages_of(spec(path), 100_000)
+    assert sum(page.bytes_read for page in pages) == next(asked) - 1
