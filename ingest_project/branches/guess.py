@@ -102,8 +102,7 @@ def guess(
     if "name" not in said:
         guessed = {**guessed, **_named(free, {**guessed, **said}, filled)}
     whole = _in_order({**_once(guessed), **said})
-    paired = {**_in_pairs(whole), **said}
-    paired = {field: whole[field] for field in whole if field in paired}
+    paired = _in_order({**_in_pairs(whole), **said})
     lonely = {one: name for one, name in whole.items() if one not in paired}
     points = _first(words.POINTS, {word: name for word, name in free.items() if name not in paired.values()})
     return Guess(key, updated_at, paired, tuple(unique or ()), tuple(found), lonely, points)

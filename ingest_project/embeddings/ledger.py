@@ -11,21 +11,17 @@ from itertools import pairwise
 from typing import Any
 
 import psycopg
-from psycopg.pq import TransactionStatus
 
 from ingest_project import failpoints
 from ingest_project.branches import activations
 from ingest_project.branches.work import Work
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection
-from ingest_project.settings import settings
 from ingest_project.telemetry import Progress, report
-from ingest_project.upsert.writers import side_by_side
+from ingest_project.upsert.writers import sessions_worth, side_by_side
 
 _SQL = statements.load(__name__, "ledger.sql")
-_WORTH_A_SESSION = 100_000  # inserted items
 _Range = tuple[int | None, int | None]
-_ALL_ITEMS: _Range = None, None
 
 
 @dataclass(frozen=True)
@@ -47,14 +43,10 @@ def derive_requests(work: Work) -> Derived:
 
     Many first requests are made before it, in transactions of their own.
     """
-    values: dict[str, Any] = {
-        "activation_id": work.activation.activation_id,
-        "branch_id": work.branch.branch_id,
-    }
     before, is_left = _made_side_by_side(work)
     with work.transaction() as connection:
         connection.execute(_SQL["lock_source"], {"source_id": work.branch.source_id})
-        values |= _reach(connection, values)
+        values = _reach(connection, work)
         made, renewed = _requested(connection, values, is_left=is_left or len(values["activations"]) > 1)
         failpoints.reach("requests_derived")
         dropped = connection.execute(_SQL["drop_requests_of_deleted"], values).rowcount
@@ -71,9 +63,7 @@ def derive_requests(work: Work) -> Derived:
 
 def _made_side_by_side(work: Work) -> tuple[int, bool]:
     """First requests for the many items that this activation inserted: how many, and whether any are left to make."""
-    if work.connection.info.transaction_status != TransactionStatus.IDLE:
-        return 0, True
-    ranges = _ranges(work, min(settings().writers, (work.activation.inserted or 0) // _WORTH_A_SESSION))
+    ranges = _ranges(work, sessions_worth(work, work.activation.inserted or 0))
     with closing(side_by_side(work, ranges, _make_range, len(ranges))) as pieces:
         done = list(pieces)
     return sum(made for made, _ in done), not (done and all(is_whole for _, is_whole in done))
@@ -109,17 +99,17 @@ def _inserted(connection: Connection, values: dict[str, Any]) -> tuple[int, bool
 
 
 def _requested(connection: Connection, values: dict[str, Any], *, is_left: bool) -> tuple[int, int]:
-    low, high = _ALL_ITEMS
-    made, is_plain = _inserted(connection, {**values, "low": low, "high": high}) if is_left else (0, True)
+    made, is_plain = _inserted(connection, {**values, "low": None, "high": None}) if is_left else (0, True)
     row = connection.execute(_SQL["derive_requests"], {**values, "inserted_have_theirs": is_plain}).fetchone()
     assert row is not None
     return made + row[0], row[1]
 
 
-def _reach(connection: Connection, values: dict[str, Any]) -> dict[str, Any]:
+def _reach(connection: Connection, work: Work) -> dict[str, Any]:
+    values = {"activation_id": work.activation.activation_id, "branch_id": work.branch.branch_id}
     row = connection.execute(_SQL["reach_of_derivation"], values).fetchone()
     assert row is not None
-    return {"activations": row[0], "whole_branch": row[1]}
+    return {**values, "activations": row[0], "whole_branch": row[1]}
 
 
 def unrequested(work: Work) -> int:

@@ -21,7 +21,8 @@ with counted as (
 select m.model_id, m.provider || '/' || m.model as model, m.state, b.name as branch, coalesce(l.items, 0) as items,
        coalesce(c.pending, 0) as pending, coalesce(c.waiting, 0) as waiting, coalesce(c.leased, 0) as leased,
        coalesce(c.done, 0) as done, coalesce(d.by_class, '{}') as dead, c.oldest, coalesce(c.rate, 0)::float8 as rate,
-       case when p.paused_until > now() then p.paused_until end as paused_until, case when p.failures > 0 then p.reason end as paused_for
+       case when p.paused_until > now() then p.paused_until end as paused_until,
+       case when p.failures > 0 then p.reason end as paused_for
   from core.embedding_models m
  cross join ingest.branches b
   left join counted c on c.model_id = m.model_id and c.branch_id = b.branch_id

@@ -37,7 +37,7 @@ class _Session(psycopg.Connection[tuple[Any, ...]]):
     @contextmanager
     def transaction(self, savepoint_name: str | None = None, force_rollback: bool = False) -> Generator[Transaction]:
         """A transaction; inside one, a savepoint."""
-        is_outermost = self.info.transaction_status == TransactionStatus.IDLE
+        is_outermost = is_idle(self)
         with super().transaction(savepoint_name, force_rollback) as transaction:
             if self.is_pooled and is_outermost:
                 self.execute(_SET_UP_TRANSACTION, _limits())
@@ -127,6 +127,11 @@ def opened(url: str) -> _Session:
         reraise=True,
     )
     return patient(_open, url)
+
+
+def is_idle(connection: Connection) -> bool:
+    """Whether it is in no transaction."""
+    return connection.info.transaction_status == TransactionStatus.IDLE
 
 
 def is_pooled(connection: Connection) -> bool:
@@ -249,7 +254,7 @@ def one_snapshot(connection: Connection, shared: str | None = None) -> Generator
     `shared` is what `shared_snapshot` gave another session: the rows are those of that moment. Inside another
     transaction it is a savepoint, and sees what that one sees.
     """
-    if connection.info.transaction_status == TransactionStatus.IDLE:
+    if is_idle(connection):
         connection.isolation_level = IsolationLevel.REPEATABLE_READ  # said with BEGIN, before a pooled session's set-up
     try:
         with connection.transaction():
@@ -257,7 +262,7 @@ def one_snapshot(connection: Connection, shared: str | None = None) -> Generator
                 connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(shared)))
             yield
     finally:
-        if connection.info.transaction_status == TransactionStatus.IDLE:
+        if is_idle(connection):
             connection.isolation_level = None
 
 

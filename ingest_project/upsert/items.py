@@ -10,12 +10,12 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 import psycopg
-from psycopg.pq import TransactionStatus
 
 from ingest_project import failpoints
 from ingest_project.branches import activations
 from ingest_project.branches.activations import Activation
 from ingest_project.branches.work import Work
+from ingest_project.postgres.connection import is_idle
 from ingest_project.settings import settings
 from ingest_project.telemetry import Progress, log, report
 from ingest_project.upsert.batch import ACCEPTED, Batch, is_done, planned_counts
@@ -139,7 +139,7 @@ def _end(work: Work, counts: Counts, *, missing: int, tombstoned: int, repair: b
 
 
 def _vacuum(work: Work) -> None:
-    if work.connection.info.transaction_status != TransactionStatus.IDLE:
+    if not is_idle(work.connection):
         return
     try:
         work.connection.execute(statement("vacuum_items"))

@@ -7,13 +7,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
-from psycopg.pq import TransactionStatus
 
 from ingest_project.branches.work import Work
 from ingest_project.errors import DatabaseUnreachable
 from ingest_project.item import KEY
 from ingest_project.postgres.connection import Connection, is_pooled, one_snapshot, shared_snapshot
-from ingest_project.settings import settings
 from ingest_project.telemetry import log
 from ingest_project.upsert.binary import copy_binary
 from ingest_project.upsert.missing import Missing, are_tombstoned, counted, named, set_aside
@@ -22,10 +20,9 @@ from ingest_project.upsert.rank import kind_of
 from ingest_project.upsert.saved_plan import NO_ROWS, Live, live_rows
 from ingest_project.upsert.stretches import ALL_KEYS, POSITION, Spans, Stretch, cut
 from ingest_project.upsert.texts import judging, statement
-from ingest_project.upsert.writers import side_by_side
+from ingest_project.upsert.writers import sessions_worth, side_by_side
 
 _MANY = 1_000
-_WORTH_A_SESSION = 100_000  # keys, beside what it costs to open one and to find where to cut
 Positions = np.ndarray[tuple[int], np.dtype[np.int32]]
 
 
@@ -86,13 +83,11 @@ def probe(work: Work, parts: Sequence[ValidPart], *, live: bool = False) -> Prob
 
 
 def _stretches(work: Work, parts: Sequence[ValidPart], *, live: bool) -> list[Stretch]:
-    # What is missing by name, and a fingerprint of all that is live, are told beside a table of all keys; within a
-    # transaction there is one session; and what others see behind a pooler is not to be had.
-    connection = work.connection
-    is_alone = connection.info.transaction_status != TransactionStatus.IDLE or is_pooled(connection)
-    is_whole = live or are_tombstoned(work) or is_alone
-    rows = sum(part.valid for part in parts)
-    return [ALL_KEYS] if is_whole else cut(parts, min(settings().writers, rows // _WORTH_A_SESSION))
+    # What is missing by name, and a fingerprint of all that is live, are told beside a table of all keys; and what
+    # others see behind a pooler is not to be had.
+    if live or are_tombstoned(work) or is_pooled(work.connection):
+        return [ALL_KEYS]
+    return cut(parts, sessions_worth(work, sum(part.valid for part in parts)))
 
 
 def _side_by_side(work: Work, parts: Sequence[ValidPart], stretches: Sequence[Stretch]) -> Probe:

@@ -13,16 +13,22 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.pq import TransactionStatus
 
 from ingest_project.branches.work import Work
 from ingest_project.errors import DatabaseUnreachable
-from ingest_project.postgres.connection import Connection, another
+from ingest_project.postgres.connection import Connection, another, is_idle
+from ingest_project.settings import settings
 from ingest_project.telemetry import log
 
 Piece = TypeVar("Piece")
 Outcome = TypeVar("Outcome")
 Act = Callable[[Work, Piece], Outcome]
+_WORTH_A_SESSION = 100_000  # rows, beside what it costs to open one and to find where to cut
+
+
+def sessions_worth(work: Work, rows: int) -> int:
+    """How many sessions to share so many rows among; within a transaction, which others do not see, one."""
+    return max(1, min(settings().writers, rows // _WORTH_A_SESSION)) if is_idle(work.connection) else 1
 
 
 def side_by_side(work: Work, pieces: Sequence[Piece], act: Act[Piece, Outcome], writers: int) -> Generator[Outcome]:
@@ -41,7 +47,7 @@ def side_by_side(work: Work, pieces: Sequence[Piece], act: Act[Piece, Outcome], 
 def _sessions(work: Work, count: int) -> Generator[list[Connection]]:
     # None where one is enough, that of the run, or where others would not see what its transaction did. With those of
     # the writers beside it, it stays free for what parts have to ask.
-    if work.connection.info.transaction_status != TransactionStatus.IDLE:
+    if not is_idle(work.connection):
         count = 1
     with ExitStack() as opened:
         sessions: list[Connection] = []

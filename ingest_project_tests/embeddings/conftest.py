@@ -4,9 +4,9 @@ import pytest
 
 from ingest_project.postgres.connection import Connection
 from ingest_project_tests.embeddings.working import Ledger, make_ledger
-from ingest_project_tests.upsert.conftest import any_source, connection, disarmed, source
+from ingest_project_tests.upsert.conftest import any_source, connection, disarmed, source, three_sessions
 
-__all__ = ["any_source", "connection", "disarmed", "source"]
+__all__ = ["any_source", "connection", "disarmed", "source", "three_sessions"]
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
 """First requests of many items, made side by side: the same ledger and the same count as one transaction makes."""
 
 # pyright: reportPrivateUsage=false
-# A few items are made to be many.
+# The tests stand where a piece inserts its requests.
 
 import threading
-from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -17,23 +16,13 @@ from ingest_project.embeddings.ledger import derive_requests, unrequested
 from ingest_project.errors import Fenced
 from ingest_project.postgres import leases
 from ingest_project.postgres.connection import Connection, session
-from ingest_project.settings import settings
 from ingest_project_tests.embeddings.asking import requests
 from ingest_project_tests.upsert.making import Source, item
 from ingest_project_tests.upsert.meeting import PATIENCE
 
 ROWS = [item(f"{at:02}") for at in range(40)]
+pytestmark = pytest.mark.usefixtures("three_sessions")
 KEYS = {str(row["external_id"]) for row in ROWS}
-
-
-@pytest.fixture(autouse=True)
-def _three_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("INGEST_WRITERS", "3")
-    monkeypatch.setattr(ledger, "_WORTH_A_SESSION", 10)
-    settings.cache_clear()
-    yield
-    monkeypatch.undo()
-    settings.cache_clear()
 
 
 class Reached:
@@ -156,7 +145,7 @@ def test_pieces_wait_for_another_derivation_of_the_source(source: Source, own_da
     assert told == [40]
 
 
-@pytest.mark.parametrize("rows", [[], ROWS[:19]], ids=["none", "too few"])
+@pytest.mark.parametrize("rows", [[], ROWS[:9]], ids=["none", "too few"])
 def test_few_are_made_in_one_transaction(
     source: Source, rows: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

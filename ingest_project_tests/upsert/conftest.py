@@ -7,6 +7,7 @@ import pytest
 from ingest_project import failpoints
 from ingest_project.postgres.connection import Connection, session
 from ingest_project.settings import settings
+from ingest_project.upsert import writers
 from ingest_project_tests.upsert.making import Source
 
 
@@ -31,6 +32,17 @@ def source(own_database: str) -> Iterator[Source]:
 def connection(source: Source) -> Connection:
     """The session of the source."""
     return source.connection
+
+
+@pytest.fixture
+def three_sessions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Three sessions share whatever has fifteen rows or more."""
+    monkeypatch.setenv("INGEST_WRITERS", "3")
+    monkeypatch.setattr(writers, "_WORTH_A_SESSION", 5)
+    settings.cache_clear()
+    yield
+    monkeypatch.undo()
+    settings.cache_clear()
 
 
 @pytest.fixture

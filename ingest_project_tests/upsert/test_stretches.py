@@ -4,7 +4,7 @@
 # The probe of this many rows is made to go by stretches.
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from random import Random
@@ -21,8 +21,8 @@ from psycopg import sql
 from ingest_project.errors import DatabaseUnreachable
 from ingest_project.postgres import connection as connection_module
 from ingest_project.postgres.connection import Connection
-from ingest_project.settings import settings
 from ingest_project.upsert import probe as probe_module
+from ingest_project.upsert import writers
 from ingest_project.upsert.probe import Probe, probe
 from ingest_project.upsert.stretches import ALL_KEYS, Spans, Stretch, cut
 from ingest_project_tests.upsert.making import Line, Part, Row, Source, item, parts_of, table_of
@@ -130,16 +130,6 @@ def test_of_a_sorted_source_none_reads_what_another_has_read() -> None:
 # ── the probe by stretches ──────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.fixture
-def _by_stretches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("INGEST_WRITERS", "3")
-    monkeypatch.setattr(probe_module, "_WORTH_A_SESSION", 5)
-    settings.cache_clear()
-    yield
-    monkeypatch.undo()
-    settings.cache_clear()
-
-
 LIVE = [item(f"{at:02}", at=5) for at in range(60)]
 NEXT = [
     *(item(f"{at:02}", at=5) for at in range(0, 40, 2)),  # unchanged, and each second one is missing
@@ -174,13 +164,13 @@ def both(line: Line, rows: Sequence[Row], size: int, patch: pytest.MonkeyPatch) 
 
     set_aside(line.connection, work.activation.activation_id, ["01", "03", "39", "unknown"])
     with patch.context() as alone:
-        alone.setattr(probe_module, "_WORTH_A_SESSION", 1_000_000)
+        alone.setattr(writers, "_WORTH_A_SESSION", 1_000_000)
         whole = probe(work, parts_of(rows, size))
     patch.setattr(probe_module, "_looked", looked)
     return whole, probe(work, parts_of(rows, size)), looks["taken"]
 
 
-@pytest.mark.usefixtures("_by_stretches")
+@pytest.mark.usefixtures("three_sessions")
 @pytest.mark.parametrize("size", [4, 11, 100])
 @pytest.mark.parametrize("is_sorted", [True, False], ids=["sorted", "shuffled"])
 def test_stretches_find_what_one_join_finds(
@@ -196,7 +186,7 @@ def test_stretches_find_what_one_join_finds(
     assert whole.missing.count == 20 + 4 - 1 - 3, "half of the first forty and the last four; one taken, three rejects"
 
 
-@pytest.mark.usefixtures("_by_stretches")
+@pytest.mark.usefixtures("three_sessions")
 @pytest.mark.parametrize("way", ["tombstones", "a saved plan", "within a transaction"])
 def test_what_is_told_of_all_keys_at_once_is_asked_at_once(
     source: Source, way: str, monkeypatch: pytest.MonkeyPatch
@@ -219,7 +209,7 @@ def test_what_is_told_of_all_keys_at_once_is_asked_at_once(
     assert looks == [ALL_KEYS]
 
 
-@pytest.mark.usefixtures("_by_stretches")
+@pytest.mark.usefixtures("three_sessions")
 def test_they_are_looked_at_in_three_sessions_at_once_and_one_failing_ends_all(
     source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,7 +254,7 @@ def taking_over(source: Source, classified: Callable[..., object], branch_id: in
     return meanwhile
 
 
-@pytest.mark.usefixtures("_by_stretches")
+@pytest.mark.usefixtures("three_sessions")
 @pytest.mark.parametrize("worth", [5, 1_000_000], ids=["by stretches", "whole"])
 def test_what_another_branch_takes_over_meanwhile_is_not_counted_twice(
     source: Source, worth: int, monkeypatch: pytest.MonkeyPatch
@@ -273,14 +263,14 @@ def test_what_another_branch_takes_over_meanwhile_is_not_counted_twice(
     line.ingest(LIVE)
     work = line.work(len(NEXT))
     before = probe(work, parts_of(NEXT, 11))
-    monkeypatch.setattr(probe_module, "_WORTH_A_SESSION", worth)
+    monkeypatch.setattr(writers, "_WORTH_A_SESSION", worth)
     monkeypatch.setattr(probe_module, "_classified", taking_over(source, probe_module._classified, others))
     assert told(probe(work, parts_of(NEXT, 11))) == told(before)
     assert before.missing.count == 24
     assert probe(work, parts_of(NEXT, 11)).missing.count == 24 - 4, "those that it lacked are others' by now"
 
 
-@pytest.mark.usefixtures("_by_stretches")
+@pytest.mark.usefixtures("three_sessions")
 def test_where_no_session_is_to_be_had_for_more_one_does_it(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     line = source.line()
     line.ingest(LIVE)

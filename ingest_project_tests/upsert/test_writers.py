@@ -277,6 +277,14 @@ def test_where_postgres_has_no_place_for_more_sessions_fewer_write(
     assert f"{places} of 3 writers" in caplog.text
 
 
+@pytest.mark.parametrize(("rows", "sessions"), [(0, 1), (199_999, 1), (200_000, 2), (300_000, 3), (9_000_000, 3)])
+def test_each_session_has_enough_to_do(source: Source, rows: int, sessions: int) -> None:
+    work = source.line().work(0)
+    assert writers_module.sessions_worth(work, rows) == sessions
+    with source.connection.transaction():
+        assert writers_module.sessions_worth(work, rows) == 1
+
+
 def test_no_session_is_opened_for_one_part(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     def another(connection: Connection) -> Connection:
         raise AssertionError("one part has one writer, and the run has a session")
