@@ -6,7 +6,8 @@ for null. Unambiguous, since a length says where a value ends; the key, issues a
 
 import hashlib
 from binascii import hexlify
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -15,25 +16,29 @@ import pyarrow.compute as pc
 import pyarrow.types as kinds
 
 from ingest_project.item import content_fields, embeddable_fields
-from ingest_project.normalize.columns import accepted_pattern
+from ingest_project.normalize.columns import as_one
 
 LAYOUT = "items/1;"
-# Below a ten-thousandth Python has an exponent, and Arrow none yet.
-SHORTEST = r"^-?(?:[1-9][0-9]{0,8}\.[0-9]{0,14}[1-9]|0\.0{0,3}[1-9](?:[0-9]{0,14}[1-9])?)$"
+# Between these, Arrow writes what is no whole number as Python does: neither with an exponent nor with `.0`.
+SMALLEST, LARGEST = 1e-4, 1e9
 BYTES = 16  # 128 bits
-_COMMON = 4096
+_COMMON = 4096  # lengths below it are written once, and `~` behind them
+
+_Places = np.ndarray[tuple[int], np.dtype[np.int32]]
 
 
 def hashes(items: pa.Table) -> tuple[pa.Array, pa.Array]:
     """(content_hash, embed_hash) of a table that has the columns of an item, and `attributes`."""
-    pieces = {name: piece(_canonical(items.column(name))) for name in (*content_fields(), "attributes")}
-    both = ([*pieces.values()], [pieces[name] for name in embeddable_fields()])
-    content, embed = (as_hex(digests(LAYOUT, one, items.num_rows)) for one in both)
-    return content, embed
+    content = (*content_fields(), "attributes")
+    told = pieces(_canonical(as_one(items.column(name))) for name in content)
+    both = (content, embeddable_fields())
+    content_hash, embed_hash = (
+        as_hex(told.digests(LAYOUT.encode(), [content.index(name) for name in chosen])) for chosen in both
+    )
+    return content_hash, embed_hash
 
 
-def _canonical(column: pa.ChunkedArray) -> pa.Array:
-    array = pa.concat_arrays(column.chunks or [pa.array([], column.type)])
+def _canonical(array: pa.Array) -> pa.Array:
     if kinds.is_floating(array.type):
         return _written(pc.add(array, 0.0))
     if kinds.is_decimal(array.type):
@@ -43,45 +48,75 @@ def _canonical(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _written(array: pa.Array) -> pa.Array:
-    """Floats as Python's repr writes them, which Arrow does alike where it needs neither exponent nor `.0`."""
+    """Floats as Python's repr writes them."""
     texts = array.cast(pa.string())
-    others = pc.and_(pc.is_valid(array), pc.invert(accepted_pattern(texts, SHORTEST)))
+    others = pc.fill_null(pc.invert(_alike(pc.abs(array))), False)
     if not pc.any(others).as_py():
         return texts
     return pc.replace_with_mask(texts, others, pa.array([repr(one) for one in array.filter(others).to_pylist()]))
 
 
-def piece(array: pa.Array) -> pa.Array | pa.Scalar:
-    """Each text, or all bytes, as `<bytes>:<text>`, or `~` for null; a column of nulls is one scalar."""
-    kind = array.type
-    if array.null_count == len(array):
-        return pa.scalar("~").cast(kind)
-    led = _lengths(array, kind)
-    return pc.binary_join_element_wise(led, pc.fill_null(array, pa.scalar("").cast(kind)), pa.scalar("").cast(kind))
+def _alike(size: pa.Array) -> pa.Array:
+    usual = pc.and_(pc.greater_equal(size, SMALLEST), pc.less(size, LARGEST))
+    return pc.and_(usual, pc.not_equal(size, pc.floor(size)))
 
 
-def _lengths(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    """`<bytes>:` of each, or `~` for null."""
-    lengths = pc.binary_length(array)
-    if pc.max(lengths).as_py() < _COMMON:
-        return _common(kind).take(pc.fill_null(lengths, _COMMON))
-    written = pc.binary_join_element_wise(lengths.cast(pa.string()), "", ":")
-    return pc.fill_null(written, "~").cast(kind)
+@dataclass(frozen=True)
+class Pieces:
+    """Texts and their lengths, each written once; and for each column, which of them tell its value in each row."""
+
+    texts: pa.Array
+    columns: Sequence[Sequence[_Places]]
+
+    def digests(self, layout: bytes, chosen: Iterable[int]) -> bytes:
+        """sha256, cut to 128 bits, of the layout and the chosen columns; one row's after another's."""
+        begun, found = hashlib.sha256(layout), list[bytes]()
+        for text in self._rows([places for at in chosen for places in self.columns[at]]):
+            one = begun.copy()
+            one.update(text)
+            found.append(one.digest())
+        return np.frombuffer(b"".join(found), np.uint8).reshape(-1, 2 * BYTES)[:, :BYTES].tobytes()
+
+    def _rows(self, places: Sequence[_Places]) -> Iterable[bytes]:
+        # Taken in this order, the texts of a row lie one behind another: its bytes end where its last text does.
+        taken = self.texts.take(pa.array(np.stack(places, axis=1).ravel()))
+        _, offsets, data = taken.buffers()
+        ends = np.frombuffer(offsets, np.int32, len(taken) + 1)[:: len(places)].copy()
+        rows = pa.BinaryArray.from_buffers(pa.binary(), len(places[0]), [None, pa.py_buffer(ends), data])
+        # As numpy: Arrow's own way to a list makes a scalar of each text.
+        return rows.to_numpy(zero_copy_only=False)
+
+
+def pieces(columns: Iterable[pa.Array]) -> Pieces:
+    """Columns of text or bytes, each value as `<bytes>:<text>`, or `~` for null."""
+    texts: list[pa.Array] = [_common()]
+    places: list[Sequence[_Places]] = []
+    for column in columns:
+        lengths = pc.binary_length(column)
+        if (pc.max(lengths).as_py() or 0) >= _COMMON:
+            lengths = _written_out(lengths, texts)
+        led = pc.fill_null(lengths, _COMMON).to_numpy()
+        places.append([led] if column.null_count == len(column) else [led, _appended(column, texts)])
+    return Pieces(pa.concat_arrays(texts), places)
+
+
+def _written_out(lengths: pa.Array, texts: list[pa.Array]) -> pa.Array:
+    encoded = lengths.dictionary_encode()
+    written = pc.binary_join_element_wise(encoded.dictionary.cast(pa.string()), "", ":")
+    places = pa.array(_appended(written, texts))
+    return places.take(encoded.indices)
+
+
+def _appended(column: pa.Array, texts: list[pa.Array]) -> _Places:
+    """Where the values of the column are, behind the texts so far."""
+    first = sum(map(len, texts))
+    texts.append(column.cast(pa.binary()))
+    return np.arange(first, first + len(column), dtype=np.int32)
 
 
 @cache
-def _common(kind: pa.DataType) -> pa.Array:
-    # Most lengths are small: these are written once.
-    return pa.array([*(f"{length}:" for length in range(_COMMON)), "~"], pa.string()).cast(kind)
-
-
-def digests(layout: str | bytes, pieces: Sequence[pa.Array | pa.Scalar], rows: int) -> bytes:
-    """sha256, cut to 128 bits, of the layout and each row's pieces; one row's after another's."""
-    joined = pc.binary_join_element_wise(pa.repeat(pa.scalar(layout), rows), *pieces, layout[:0])
-    sha256 = hashlib.sha256
-    # As numpy: Arrow's own way to a list makes a scalar of each text.
-    whole = b"".join([sha256(text).digest() for text in joined.cast(pa.binary()).to_numpy(zero_copy_only=False)])
-    return np.frombuffer(whole, np.uint8).reshape(-1, 2 * BYTES)[:, :BYTES].tobytes()
+def _common() -> pa.Array:
+    return pa.array([*(f"{length}:" for length in range(_COMMON)), "~"], pa.binary())
 
 
 def as_hex(found: bytes) -> pa.Array:

@@ -11,7 +11,7 @@ import pyarrow.types as kinds
 from ingest_project.extract.source import ROW
 from ingest_project.normalize.cells import as_json
 from ingest_project.normalize.columns import as_one
-from ingest_project.normalize.hashing import BYTES, digests, piece
+from ingest_project.normalize.hashing import BYTES, pieces
 
 HASH = pa.binary(BYTES)
 _WIDTHS = {32: pa.int32(), 64: pa.int64()}
@@ -21,7 +21,7 @@ def raw_hashes(page: pa.Table) -> pa.Array:
     """One hash a row, fixed binary."""
     named = [(field.name, as_one(page.column(at))) for at, field in enumerate(page.schema) if field.name != ROW]
     layout = repr([(name, str(array.type)) for name, array in named]).encode("utf-8", "surrogatepass")
-    found = digests(layout, [piece(comparable(array)) for _, array in named], page.num_rows)
+    found = pieces(comparable(array) for _, array in named).digests(layout, range(len(named)))
     return pa.FixedSizeBinaryArray.from_buffers(HASH, page.num_rows, [None, pa.py_buffer(found)])
 
 
