@@ -6,7 +6,8 @@ happened to each row is counted. `Hook`s see the transaction before anything is 
 before they are written (a history).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 
@@ -58,27 +59,30 @@ def upsert(
     """Write one frame or a stream of them, all or nothing; one part of the stream is in memory at a time.
 
     `create` makes the table from the first frame where it is missing. Raises TableUnfit where frame and table do not
-    go together, RowsUnfit for keys that are null or there twice and for values the table refuses.
+    go together, RowsUnfit for keys that are null or there twice and for values the table refuses; what a hook or the
+    stream itself raises comes out as it is.
     Frames that are a list or a single one are written again where Postgres asks for it; a stream can be drawn once.
     """
     given = frames if isinstance(frames, Iterable) and not isinstance(frames, Frame) else [frames]
+    if isinstance(given, Sequence):
+        return retried(lambda: _upsert(connection, table, iter(given), hooks, create=create))
+    return _upsert(connection, table, iter(given), hooks, create=create)
+
+
+@contextmanager
+def _refusals_of(table: Table) -> Generator[None]:
+    """Around statements of ours only: what a hook or a stream does in Postgres is theirs to explain."""
     try:
-        if isinstance(given, Sequence):
-            return retried(lambda: _upsert(connection, table, iter(given), hooks, create=create))
-        return _upsert(connection, table, iter(given), hooks, create=create)
+        yield
     except (psycopg.DataError, psycopg.IntegrityError) as error:
-        raise _refused(error, table) from error
-
-
-def _refused(error: psycopg.Error, table: Table) -> RowsUnfit:
-    said = error.diag
-    where = {"table": table.shown, "constraint": said.constraint_name, "sqlstate": error.sqlstate}
-    what = "; ".join(filter(None, [said.message_primary, said.message_detail, said.context]))
-    return RowsUnfit(
-        f"the table refuses a value: {what}",
-        where={key: value for key, value in where.items() if value},
-        todo="Mend the rows, or the table; nothing was written.",
-    )
+        said = error.diag
+        where = {"table": table.shown, "constraint": said.constraint_name, "sqlstate": error.sqlstate}
+        what = "; ".join(filter(None, [said.message_primary, said.message_detail, said.context]))
+        raise RowsUnfit(
+            f"the table refuses a value: {what}",
+            where={key: value for key, value in where.items() if value},
+            todo="Mend the rows, or the table; nothing was written.",
+        ) from error
 
 
 def _upsert(
@@ -87,7 +91,8 @@ def _upsert(
     opening = next((as_arrow(frame, table) for frame in frames), None)
     if opening is None:
         return TableCounts()
-    with connection.transaction():
+    with ExitStack() as transaction:
+        transaction.enter_context(connection.transaction())
         if hooks.fence:
             hooks.fence(connection)
         if create and not existing_columns(connection, table):
@@ -97,6 +102,8 @@ def _upsert(
         _write(connection, target, hooks)
         kinds_of_rows: dict[str, int] = dict(connection.execute(target.statement("count_frame_rows")).fetchall())
         connection.execute(target.statement("drop_frame_stage"))
+        with _refusals_of(table):
+            transaction.close()  # a deferred constraint refuses at the commit
     return TableCounts(rows, *(kinds_of_rows.get(kind, 0) for kind in "iuns"))
 
 
@@ -116,7 +123,8 @@ def _stage(connection: Connection, target: Target, frames: Iterable[pa.Table]) -
 def _copy(cursor: psycopg.Cursor[tuple[object, ...]], target: Target, frame: pa.Table, number: int) -> None:
     where: dict[str, object] = {"table": target.table.shown, "frame": number}
     try:
-        copy_table(cursor, target.statement("copy_frame"), writable(frame, target.types))
+        with _refusals_of(target.table):
+            copy_table(cursor, target.statement("copy_frame"), writable(frame, target.types))
     except (TableUnfit, RowsUnfit) as error:
         error.where |= where
         raise
@@ -152,9 +160,10 @@ def _write(connection: Connection, target: Target, hooks: Hooks) -> None:
         connection.execute(target.statement("classify_frame_rows"))
         for hook in hooks.before_writing:
             hook(connection, target)
-        if len(target.names) > len(target.table.key):
-            connection.execute(target.statement("update_frame_rows"))
-        connection.execute(target.statement("insert_frame_rows"))
+        with _refusals_of(target.table):
+            if len(target.names) > len(target.table.key):
+                connection.execute(target.statement("update_frame_rows"))
+            connection.execute(target.statement("insert_frame_rows"))
         connection.execute(target.statement("settle_frame_rows"))
         row = connection.execute(target.statement("open_frame_rows")).fetchone()
         left = row[0] if row else 0

@@ -28,7 +28,8 @@ def _writable(column: pa.ChunkedArray, name: str, type_: str) -> pa.ChunkedArray
     if kinds.is_dictionary(kind):
         return _writable(column.cast(kind.value_type), name, type_)
     if kinds.is_nested(kind):
-        return _texts(column, _array_text if type_.endswith("[]") else lambda value: _json_text(value, name))
+        text_of = _array_text if type_.endswith("[]") else lambda value: _json_text(value, name)
+        return _texts(column, lambda value: text_of(_with_objects(value, kind)))
     if kinds.is_duration(kind):
         # Arrow writes the bare number, which Postgres takes for seconds, whatever its unit.
         whole = column.cast(pa.duration("us"), safe=False).cast(pa.int64())
@@ -51,6 +52,23 @@ def _texts(column: pa.ChunkedArray, text_of: Callable[[Any], str]) -> pa.Chunked
 
 def _hex(value: bytes) -> str:
     return f"\\x{value.hex()}"
+
+
+def _with_objects(value: Any, kind: pa.DataType) -> Any:
+    """The same, its maps as objects instead of lists of pairs, where their keys are text and none is there twice."""
+    if value is None or not kinds.is_nested(kind) or kinds.is_union(kind):
+        return value
+    if kinds.is_struct(kind):
+        return {field.name: _with_objects(value[field.name], field.type) for field in kind.fields}
+    if not kinds.is_map(kind):
+        return [_with_objects(one, kind.value_type) for one in value]
+    pairs = [(key, _with_objects(one, kind.item_type)) for key, one in value]
+    found = dict(pairs) if _is_text(kind.key_type) else {}
+    return found if len(found) == len(pairs) else pairs
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind)
 
 
 def _json_text(value: object, name: str) -> str:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pandas as pd
+import psycopg
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -225,6 +226,36 @@ def test_a_fence_that_raises_keeps_everything_as_it_was(table: Connection) -> No
 
     with pytest.raises(PermissionError):
         upsert(table, PRICES, prices(("a", 1.0, 1)), hooks=Hooks(fence=fence))
+    assert stored(table) == {}
+
+
+@pytest.mark.parametrize("name", ["fence", "before_writing"])
+def test_what_a_hook_raises_is_not_laid_to_the_table(table: Connection, name: str) -> None:
+    def fails(connection: Connection, *_: object) -> None:
+        connection.execute("select 'x'::int")
+
+    hooks = Hooks(fence=fails) if name == "fence" else Hooks(before_writing=[fails])
+    with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+        upsert(table, PRICES, prices(("a", 1.0, 0)), hooks=hooks)
+    assert stored(table) == {}
+
+
+def test_what_a_stream_raises_is_not_laid_to_the_table(table: Connection, own_database: str) -> None:
+    def drawn() -> Iterator[pd.DataFrame]:
+        yield prices(("a", 1.0, 0))
+        with session(own_database) as elsewhere:
+            elsewhere.execute("select 1 / 0")
+
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        upsert(table, PRICES, drawn())
+    assert stored(table) == {}
+
+
+def test_a_constraint_that_waits_for_the_commit_refuses_there(table: Connection) -> None:
+    table.execute("alter table prices add unique (price) deferrable initially deferred")
+    with pytest.raises(RowsUnfit, match="already exists") as caught:
+        upsert(table, PRICES, prices(("a", 1.0, 0), ("b", 1.0, 0)))
+    assert caught.value.where["table"] == "public.prices"
     assert stored(table) == {}
 
 

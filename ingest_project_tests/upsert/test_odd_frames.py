@@ -19,6 +19,8 @@ from ingest_project.upsert.target import Table
 
 ODD = Table("odd", ("k",))
 ONE = uuid.UUID(int=1)
+TEXT_TO_INT = pa.map_(pa.string(), pa.int64())
+DEEP = pa.struct([("m", pa.list_view(TEXT_TO_INT))])
 QUOTED = Table('t."x', ("k,1",), schema='a "schema" of %s')
 
 
@@ -61,6 +63,12 @@ def stored(connection: Connection) -> list[tuple[Any, ...]]:
         ("jsonb[]", pa.array([[{"a": 'q"'}], None]), None),
         ("jsonb", pa.array([{"a": None, "b": [1.5]}, {"a": "x", "b": []}]), None),
         ("jsonb", pa.array([[date(2024, 1, 1)], None]), [["2024-01-01"], None]),
+        ("jsonb", pa.array([[("a", 1), ("b", None)], []], TEXT_TO_INT), [{"a": 1, "b": None}, {}]),
+        ("jsonb", pa.array([[("a", 1), ("a", 2)], None], TEXT_TO_INT), [[["a", 1], ["a", 2]], None]),
+        ("jsonb", pa.array([[(1, "x")], None], pa.map_(pa.int8(), pa.string())), [[[1, "x"]], None]),
+        ("jsonb", pa.array([{"m": [[("a", 1)]]}, {"m": None}], DEEP), [{"m": [{"a": 1}]}, {"m": None}]),
+        ("jsonb", pa.array([[(1, [("a", 2)])], None], pa.map_(pa.int8(), TEXT_TO_INT)), [[[1, {"a": 2}]], None]),
+        ("jsonb[]", pa.array([[[("a", 1)]], None], pa.list_(TEXT_TO_INT)), [[{"a": 1}], None]),
         ("json", pa.array(['{"b": 1}', None]), [{"b": 1}, None]),
         ("int4range", pa.array(["[1,5)", None]), None),
         ("char(3)", pa.array(["a", "abc"]), ["a  ", "abc"]),
