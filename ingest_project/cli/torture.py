@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def torture(*, rounds: int, rows: int, kills: int, seed: int, keep: bool, as_json: bool) -> int:
     """Kill ingests of generated data again and again, and compare what they leave with ones that were left alone.
 
-    Runs on the database in use, beside what is there: in two sources of its own, which it takes away at the end.
+    What a state of the data lacks is kept and tombstoned in turn; at last the newest one is rolled back. Runs on the
+    database in use, beside what is there: in two sources of its own, which it takes away at the end.
 
     Example: ingest torture --rounds 20 --rows 5000
     """

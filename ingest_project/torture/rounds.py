@@ -1,8 +1,8 @@
 """Rounds of torture: the same data into two sources, one left alone, one killed on its way; then all tables compared.
 
-A round is another state of the data: some rows changed, some gone and tombstoned, some new. The tortured ingest is
-killed (SIGKILL) at named points or at random moments, several times in a row, and then run to its end. What both left
-must be equal.
+A round is another state of the data: some rows changed, some gone, some new; what is gone is kept and tombstoned in
+turn. The tortured ingest is killed (SIGKILL) at named points or at random moments, several times in a row, and then run
+to its end. The last round rolls the newest ingest back, under the same torture. What both left must be equal.
 """
 
 import csv
@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from uuid import uuid4
 
@@ -34,6 +36,11 @@ POINTS = (
     *("all_batches", "tombstones_open", "tombstones_kept", "tombstones_written", "tombstones_committed"),
     *("activation_committed", "requests_derived", "activation_done"),
 )
+UNDOING = (
+    *("rollback_begun", "rollback_kept", "rollback_written", "rollback_batch_committed", "rollback_committed"),
+    *("requests_derived", "activation_done"),
+)
+_AT_POINTS = 0.7  # of the kills: most where they hurt
 _PARTS = 8  # a round has about so many
 _LONGEST_WAIT = 120.0
 _STEADY = 4.0  # seconds within which a random kill strikes
@@ -56,7 +63,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Torture:
-    """How hard: rounds, rows a round, and at most so many kills a round. One seed, one course of events."""
+    """How hard: states of the data, rows of each, at most so many kills a round. One seed, one course of events."""
 
     rounds: int = 10
     rows: int = 2_000
@@ -75,32 +82,46 @@ class Torture:
         ensure_migrated()
         chance, tally = random.Random(self.seed), Tally()  # noqa: S311 - a course of events, not a secret
         with tempfile.TemporaryDirectory(prefix="ingest-torture-") as folder, _pair(Path(folder), keep=keep) as pair:
-            for state in _states(self.rows, self.rounds, chance):
+            for number, state in enumerate(_states(self.rows, self.rounds, chance)):
                 for place in pair:
+                    place.register("tombstone" if number % 2 else "keep")
                     place.holds(state)
-                left_alone, tortured = pair
-                chain.ingest(left_alone.name, self.batch_size, run_id="left-alone")
-                tally.rounds, tally.rows = tally.rounds + 1, tally.rows + len(state)
-                self._torture(tortured.name, chance, tally)
-                tally.differences += _differences(left_alone.name, tortured.name, tally.rounds)
-                told(tally)
+                tally.rows += len(state)
+                self._round(pair, chain.ingest, chance, tally, told)
+            self._round(pair, chain.roll_back, chance, tally, told)
         return tally
 
-    def _torture(self, name: str, chance: random.Random, tally: Tally) -> None:
+    def _round(
+        self,
+        pair: "_Pair",
+        doing: chain.Doing,
+        chance: random.Random,
+        tally: Tally,
+        told: Callable[[Tally], None],
+    ) -> None:
+        left_alone, tortured = pair
+        doing(left_alone.name, self.batch_size, run_id="left-alone")
+        tally.rounds += 1
+        self._torture(tortured.name, doing, chance, tally)
+        tally.differences += _differences(left_alone.name, tortured.name, tally.rounds)
+        told(tally)
+
+    def _torture(self, name: str, doing: chain.Doing, chance: random.Random, tally: Tally) -> None:
         for attempt in range(chance.randint(1, self.kills)):
-            if chance.random() < 0.7:  # noqa: PLR2004 - most kills where they hurt
-                ended = _killed_at_point(name, chance, attempt, self.batch_size)
+            start = partial(chain.start, name, run_id=f"killed-{attempt}", batch_size=self.batch_size, doing=doing)
+            if chance.random() < _AT_POINTS:
+                ended = _killed_at_point(start, _failpoint(doing, chance))
                 tally.kills_at_points += ended == -signal.SIGKILL
             else:
-                ended = _killed_at_random(name, chance, attempt, self.batch_size)
+                ended = _killed_at_random(start, chance)
                 tally.kills_at_random += ended == -signal.SIGKILL
             if ended == 0:
                 return  # it got to its end before the kill
             if ended != -signal.SIGKILL:
                 raise IngestError(f"a tortured ingest ended by itself with exit code {ended}", where={"branch": name})
             if _is_done(name, tally.rounds):
-                return  # killed behind its end: another ingest would be one that was left alone has not had
-        chain.ingest(name, self.batch_size, run_id="at-last")
+                return  # killed behind its end: doing it again would be one more than the other has had
+        doing(name, self.batch_size, run_id="at-last")
 
 
 def _is_done(name: str, states: int) -> bool:
@@ -108,15 +129,20 @@ def _is_done(name: str, states: int) -> bool:
         return states_done(connection, name) == states
 
 
-def _killed_at_point(name: str, chance: random.Random, attempt: int, batch_size: int) -> int | None:
-    point = f"{chance.choice(POINTS)}:{chance.randint(1, _PARTS // 2)}"
-    child = chain.start(name, run_id=f"killed-{attempt}", failpoint=point, batch_size=batch_size)
+def _failpoint(doing: chain.Doing, chance: random.Random) -> str:
+    if doing is chain.roll_back:
+        return chance.choice(UNDOING)  # one batch is all of it
+    return f"{chance.choice(POINTS)}:{chance.randint(1, _PARTS // 2)}"
+
+
+def _killed_at_point(start: Callable[..., BaseProcess], failpoint: str) -> int | None:
+    child = start(failpoint=failpoint)
     child.join(_LONGEST_WAIT)
     return child.exitcode
 
 
-def _killed_at_random(name: str, chance: random.Random, attempt: int, batch_size: int) -> int | None:
-    child = chain.start(name, run_id=f"killed-{attempt}", batch_size=batch_size)
+def _killed_at_random(start: Callable[..., BaseProcess], chance: random.Random) -> int | None:
+    child = start()
     child.join(chance.uniform(0.01, _STEADY) ** 2 / _STEADY)  # rather early than late
     child.kill()
     child.join()
@@ -136,15 +162,17 @@ class _Place:
             writer.writeheader()
             writer.writerows(rows)
 
-    def register(self) -> None:
+    def register(self, missing: str) -> None:
+        """Make the branch, or bring it to what its file says now."""
         spec = {
             **{"name": self.name, "source": self.name, "location": str(self.file), "key": "place_id"},
-            **{"updated_at": "updated", "mapping": _MAPPING, "missing": "tombstone"},
+            **{"updated_at": "updated", "mapping": _MAPPING, "missing": missing},
         }
         with session() as connection:
             registry.apply_branch(connection, parse_spec(spec, origin="torture"))
 
 
+_Pair = tuple[_Place, _Place]
 _MAPPING = {
     **{"name": "title", "category": "kind", "street": "street", "locality": "city", "postal_code": "postcode"},
     **{"country_code": "country", "latitude": "lat", "longitude": "lon", "phone": "phone", "website_url": "website"},
@@ -152,13 +180,11 @@ _MAPPING = {
 
 
 @contextmanager
-def _pair(folder: Path, *, keep: bool) -> Generator[tuple[_Place, _Place]]:
+def _pair(folder: Path, *, keep: bool) -> Generator[_Pair]:
     token = uuid4().hex[:8]
     names = (f"torture-{token}-left-alone", f"torture-{token}-killed")
     one, other = (_Place(name, folder / f"{name}.csv") for name in names)
     try:
-        one.register()
-        other.register()
         yield one, other
     finally:
         if not keep:
