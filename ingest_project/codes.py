@@ -27,6 +27,9 @@ ISSUES: dict[str, Code] = {
         "control or invisible characters, or NUL, were removed; one of nothing else is blank", "none needed"
     ),
     "not_utf8": Code("bytes that are no UTF-8 were replaced by �", "export the source as UTF-8"),
+    "bytes_encoded": Code(
+        "bytes inside a nested value that are no UTF-8 became base64", "export text as UTF-8, or map what is inside"
+    ),
     "unicode_composed": Code("letters and accents were joined (NFC)", "none needed"),
     "whitespace_folded": Code("white space was folded or trimmed", "none needed"),
     "sentinel_removed": Code("a text that stands for 'not known'; taken as blank", "export a blank instead"),

@@ -160,7 +160,7 @@ def iso_text(array: pa.Array) -> pa.Array:
 
 
 def values(array: pa.Array) -> list[Any]:
-    """Values as Python has them; a time beyond its years 1 to 9999 is told as its number."""
+    """Values as Python has them: a time beyond its years 1 to 9999 as its number, a text that is no UTF-8 as bytes."""
     try:
         return array.to_pylist()
     except (OverflowError, ValueError):
@@ -175,11 +175,13 @@ def _value(cell: pa.Scalar) -> Any:
             return {name: _value(inner) for name, inner in cell.items()}
         if kinds.is_nested(cell.type):
             return values(cell.values)
+        if _is_text(cell.type):
+            return cell.as_buffer().to_pybytes()
         return cell.cast(pa.int32() if kinds.is_date32(cell.type) else pa.int64()).as_py()
 
 
 def losses(array: pa.Array, field: str) -> pa.Array | None:
-    """The notes on what neither text nor JSON can say: NaN and the infinities, NUL in nested text; None for none."""
+    """The notes on what neither text nor JSON can say, inside nested values too: NaN, NUL, bytes; None for none."""
     if kinds.is_nested(array.type):
         return _lost_inside(array, field)
     if not kinds.is_floating(array.type):
@@ -219,10 +221,11 @@ def _other(value: Any) -> Any:
 
 
 def _bytes(value: bytes) -> str:
-    try:
-        return storable(value.decode())
-    except UnicodeDecodeError:
-        return base64.b64encode(value).decode()
+    return storable(value.decode()) if _is_utf8(value) else base64.b64encode(value).decode()
+
+
+def _is_utf8(value: bytes) -> bool:
+    return value == value.decode("utf-8", "ignore").encode()
 
 
 def as_json(array: pa.Array, field: str) -> tuple[pa.Array, pa.Array | None]:
@@ -276,4 +279,6 @@ def _losses(value: Any) -> set[str]:
         return set().union(*map(_losses, value))
     if isinstance(value, float):
         return set() if isfinite(value) else {"not_finite"}
+    if isinstance(value, bytes):
+        return _losses(value.decode()) if _is_utf8(value) else {"bytes_encoded"}
     return {"characters_removed"} if isinstance(value, str) and storable(value) != value else set()
