@@ -26,6 +26,8 @@ ISSUES: dict[str, Code] = {
     "characters_removed": Code(
         "control or invisible characters, or NUL, were removed; one of nothing else is blank", "none needed"
     ),
+    "entities_decoded": Code("entities of HTML became the characters that they stand for", "export plain text"),
+    "guard_removed": Code('="007", as written for a spreadsheet, became 007', "export the value alone"),
     "not_utf8": Code("bytes that are no UTF-8 were replaced by �", "export the source as UTF-8"),
     "bytes_encoded": Code(
         "bytes inside a nested value that are no UTF-8 became base64", "export text as UTF-8, or map what is inside"
@@ -46,6 +48,7 @@ ISSUES: dict[str, Code] = {
     "region_unknown": Code("no region of this country; set aside", "map it to region_name instead"),
     "region_of_other_country": Code("a region of another country; set aside", "check country and region"),
     "postal_code_repaired": Code("a postal code damaged by a spreadsheet was repaired", "export it as text"),
+    "postal_code_reformatted": Code("in ASCII, and without its country or 〒 before it", "none needed"),
     "postal_code_unusual": Code("not how this country writes postal codes; kept", "check country and code"),
     "coordinate_unreadable": Code("not a number of degrees; set aside", "export decimal degrees"),
     "coordinate_notation": Code("degrees written in another way were read", "none needed"),

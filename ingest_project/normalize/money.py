@@ -14,18 +14,20 @@ from babel import Locale
 from babel.numbers import NumberFormatError, get_group_symbol, get_territory_currencies, parse_decimal
 
 from ingest_project.normalize.columns import Verdict, note
-from ingest_project.normalize.text import cleaned
+from ingest_project.normalize.text import cleaned, narrow
 
 # Folded to lower case, without a full stop.
 _SYMBOLS = {
     "€": "EUR", "£": "GBP", "₹": "INR", "₽": "RUB", "₩": "KRW", "₺": "TRY", "₴": "UAH", "zł": "PLN", "₪": "ILS",
     "₫": "VND", "฿": "THB", "₱": "PHP", "₦": "NGN", "₸": "KZT", "₡": "CRC", "₲": "PYG", "kč": "CZK", "ft": "HUF",
+    "euro": "EUR", "euros": "EUR", "tl": "TRY", "円": "JPY", "元": "CNY", "원": "KRW", "s/": "PEN", "$u": "UYU",
     "us$": "USD", "ca$": "CAD", "c$": "CAD", "a$": "AUD", "au$": "AUD", "nz$": "NZD", "r$": "BRL", "hk$": "HKD",
     "s$": "SGD", "nt$": "TWD", "mx$": "MXN", "cn¥": "CNY", "jp¥": "JPY",
     "$": "USD CAD AUD NZD SGD HKD TWD MXN ARS CLP COP UYU DOP BBD BSD BZD BMD BND FJD GYD JMD KYD LRD NAD SRD TTD XCD",
     "¥": "JPY CNY", "￥": "JPY CNY", "kr": "SEK NOK DKK ISK", "rs": "INR PKR LKR NPR MUR", "fr": "CHF XAF XOF XPF",
 }  # fmt: skip
 _AMOUNT = re.compile(r"(?P<before>[^0-9-]*?) ?(?P<number>-?[0-9](?:[0-9.,'’ ]*[0-9])?[.,]?) ?(?P<after>[^0-9]*)")
+_DASH = re.compile(r"(?<=[0-9])(?:[.,] ?(?:--?|[–—])|/[-=])")  # 12,- and 12.-- and 12/- have no minor units
 # Two separators leave no choice: the last, seen once, parts the decimals, the other groups of three.
 _EVIDENT = re.compile(r"(-?)([0-9]{1,3}(?:([.,'’ ])[0-9]{3})(?:\3[0-9]{3})*)(?!\3)[.,]([0-9]{1,4})")
 _SCALE = 4
@@ -125,7 +127,9 @@ def _typed(text: str) -> Decimal | None:
 
 def _written(text: str, locale: str) -> tuple[Decimal | None, frozenset[str], bool]:
     """(amount, currencies beside it, whether it is written in another way than as a number of the locale)."""
-    match = _AMOUNT.fullmatch(cleaned(text) or "")
+    given = cleaned(text) or ""
+    plain = _DASH.sub("", narrow(given))
+    match = _AMOUNT.fullmatch(plain)
     if match is None:
         return None, frozenset(), False
     words = [word for word in (match["before"], match["after"]) if word]
@@ -134,7 +138,8 @@ def _written(text: str, locale: str) -> tuple[Decimal | None, frozenset[str], bo
         return None, frozenset(), False
     number = _local_number(match["number"], locale)
     evident = None if number is not None else _evident_number(match["number"])
-    return number if evident is None else evident, beside, bool(words) or evident is not None
+    is_odd = bool(words) or evident is not None or plain != given
+    return number if evident is None else evident, beside, is_odd
 
 
 def _common(named: Iterable[frozenset[str]]) -> frozenset[str]:

@@ -183,11 +183,11 @@ def _geometry(work: _Page) -> pa.Array | None:
     latitude, longitude = (work.spec.mapping.get(field) for field in geometry.FIELDS)
     if latitude is None or latitude != longitude or latitude.column is None:
         return None
-    array, told = without_sentinels(
-        geometry_text(work.page.column(latitude.column)), "latitude", work.spec.sentinels.get("latitude", ())
-    )
-    work.notes += [] if told is None else [told]
-    return array
+    array = geometry_text(work.page.column(latitude.column))
+    declared = work.spec.sentinels.get("latitude", ())
+    both = [without_sentinels(array, field, declared) for field in geometry.FIELDS]
+    work.notes += [told for _, told in both if told is not None]
+    return both[0][0]
 
 
 def _contact(work: _Page) -> None:

@@ -1,8 +1,10 @@
-"""Text in normal form: NFC, no control or invisible characters, single spaces, mojibake repaired."""
+"""Text in normal form: NFC, no control or invisible characters, single spaces; mojibake, entities of HTML mended."""
 
+import html
 import re
 import unicodedata
 from collections.abc import Callable
+from html.entities import html5
 
 import ftfy
 import pyarrow as pa
@@ -12,29 +14,55 @@ from ftfy.badness import is_bad
 from ingest_project.item import INVISIBLE, JOINERS, SUSPECT, is_kept
 from ingest_project.normalize.columns import Ruled, Verdict, accepted_pattern, apply_column, note, storable
 
-__all__ = ["BLANK", "WHITE", "cleaned", "storable", "text_column"]
+__all__ = ["BLANK", "WHITE", "cleaned", "narrow", "storable", "text_column"]
 
 # Text that shows nothing: white space, controls, zero-width and direction marks.
 WHITE = r"^[\s\p{Z}]*$"
 BLANK = rf"^[\s\p{{Z}}\p{{Cc}}{''.join(sorted(INVISIBLE | JOINERS))}]*$"
 # Words with single spaces between them are in normal form whatever they say, if they are printable ASCII and single
-# Latin letters among it: mojibake has two others in a row, or one of the four left out here (Â, Ã, Œ, œ).
+# Latin letters among it: mojibake has two others in a row, or one of the four left out here (Â, Ã, Œ, œ). Entities of
+# HTML have a semicolon, guarded texts an equals sign: neither is evident.
+_PLAIN = "[!-:<>-~]"
 _LETTER = "[ÀÁÄ-ÖØ-öø-\u0151\u0154-\u024f]"
-_WORD = rf"(?:[!-~]+(?:{_LETTER}[!-~]+)*{_LETTER}?|{_LETTER}(?:[!-~]+{_LETTER})*[!-~]*)"
+_WORD = rf"(?:{_PLAIN}+(?:{_LETTER}{_PLAIN}+)*{_LETTER}?|{_LETTER}(?:{_PLAIN}+{_LETTER})*{_PLAIN}*)"
 EVIDENT = rf"^{_WORD}(?: {_WORD})*$"
 _LINE_BREAKS = re.compile(r"\r\n?|[\u0085\u2028\u2029]")
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_GUARDED = re.compile(r'\s*="([^"]*)"\s*')  # by who writes for a spreadsheet, lest it takes 007 for 7
+# Forms of full width, as Japanese and Chinese text has them; hyphens, the minus and the apostrophe of typesetters.
+_NARROW = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | str.maketrans("\u2010\u2011\u2212\u2019", "---'")
 
 _Fold = Callable[[str], str]
 
 
 def cleaned(text: str, *, multiline: bool = False, mend: bool = True) -> str | None:
-    """The text in normal form, None where nothing is left. `mend`: repair mojibake first."""
+    """The text in normal form, None where nothing is left. `mend`: repair mojibake and entities first."""
     fold = _lines if multiline else _line
-    return _stable(text, (lambda given: fold(_mended(given))) if mend else fold) or None
+    return _stable(_unguarded(text), (lambda given: fold(_mended(given))) if mend else fold) or None
+
+
+def narrow(text: str) -> str:
+    """What is no prose, as a number or a code, in the characters of ASCII."""
+    return text.translate(_NARROW)
+
+
+def _unguarded(text: str) -> str:
+    guarded = _GUARDED.fullmatch(text)
+    return guarded[1] if guarded else text
 
 
 def _mended(text: str) -> str:
+    text = _without_entities(text)
     return text if text.isascii() or not is_bad(text) else ftfy.fix_encoding(text)
+
+
+def _without_entities(text: str) -> str:
+    return _ENTITY.sub(_of_entity, text) if "&" in text else text
+
+
+def _of_entity(match: re.Match[str]) -> str:
+    # Not all at once: `html.unescape` also takes what has no semicolon, as in `?a=1&copy=2`.
+    return html.unescape(match[0]) if match[0].startswith("&#") else html5.get(match[0][1:], match[0])
 
 
 def _stable(text: str, fold: _Fold) -> str:
@@ -64,12 +92,16 @@ def clean(text: str | None, field: str, *, multiline: bool = False, mend: bool =
     if text is None:
         return Verdict((None,))
     found = cleaned(text, multiline=multiline, mend=mend)
-    if found is None or found == text:
+    if found == text:
         return Verdict((found,))
-    return Verdict((found,), (note(field, _why(text, found, mend=mend), text, found),))
+    return Verdict((found,), (note(field, _why(text, found or "", mend=mend), text, found),))
 
 
 def _why(text: str, found: str, *, mend: bool) -> str:
+    if _unguarded(text) != text:
+        return "guard_removed"
+    if mend and _without_entities(text) != text:
+        return "entities_decoded"
     if mend and _mended(text) != text:
         return "mojibake_repaired"
     shape = _solid(found)

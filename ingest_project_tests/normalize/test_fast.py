@@ -63,7 +63,7 @@ def _with_null_island(country: pa.Array, latitude: pa.Array, longitude: pa.Array
     return pc.or_(_good(country, latitude, longitude, given), pc.fill_null(nowhere, False))
 
 
-_longest, _good = part._longest, geo._good  # pyright: ignore[reportPrivateUsage]
+_longest, _good, _PLAIN = part._longest, geo._good, text._PLAIN  # pyright: ignore[reportPrivateUsage]
 _ANYTHING = r"[^\n]*"
 
 
@@ -75,12 +75,14 @@ def _anything(country: str) -> str:
 MUTANTS: dict[str, tuple[Any, str, Any]] = {
     "text: two spaces": (text, "EVIDENT", _relaxed(text.EVIDENT, "(?: ", "(?: +")),
     "text: leading space": (text, "EVIDENT", _relaxed(text.EVIDENT, "^", "^ ?")),
-    "text: controls": (text, "EVIDENT", _relaxed(text.EVIDENT, "[!-~]+", "[!-\x7f]+")),
-    "text: file separators": (text, "EVIDENT", _relaxed(text.EVIDENT, "[!-~]+", "[\x1c-\x1f!-~]+")),
-    "text: no-break spaces": (text, "EVIDENT", _relaxed(text.EVIDENT, "[!-~]+", "[!-~\u00a0]+")),
-    "text: soft hyphens": (text, "EVIDENT", _relaxed(text.EVIDENT, "[!-~]+", "[!-~\u00ad]+")),
-    "text: two letters in a row": (text, "EVIDENT", _relaxed(text.EVIDENT, "[!-~]+", "[!-~ÃÂ©]+")),
-    "text: accents apart": (text, "EVIDENT", _relaxed(text.EVIDENT, "[!-~]+", "[!-~\u0301]+")),
+    "text: controls": (text, "EVIDENT", _relaxed(text.EVIDENT, f"{_PLAIN}+", "[!-:<>-\x7f]+")),
+    "text: file separators": (text, "EVIDENT", _relaxed(text.EVIDENT, f"{_PLAIN}+", "[\x1c-\x1f!-:<>-~]+")),
+    "text: no-break spaces": (text, "EVIDENT", _relaxed(text.EVIDENT, f"{_PLAIN}+", "[!-:<>-~\u00a0]+")),
+    "text: soft hyphens": (text, "EVIDENT", _relaxed(text.EVIDENT, f"{_PLAIN}+", "[!-:<>-~\u00ad]+")),
+    "text: two letters in a row": (text, "EVIDENT", _relaxed(text.EVIDENT, f"{_PLAIN}+", "[!-:<>-~ÃÂ©]+")),
+    "text: accents apart": (text, "EVIDENT", _relaxed(text.EVIDENT, f"{_PLAIN}+", "[!-:<>-~\u0301]+")),
+    "text: entities": (text, "EVIDENT", _relaxed(text.EVIDENT, "!-:<", "!-<")),
+    "text: guards of a spreadsheet": (text, "EVIDENT", _relaxed(text.EVIDENT, "<>-~", "<-~")),
     "text: a letter too long": (part, "_longest", _longer),
     "latitude: 91": (geo, "LATITUDE", 91.0),
     "latitude: the next float": (geo, "LATITUDE", 90.00000000000001),

@@ -133,7 +133,7 @@ def test_what_is_no_point_is_set_aside_and_told(value: object) -> None:
         ),
         ("POINT(0 0)", {}, (None, None, ["latitude: null_island", "longitude: null_island"])),
         ("POINT(-180 10)", {}, (10.0, 180.0, ["longitude: longitude_wrapped"])),
-        ("N/A", {}, (None, None, ["latitude: sentinel_removed"])),
+        ("N/A", {}, (None, None, ["latitude: sentinel_removed", "longitude: sentinel_removed"])),
         ("", {}, (None, None, [])),
     ],
 )

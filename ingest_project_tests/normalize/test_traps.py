@@ -47,14 +47,18 @@ def _time(given: Any, found: str | None, *codes: str, **settings: Any) -> Trap:
 
 NOWHERE = (None, None)
 HALF = ("latitude: coordinate_unreadable", "longitude: coordinate_unpaired")
-US, GB = {"country_code": "US"}, {"country_code": "GB"}
+US, GB, DE, JP = ({"country_code": code} for code in ("US", "GB", "DE", "JP"))
 LONELY = "currency: currency_without_price"
 
 TRAPS: dict[str, Trap] = {
     "geo: underscores in a number": _place("1_000.5", "13", NOWHERE, *HALF),
     "geo: a boolean": _place(True, 13.0, NOWHERE, *HALF),
     "geo: an exponent": _place("1e1", "13", NOWHERE, *HALF),
-    "geo: digits of full width": _place("４５.5", "13", NOWHERE, *HALF),
+    "geo: digits of full width": _place("４５.5", "13", (45.5, 13.0), "latitude: coordinate_notation"),
+    "geo: in Japanese": _place("北緯34.70", "東経135度29分24秒", (34.7, 135.49), *_both("coordinate_notation")),
+    "geo: the south in Chinese": _place("南纬33.9", "西经70.6", (-33.9, -70.6), *_both("coordinate_notation")),
+    "geo: the other direction's word": _place("東経34.70", "13", NOWHERE, *HALF),
+    "geo: a typesetter's minus": _place("\u221233.9", "151.2", (-33.9, 151.2), "latitude: coordinate_notation"),
     "geo: NaN": _place("NaN", "13", NOWHERE, *HALF),
     "geo: infinity": _place("inf", "13", NOWHERE, *HALF),
     "geo: beyond a float": _place("1e400", "13", NOWHERE, *HALF),
@@ -80,6 +84,16 @@ TRAPS: dict[str, Trap] = {
     "geo: the antimeridian": _place("10", "-180", (10.0, 180.0), "longitude: longitude_wrapped"),
     "geo: a comma, in English": _place("45,21", "13", NOWHERE, *HALF),
     "geo: a comma, in German": _place("45,21", "13", (45.21, 13.0), locale="de"),
+    "geo: a comma and a side, in German": _place(
+        "52,4871 N", "13,4250° E", (52.4871, 13.425), *_both("coordinate_notation"), locale="de"
+    ),
+    "geo: groups of a spreadsheet, in German": _place("51.050.400", "13,7", NOWHERE, *HALF, locale="de"),
+    "geo: one column without a place": Trap(
+        {"place": "null"},
+        {"latitude": None, "longitude": None},
+        list(_both("sentinel_removed")),
+        {"mapping": {"latitude": "place", "longitude": "place"}},
+    ),
     "geo: minutes without degrees": _place("75'", "13", NOWHERE, *HALF),
     "geo: degrees, minutes, seconds": _place(
         "48°51'24\"N", "2°21'03\"E", (48.856666666667, 2.350833333333), *_both("coordinate_notation")
@@ -109,6 +123,10 @@ TRAPS: dict[str, Trap] = {
             "usa ": "US",
             "Kosovo": "XK",
             "EL": "GR",
+            "Eire": "IE",
+            "BRD": "DE",
+            "日本国": "JP",
+            "Bharat": "IN",
         }.items()
     },
     "country: Namibia is no null": _one("country_code", "NA", "NA"),
@@ -120,6 +138,20 @@ TRAPS: dict[str, Trap] = {
     "postal: lost zeros": _one("postal_code", "2139", "02139", "postal_code_repaired", beside=US),
     "postal: a hyphen at the end": _one("postal_code", "02139-", "02139", "postal_code_repaired", beside=US),
     "postal: nine digits": _one("postal_code", "021394301", "02139-4301", "postal_code_repaired", beside=US),
+    "postal: nine digits that lost a zero": _one(
+        "postal_code", "21394301", "02139-4301", "postal_code_repaired", beside=US
+    ),
+    "postal: ZIP+4 that lost a zero": _one("postal_code", "2139-4301", "02139-4301", "postal_code_repaired", beside=US),
+    "postal: seven digits are not guessed at": _one(
+        "postal_code", "2139430", "2139430", "postal_code_unusual", beside=US
+    ),
+    "postal: its country before it": _one("postal_code", "D-10115", "10115", "postal_code_reformatted", beside=DE),
+    "postal: and a space": _one("postal_code", "D 88131", "88131", "postal_code_reformatted", beside=DE),
+    "postal: another country before it": _one("postal_code", "A-6020", "A-6020", "postal_code_unusual", beside=DE),
+    "postal: letters that belong to it": _one("postal_code", "SW1A1AA", "SW1A1AA", beside=GB),
+    "postal: a zero for an O": _one("postal_code", "LS1 40P", "LS1 40P", "postal_code_unusual", beside=GB),
+    "postal: of Japan": _one("postal_code", "〒１００－０００５", "100-0005", "postal_code_reformatted", beside=JP),
+    "postal: guarded against a spreadsheet": _one("postal_code", '="01067"', "01067", "guard_removed", beside=DE),
     "postal: a float": _one("postal_code", "94103.0", "94103", "postal_code_repaired", beside=US),
     "postal: a float, typed": _one("postal_code", 2139.0, "02139", "postal_code_repaired", beside=US),
     "postal: a region": _one("postal_code", "CA", "CA", "postal_code_unusual", beside=US),
@@ -134,6 +166,20 @@ TRAPS: dict[str, Trap] = {
     "phone: a number of another country": _one("phone", "617-253-1000", None, "phone_invalid", beside=GB),
     "phone: zeros that none can have": _one(
         "phone", "6135550000.0", "+16135550000", "phone_reformatted", beside={"country_code": "CA"}
+    ),
+    "phone: a word before it": _one(
+        "phone", "Tel.: +49 (0)30 / 123 45-67", "+49301234567", "phone_reformatted", beside=DE
+    ),
+    "phone: a word of faxes before it": _one("phone", "Fax: 030/1234567", None, "phone_unreadable", beside=DE),
+    "phone: letters for digits": _one("phone", "1-800-FLOWERS", None, "phone_unreadable", beside=US),
+    "phone: two numbers and a word between": _one(
+        "phone", "08382 - 12345 oder 0171/1234567", "+49838212345", "phone_multiple", beside=DE
+    ),
+    "phone: two numbers, the second without its area code": _one(
+        "phone", "0562-2233445/2233446", "+915622233445", "phone_multiple", beside={"country_code": "IN"}
+    ),
+    "phone: two numbers and a slash of full width": _one(
+        "phone", "098 866 0000／098-866-0001", "+81988660000", "phone_multiple", beside=JP
     ),
     "phone: an area code before a slash": _one(
         "phone", "0351 / 49 61 235", "+493514961235", "phone_reformatted", beside={"country_code": "DE"}
@@ -154,7 +200,14 @@ TRAPS: dict[str, Trap] = {
         "street", "Quatre vingt douze R. de l'Église", "Quatre vingt douze R. de l'Église"
     ),
     "address: a house number of letters": _one("house_number", "12-14 bis", "12-14 bis"),
-    "text: entities of HTML stay": _one("street", "Caf&eacute; &amp; Co", "Caf&eacute; &amp; Co"),
+    "text: entities of HTML": _one("street", "Caf&eacute; &amp; Co", "Café & Co", "entities_decoded"),
+    "text: entities twice": _one("street", "A &amp;amp; B &#8211; C&#x27;s", "A & B – C's", "entities_decoded"),
+    "text: an entity of a space": _one("street", "Sternstr.&nbsp;3", "Sternstr. 3", "entities_decoded"),
+    "text: an entity of nothing else": _one("street", "&nbsp;", None, "entities_decoded"),
+    "text: no entities": _one("street", "R&D; AT&T &copy 1; &nosuch;", "R&D; AT&T &copy 1; &nosuch;"),
+    "text: a guard against a spreadsheet": _one("house_number", '="007"', "007", "guard_removed"),
+    "text: a guarded blank": _one("house_number", '=""', None, "guard_removed"),
+    "text: a formula is text": _one("street", '=HYPERLINK("x","y")', '=HYPERLINK("x","y")'),
     "text: NUL": _one("street", "a\0b", "ab", "characters_removed"),
     "text: zero width": _one("street", "a\u200bb", "ab", "characters_removed"),
     "text: a byte order mark": _one("street", "\ufeffab", "ab", "characters_removed"),
@@ -184,6 +237,41 @@ TRAPS: dict[str, Trap] = {
         {"price": "1234.0000", "currency": "EUR"},
         ["price: price_notation", "currency: currency_recognised"],
     ),
+    **{
+        f"price: {text}, {locale}": Trap(
+            {"price": text, "currency": currency},
+            {"price": found, "currency": currency},
+            ["price: price_notation"],
+            {"locale": locale},
+        )
+        for text, currency, locale, found in (
+            ("1,000円", "JPY", "ja", "1000.0000"),
+            ("１，２００", "JPY", "ja", "1200.0000"),
+            ("￥１，２００", "JPY", "ja", "1200.0000"),
+            ("89,- €", "EUR", "de", "89.0000"),
+            ("79,90 Euro", "EUR", "de", "79.9000"),
+            ("CHF 1’250.--", "CHF", "de_CH", "1250.0000"),
+            ("₹ 1,23,456/-", "INR", "en_IN", "123456.0000"),
+            ("1.234,56 TL", "TRY", "tr", "1234.5600"),
+            ("S/. 25.50", "PEN", "es_PE", "25.5000"),
+        )
+    },
+    "price: yen by its sign": Trap(
+        {"price": "1,000円"},
+        {"price": "1000.0000", "currency": "JPY"},
+        ["currency: currency_recognised", "price: price_notation"],
+        {"locale": "ja"},
+    ),
+    "price: words beside it": Trap(
+        {"price": "１２００円（税込）", "currency": "JPY"}, {"price": None}, ["price: price_unreadable", LONELY]
+    ),
+    "price: a range": Trap({"price": "10-20", "currency": "EUR"}, {"price": None}, ["price: price_unreadable", LONELY]),
+    "price: lakh, in English": Trap(
+        {"price": "1,23,456.00", "currency": "INR"}, {"price": None}, ["price: price_unreadable", LONELY]
+    ),
+    "price: lakh, in India": Trap(
+        {"price": "1,23,456.00", "currency": "INR"}, {"price": "123456.0000"}, [], {"locale": "en_IN"}
+    ),
     "price: a symbol of many": Trap(
         {"price": "$5"}, {"price": None}, ["currency: currency_ambiguous", "price: price_without_currency"]
     ),
@@ -191,6 +279,7 @@ TRAPS: dict[str, Trap] = {
     "url: a script": _one("website_url", "javascript:alert(1)", None, "url_refused"),
     "url: credentials": _one("website_url", "https://u:p@example.com/", None, "url_refused"),
     "url: a number": _one("website_url", "http://1", None, "url_refused"),
+    "url: entities": _one("website_url", "https://a.de/?x=1&amp;y=2", "https://a.de/?x=1&y=2", "entities_decoded"),
     "url: another alphabet": _one("website_url", "https://пример.рф/", "https://пример.рф/"),
     "number: an id beyond 2^53": _one("house_number", 9007199254740993, "9007199254740993"),
     "number: an id as text": _one("house_number", "007", "007"),
