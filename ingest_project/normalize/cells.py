@@ -68,10 +68,16 @@ def _is_bytes(kind: pa.DataType) -> bool:
 def _utf8(array: pa.Array) -> tuple[pa.Array, pa.Array | None]:
     try:
         text = array.cast(pa.string())
-        text.validate(full=True)
+        if not _is_ascii(text):
+            text.validate(full=True)
     except pa.ArrowInvalid:
         return _repaired(array)
     return text, None
+
+
+def _is_ascii(array: pa.Array) -> bool:
+    data = array.buffers()[2]
+    return data is None or not data.size or np.frombuffer(data, np.int8).min() >= 0
 
 
 def _repaired(array: pa.Array) -> tuple[pa.Array, pa.Array]:

@@ -141,9 +141,11 @@ def _distinct(arrays: Sequence[pa.Array]) -> tuple[list[tuple[str | None, ...]],
     combined = np.zeros(len(arrays[0]), np.int64)
     for one, values in zip(encoded, texts, strict=True):
         combined = combined * max(len(values), 1) + one.indices.to_numpy(zero_copy_only=False)
-    _, firsts, places = np.unique(combined, return_index=True, return_inverse=True)
-    columns = [pc.take(array, pa.array(firsts)).to_pylist() for array in arrays]
-    return list(zip(*columns, strict=True)), pa.array(places.astype(np.int64))
+    numbered = pa.array(combined).dictionary_encode()
+    rows = np.empty(len(numbered.dictionary), np.int64)
+    rows[numbered.indices.to_numpy()] = np.arange(len(combined))  # one that has the tuple
+    columns = [array.take(pa.array(rows)).to_pylist() for array in arrays]
+    return list(zip(*columns, strict=True)), numbered.indices
 
 
 @cache

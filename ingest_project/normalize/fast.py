@@ -16,29 +16,27 @@ from phonenumbers.phonenumberutil import COUNTRY_CODE_TO_REGION_CODE
 
 from ingest_project.normalize.columns import accepted_pattern
 
-_LABEL = "[a-z0-9]+(?:-[a-z0-9]+)*"
-# An ordinary address. Not `--` in the host, which may be an encoded name, and no label that could be too long.
-URL = rf"^https?://(?:{_LABEL}\.)+[a-z]{{2,24}}(?:/[A-Za-z0-9/._~-]*)?$"
-SHORT_HOST = r"^[^/]*//[^/]{1,60}(?:/|$)"
+# Not `--`, which may be an encoded name, and not too long even with a hyphen before each letter.
+_LABEL = "[a-z0-9](?:-?[a-z0-9]){0,25}"
+# An ordinary address.
+URL = rf"^https?://(?:{_LABEL}\.){{1,4}}[a-z]{{2,24}}(?:/[A-Za-z0-9/._~-]*)?$"
 LONGEST_URL = 2_000
 E164 = r"^\+[1-9][0-9]{4,14}$"
 # Codes as they are printed. A spreadsheet's damage (`.0`, a trailing `-`) has characters or an end that these have not.
-POSTAL = r"^[0-9A-Z](?:[0-9A-Z -]{0,17}[0-9A-Z])?$"
+POSTAL = r"^[0-9A-Z]{1,9}(?:[ -][0-9A-Z]{1,9})?$"
 
 
 def accepted_urls(array: pa.Array) -> pa.Array:
     """Which texts the rule for web addresses would leave as they are; nulls are."""
-    evident = pc.and_(accepted_pattern(array, URL), accepted_pattern(array, SHORT_HOST))
     short = pc.fill_null(pc.less_equal(pc.binary_length(array), LONGEST_URL), False)
-    return pc.or_(pc.is_null(array), pc.and_(evident, short))
+    return pc.or_(pc.is_null(array), pc.and_(accepted_pattern(array, URL), short))
 
 
 def accepted_postal_codes(country: pa.Array, array: pa.Array) -> pa.Array:
     """Which codes are as their country writes them; nulls are."""
     named = pc.binary_join_element_wise(country, array, "|")
-    good = _by_country(country, named, _postal_pattern)
-    plain = pc.and_(accepted_pattern(array, POSTAL), pc.invert(accepted_pattern(array, "  ")))
-    return pc.or_(pc.is_null(array), pc.and_(good, plain))
+    good = _by_country(_codes(country), named, _postal_pattern)
+    return pc.or_(pc.is_null(array), pc.and_(good, accepted_pattern(array, POSTAL)))
 
 
 def accepted_phones(country: pa.Array, array: pa.Array, extension: pa.Array) -> pa.Array:
@@ -47,17 +45,21 @@ def accepted_phones(country: pa.Array, array: pa.Array, extension: pa.Array) -> 
     length = pc.binary_length(array).cast(pa.string())
     # The length is part of the text, so that a pattern can ask for it.
     named = pc.binary_join_element_wise(country, length, array, "|")
+    codes = _codes(country)
     good = accepted_pattern(array, E164)
     for patterns in (_kind_pattern, _general_pattern, _own_pattern):
-        good = pc.and_(good, _by_country(country, named, patterns))
-    good = pc.and_(good, pc.invert(_by_country(country, named, _rewritten_pattern)))
+        good = pc.and_(good, _by_country(codes, named, patterns))
+    good = pc.and_(good, pc.invert(_by_country(codes, named, _rewritten_pattern)))
     return pc.and_(none, pc.or_(pc.is_null(array), good))
 
 
-def _by_country(country: pa.Array, named: pa.Array, pattern_of: Callable[[str], str | None]) -> pa.Array:
+def _codes(country: pa.Array) -> list[str]:
+    return sorted(pc.unique(country).drop_null().to_pylist())
+
+
+def _by_country(codes: list[str], named: pa.Array, pattern_of: Callable[[str], str | None]) -> pa.Array:
     """Match `COUNTRY|…` against the patterns of the countries that occur; one without a pattern matches nothing."""
-    codes = [code for code in pc.unique(country).to_pylist() if code is not None]
-    patterns = [pattern for pattern in map(pattern_of, sorted(codes)) if pattern is not None]
+    patterns = [pattern for pattern in map(pattern_of, codes) if pattern is not None]
     if not patterns:
         return pa.repeat(pa.scalar(False), len(named))
     return accepted_pattern(named, f"^(?:{'|'.join(patterns)})$")

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.types as kinds
 
 from ingest_project.normalize import borders
-from ingest_project.normalize.cells import as_text, blank_to_null
+from ingest_project.normalize.cells import as_text
 from ingest_project.normalize.columns import Ruled, Verdict, accepted_pattern, apply_tuples, note
 from ingest_project.normalize.text import cleaned, narrow
 
@@ -94,7 +94,7 @@ def _text_or_number(array: pa.Array) -> pa.Array:
         return array.cast(pa.float64())
     if kinds.is_integer(array.type):
         return array.cast(pa.float64(), safe=False)
-    return blank_to_null(as_text(array))
+    return as_text(array)
 
 
 def _numbers(array: pa.Array) -> pa.Array:

@@ -84,15 +84,15 @@ class _Page:
         if mapped is None:
             return None
         if mapped.column is None:
-            return pa.repeat(pa.scalar(mapped.constant), self.rows)
+            return pa.repeat(_declared(mapped.constant), self.rows)
         array, told = without_sentinels(self.column(mapped.column, field), field, self.spec.sentinels.get(field, ()))
         self.notes += [] if told is None else [told]
-        return pc.fill_null(self._exactly(array, field), mapped.default) if mapped.default else array
+        return pc.fill_null(self._exactly(array, field), _declared(mapped.default)) if mapped.default else array
 
     def text(self, field: str) -> pa.Array | None:
         """The same as text."""
         array = self.given(field)
-        return None if array is None else blank_to_null(self._exactly(array, field))
+        return None if array is None else self._exactly(array, field)
 
     def _exactly(self, array: pa.Array, field: str) -> pa.Array:
         lost = losses(array, field)
@@ -121,12 +121,17 @@ def normalize_part(page: pa.Table, spec: BranchSpec) -> NormalizedPart:
     return _assembled(work)
 
 
+def _declared(text: str | None) -> pa.Scalar:
+    """A constant or a default, null where it is blank."""
+    return blank_to_null(pa.array([text], pa.string()))[0]
+
+
 def _longest(field: str) -> int:
     return next(mark.max_length for mark in Item.model_fields[field].metadata if hasattr(mark, "max_length"))
 
 
 def _identity(work: _Page) -> None:
-    key = blank_to_null(as_text(work.column(work.spec.key, KEY)))
+    key = as_text(work.column(work.spec.key, KEY))
     work.keep((KEY,), text.text_column(key, KEY, _longest(KEY), mend=False))
 
 

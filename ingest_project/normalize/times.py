@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.types as kinds
 
 from ingest_project.branches.spec import EPOCHS
-from ingest_project.normalize.cells import as_text, blank_to_null, iso_text
-from ingest_project.normalize.columns import Ruled, Verdict, accepted_pattern, note
+from ingest_project.normalize.cells import as_text, iso_text
+from ingest_project.normalize.columns import Ruled, Verdict, accepted_pattern, note, spread
 from ingest_project.normalize.text import cleaned
 
 FIELD = "source_updated_at"
@@ -44,7 +44,7 @@ def updated_at(array: pa.Array, zone: ZoneInfo, declared: str | None = None) -> 
         return _typed(array, zone)
     if kinds.is_date(array.type):
         return _texts(array.cast(pa.date32()).cast(pa.string()), zone)
-    return _texts(blank_to_null(as_text(array)), zone, declared)
+    return _texts(as_text(array), zone, declared)
 
 
 def _typed(array: pa.Array, zone: ZoneInfo) -> Ruled:
@@ -62,18 +62,16 @@ def _typed(array: pa.Array, zone: ZoneInfo) -> Ruled:
 
 
 def _texts(array: pa.Array, zone: ZoneInfo, declared: str | None = None) -> Ruled:
-    encoded = array.dictionary_encode(null_encoding="encode")
-    distinct = encoded.dictionary
-    fast = pc.and_(accepted_pattern(distinct, PLAIN), declared is None)  # which may say what ISO would, otherwise
-    times = pc.if_else(fast, distinct, pa.scalar(None, pa.string())).cast(UTC_MICROSECONDS)
-    if pc.all(fast).as_py():
-        return Ruled((times.take(encoded.indices),))
+    fast = pc.and_(accepted_pattern(array, PLAIN), declared is None)  # which may say what ISO would, otherwise
+    times = pc.if_else(fast, array, pa.scalar(None, pa.string())).cast(UTC_MICROSECONDS)
     slow = pc.invert(fast)
-    verdicts = [read_time(text, zone, declared) for text in distinct.filter(slow).to_pylist()]
-    times = pc.replace_with_mask(times, slow, pa.array([one.values[0] for one in verdicts], UTC_MICROSECONDS))
-    notes = pa.array([",".join(one.notes) or None for one in verdicts], pa.string())
-    spread = pc.replace_with_mask(pa.nulls(len(distinct), pa.string()), slow, notes)
-    return Ruled((times.take(encoded.indices),), (spread.take(encoded.indices),))
+    if not pc.any(slow).as_py():
+        return Ruled((times,))
+    encoded = array.filter(slow).dictionary_encode(null_encoding="encode")
+    verdicts = [read_time(text, zone, declared) for text in encoded.dictionary.to_pylist()]
+    found = pa.array([one.values[0] for one in verdicts], UTC_MICROSECONDS).take(encoded.indices)
+    notes = pa.array([",".join(one.notes) or None for one in verdicts], pa.string()).take(encoded.indices)
+    return Ruled((pc.replace_with_mask(times, slow, found),), (spread(slow, notes),))
 
 
 def read_time(given: str | None, zone: ZoneInfo, declared: str | None = None) -> Verdict:
