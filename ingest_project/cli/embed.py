@@ -17,8 +17,8 @@ from ingest_project.branches import registry
 from ingest_project.cli import progress
 from ingest_project.cli.completion import branch_names
 from ingest_project.cli.groups import ToldGroup
-from ingest_project.cli.terminal import json_option
-from ingest_project.errors import Interrupted, ProviderUnusable
+from ingest_project.cli.terminal import fail_by, json_option
+from ingest_project.errors import IngestError, Interrupted, ProviderUnusable
 from ingest_project.postgres.connection import session
 from ingest_project.postgres.migrations import ensure_migrated
 
@@ -36,7 +36,13 @@ def embed() -> None:
 @embed.command("run")
 @click.argument("name", required=False, shell_complete=branch_names)
 @click.option("--limit", type=click.IntRange(1), help="So many items at most, of each model.")
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="At the same time.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="At the same time; each takes two sessions of Postgres.",
+)
 @json_option
 def run_command(name: str | None, *, limit: int | None, workers: int, as_json: bool) -> int:
     """Embed what waits, of all branches or of NAME, until nothing is due; Ctrl-C hands back what is not answered.
@@ -55,7 +61,7 @@ def run_command(name: str | None, *, limit: int | None, workers: int, as_json: b
         require_vectors(connection)
         models = working_models(connection)
     told: list[dict[str, object]] = []
-    unusable: ProviderUnusable | None = None
+    ended: IngestError | None = None
     with _stopped_by_signals() as stop:
         for model in models:
             _announce(model, branch_id, limit)
@@ -66,18 +72,19 @@ def run_command(name: str | None, *, limit: int | None, workers: int, as_json: b
                         model_id=model.model_id, branch_id=branch_id, workers=workers, limits=limits, stop=stop
                     )
             except ProviderUnusable as error:  # it keeps no other model waiting; said at the end
-                unusable = unusable or error
+                ended = ended or error
                 stop.go_on()
                 continue
             told.append({"model": model.model_id, "name": model.label, **asdict(outcome)})
             if not as_json:
                 click.echo("\n".join(_told(model, outcome, name)))
             if stop.is_set():
-                raise Interrupted(
+                ended = Interrupted(
                     "interrupted: what was answered is stored, what was not is handed back and waits as before"
                 )
-    if unusable:
-        raise unusable
+                break
+    if ended:
+        return fail_by(ended, models=told)
     if as_json:
         click.echo(json.dumps(told))
     return 0

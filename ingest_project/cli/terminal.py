@@ -43,10 +43,10 @@ def fail(words: object, exit_code: int, **facts: object) -> int:
     return exit_code
 
 
-def fail_by(error: IngestError) -> int:
-    """The same of an error of ours, for scripts in its pieces too."""
-    facts = {"code": type(error).__name__, "what": error.what, "where": error.where, "todo": error.todo}
-    return fail(error, error.exit_code, **facts)
+def fail_by(error: IngestError, **facts: object) -> int:
+    """The same of an error of ours, for scripts in its pieces too; `facts`: what came of the rest."""
+    pieces = {"code": type(error).__name__, "what": error.what, "where": error.where, "todo": error.todo}
+    return fail(error, error.exit_code, **pieces, **facts)
 
 
 def usage_error(error: click.ClickException) -> str:

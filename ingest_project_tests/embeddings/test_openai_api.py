@@ -210,12 +210,24 @@ def test_what_will_not_pass(
     assert KEY not in str(caught.value)
 
 
-def test_without_a_key_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("options", "variable", "otherwise"),
+    [
+        ({}, "OPENAI_API_KEY", "for an endpoint without keys, OPENAI_BASE_URL"),
+        ({"base_url_env": "THEIR_URL"}, "OPENAI_API_KEY", "for an endpoint without keys, THEIR_URL"),
+        ({"key_env": "THEIR_KEY"}, "THEIR_KEY", "add the model again without --key-env"),
+        ({"key_env": "THEIR_KEY", "base_url": "http://127.0.0.1:9/v1"}, "THEIR_KEY", "without --key-env"),
+    ],
+)
+def test_without_a_key_it_says_what_to_set(
+    options: dict[str, str], variable: str, otherwise: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(AuthFailed, match="OPENAI_API_KEY is not set") as caught:
-        module.OpenAIApi("text-embedding-3-small", DIMS)
-    assert "Set OPENAI_API_KEY" in caught.value.todo
+    with pytest.raises(AuthFailed, match=f"{variable} is not set") as caught:
+        module.OpenAIApi("text-embedding-3-small", DIMS, ModelOptions.model_validate(options))
+    assert caught.value.todo.startswith(f"Set {variable}; ")
+    assert otherwise in caught.value.todo
 
 
 def test_a_server_of_ones_own_needs_no_key(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,6 +132,9 @@ def test_a_model_that_cannot_be_used_keeps_no_other_waiting(command: Command, na
         ran = command("embed", "run", name, "--workers", "2")
         assert (ran.code, "403" in ran.err) == (1, True)
         assert f"openai/later-{name}: 9 embedded" in ran.out
+        told = command("embed", "run", name, "--json")
+        assert (told.code, told.json["code"]) == (1, "ProviderUnusable")
+        assert model.model_id in [one["model"] for one in told.json["models"]], "what the others came to is told too"
         retire_model(connection, model)
 
 
@@ -160,10 +163,11 @@ def test_ctrl_c_hands_back_what_is_not_answered(command: Command, name: str, end
         return ok(answer_to(texts))
 
     endpoint.usual = interrupted
-    ran = command("embed", "run", name)
+    ran = command("embed", "run", name, "--json")
     answer.set()
-    assert ran.code == 130
-    assert "handed back" in ran.err
+    assert (ran.code, ran.json["code"]) == (130, "Interrupted")
+    assert "handed back" in ran.json["what"]
+    assert (ran.json["models"][-1]["done"], ran.json["models"][-1]["stopped"]) == (0, True)
     assert "9 pending, 0 leased, 0 dead" in command("embed", "status", name).out
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

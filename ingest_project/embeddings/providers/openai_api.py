@@ -64,7 +64,9 @@ class OpenAIApi:
         if not self._key and (not endpoint or options.key_env):
             raise AuthFailed(
                 f"{self._key_variable} is not set, and so there is no key",
-                f"Set {self._key_variable}; for an endpoint without keys, {options.base_url_env or URL_VARIABLE} "
+                f"Set {self._key_variable}; for an endpoint without keys, add the model again without --key-env."
+                if options.key_env
+                else f"Set {self._key_variable}; for an endpoint without keys, {options.base_url_env or URL_VARIABLE} "
                 "(such as http://localhost:11434/v1).",
             )
         # A server of one's own often wants no key, but the SDK wants one.
