@@ -6,13 +6,16 @@ values as there are columns: with the quotes doubled, or, where the value does n
 """
 
 import io
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeAlias
 
 import numpy as np
 
 _QUOTE = b'"'
+_QUOTES = re.compile(b'""?')
 _Value = tuple[bytes, int]  # as it is to be read, quoted; and where it ends
+_Way = Callable[[bytes, int, bytes], _Value | None]
 _Codes: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.uint8]]"
 _Places: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.intp]]"
 _Told: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.bool_]]"
@@ -36,7 +39,7 @@ class Requoted(io.RawIOBase):
         self._begun = b""  # of a line that is not ended yet
         self._ready = b""
         self._is_at_end = False
-        self._is_open = False  # whether the next line begins within a value
+        self._left = 0  # where the next line begins within a value: how many its row lacks, that one among them
 
     def readable(self) -> bool:
         """Say yes."""
@@ -64,13 +67,22 @@ class Requoted(io.RawIOBase):
         made, done = list[bytes](), 0
         for start, end, is_suspect, is_odd in self._suspects(text) if _QUOTE in text else ():
             line = text[start:end]
-            mended = line if self._is_open or not is_suspect else requoted(line, self._delimiter, self._width)
+            mended = self._requoted(line) if is_suspect else line
             if mended != line:
                 made += [text[done:start], mended]
                 done = end
-            elif is_odd:
-                self._is_open = _is_open_behind(line, self._delimiter, is_open=self._is_open)
+            if mended != line or is_odd:
+                self._left = _left_behind(mended, self._delimiter, self._left, self._width)
         return b"".join([*made, text[done:]]) if made else text
+
+    def _requoted(self, line: bytes) -> bytes:
+        if not self._left:
+            return requoted(line, self._delimiter, self._width)
+        # The value that the line begins within is taken as if it began with it.
+        whole = _QUOTE + line
+        if any(way(whole.rstrip(b"\r\n"), 0, self._delimiter) for way in _QUOTED):
+            return requoted(whole, self._delimiter, self._left, _QUOTED)[1:]
+        return _QUOTES.sub(_QUOTE * 2, line)  # no value ends in it: all of its quotes are meant
 
     def _suspects(self, text: bytes) -> Iterator[tuple[int, int, bool, bool]]:
         """Lines to be looked into: where they begin and end, and two reasons.
@@ -93,17 +105,17 @@ class Requoted(io.RawIOBase):
         return (~before & ~behind) | is_emptied
 
 
-def requoted(line: bytes, delimiter: bytes, width: int) -> bytes:
+def requoted(line: bytes, delimiter: bytes, width: int, ways: Sequence[_Way] | None = None) -> bytes:
     """A line as RFC 4180 has it, read in the first way that gives it `width` values; as it is, where none does."""
     text = line.rstrip(b"\r\n")
-    for value in (_pairs_are_one, _all_are_meant, _as_it_stands):
+    for value in ways or (*_QUOTED, _as_it_stands):
         made = _values(text, delimiter, value)
         if made is not None and len(made) == width:
             return delimiter.join(made) + line[len(text) :]
     return line
 
 
-def _values(text: bytes, delimiter: bytes, value: Callable[[bytes, int, bytes], _Value | None]) -> list[bytes] | None:
+def _values(text: bytes, delimiter: bytes, value: _Way) -> list[bytes] | None:
     made, at = list[bytes](), 0
     while True:
         found = value(text, at, delimiter) if text.startswith(_QUOTE, at) else _plain(text, at, delimiter)
@@ -144,6 +156,9 @@ def _quoted(text: bytes, at: int, delimiter: bytes, *, pairs: bool) -> _Value | 
     return None
 
 
+_QUOTED = (_pairs_are_one, _all_are_meant)
+
+
 def _as_it_stands(text: bytes, at: int, delimiter: bytes) -> _Value | None:
     """As Arrow parts values, but one that goes on behind its closing quote keeps its quotes."""
     end = _closing(text, at)
@@ -166,15 +181,19 @@ def _ends(text: bytes, at: int, delimiter: bytes) -> bool:
     return at == len(text) or text.startswith(delimiter, at)
 
 
-def _is_open_behind(line: bytes, delimiter: bytes, *, is_open: bool) -> bool:
-    """Whether a value goes on in the next line, where one was open before this one, or none."""
-    text, at = line.rstrip(b"\r\n"), 0
+def _left_behind(line: bytes, delimiter: bytes, left: int, width: int) -> int:
+    """How many values a row lacks where one goes on in the next line, that one among them; 0 where none does.
+
+    `left`: the same before this line.
+    """
+    text, at, is_open = line.rstrip(b"\r\n"), 0, left > 0
+    left = left or width
     while True:
         if is_open or text.startswith(_QUOTE, at):
             at = _closing(text, at - is_open)
             if at < 0:
-                return True
+                return max(left, 1)
         _, at = _plain(text, at, delimiter)
         if at == len(text):
-            return False
-        at, is_open = at + len(delimiter), False
+            return 0
+        at, is_open, left = at + len(delimiter), False, left - 1

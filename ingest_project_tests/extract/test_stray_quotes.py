@@ -110,15 +110,28 @@ def test_a_line_is_whole_wherever_the_blocks_end(size: int) -> None:
     assert read_by(data, size) in (b"x,y,z\n" + whole * 5,) or size < len(line)
 
 
-OPEN = 'id,name,more\n1,"a\n{line}\nb",c\n{line}\n'
+INNER = st.from_regex(r"[ab](?: [ab]|\"[ab]){0,4}", fullmatch=True)  # quotes only inside
 
 
-@pytest.mark.parametrize("size", [1 << 20, 30])
-def test_lines_within_a_value_are_let_alone(size: int) -> None:
-    line = '2,"the "Man" x",y'
-    within, behind = OPEN.format(line=line).split(line)[0], '2,"the ""Man"" x",y'
-    read = read_by(OPEN.format(line=line).encode(), size).decode()
-    assert read == f'{within}{line}\nb",c\n{behind}\n'
+@given(first=st.text("ab ", max_size=3), lines=st.lists(INNER, min_size=1, max_size=4), size=st.integers(60, 90))
+@example(first="a", lines=['b "c" d', "", 'e "f" g'], size=60)
+def test_so_are_the_lines_within_a_value(first: str, lines: list[str], size: int) -> None:
+    value, behind = "\n".join([first, *lines]), '2,"the "Man" x",y\n'
+    read = read_by(f'1,"{value}",c\n{behind}'.encode(), size).decode()
+    assert list(csv.reader(io.StringIO(read, newline=""))) == [["1", value, "c"], ["2", 'the "Man" x', "y"]]
+
+
+@pytest.mark.parametrize(
+    ("lines", "read"),
+    [
+        ('1,"a\nb "c" d","e "f" g"\n', '1,"a\nb ""c"" d","e ""f"" g"\n'),
+        ('1,"a\nb ""c"" d",""\n', '1,"a\nb ""c"" d",""\n'),
+        ('1,"a\nb",c\n2,"d\n,""e""\nf",g\n', '1,"a\nb",c\n2,"d\n,""e""\nf",g\n'),
+        ('1,"a\r\nsay "hi"\r\nb",c\r\n', '1,"a\r\nsay "hi"\r\nb",c\r\n'),  # a value may end at a line's end
+    ],
+)
+def test_the_end_of_a_value_of_several_lines(lines: str, read: str) -> None:
+    assert read_by(lines.encode(), 1 << 20).decode() == read
 
 
 def test_inches_open_no_value() -> None:
