@@ -122,7 +122,11 @@ def _lines(told: dict[str, Any]) -> list[str]:
         lines.append(f"  {told['touches']:,} touches stand: they changed no content")
     if told["conflicts"]:
         keys = ", ".join(f"{key!r} (by activation {by})" for key, by in told["changed_later"])
+        more = told["conflicts"] - len(told["changed_later"])
+        keys += f" and {more:,} more" if more else ""
         lines.append(f"  but it would be refused: {told['conflicts']:,} of them were changed again since: {keys}")
+        newest = max(by for _, by in told["changed_later"])
+        return [*lines, "", f"next: ingest rollback {newest} --dry-run   (the newest before the others)"]
     if told["dry_run"]:
         return [*lines, "", f"next: ingest rollback {number}"]
     if told["left"]:

@@ -186,6 +186,7 @@ class PostgresLedger(dg.IOManager):
                 "made": derived.made,
                 "renewed": derived.renewed,
                 "dropped": derived.dropped,
+                "answered": derived.answered,
                 "dagster/table_name": "core.embedding_requests",
                 **metadata.pace(derived.requests, time.monotonic() - began),
                 "peak_memory_mb": metadata.peak_memory_mb(),

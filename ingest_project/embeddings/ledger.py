@@ -26,16 +26,20 @@ _Range = tuple[int | None, int | None]
 
 @dataclass(frozen=True)
 class Derived:
-    """`made`: first requests of items; `renewed`: text changed since; `dropped`: items deleted, or not embedded."""
+    """`made`: first requests of items; `renewed`: text changed since; `dropped`: items deleted, or not embedded.
+
+    `answered` of those made or renewed have their vector: a text that went back.
+    """
 
     work: Work
     made: int
     renewed: int
     dropped: int
+    answered: int = 0
 
     @property
     def requests(self) -> int:
-        return self.made + self.renewed
+        return self.made + self.renewed - self.answered
 
 
 def derive_requests(work: Work) -> Derived:
@@ -50,15 +54,17 @@ def derive_requests(work: Work) -> Derived:
         made, renewed = _requested(connection, values, is_left=is_left or len(values["activations"]) > 1)
         failpoints.reach("requests_derived")
         dropped = connection.execute(_SQL["drop_requests_of_deleted"], values).rowcount
+        answered = 0
         if connection.execute(_SQL["vectors_are_kept"]).fetchone() == (True,):
+            answered = connection.execute(_SQL["settle_answered"], values).rowcount
             connection.execute(_SQL["drop_vectors_of_deleted"], values)
         if values["whole_branch"]:
             dropped += connection.execute(_SQL["drop_requests_of_unembedded"], values).rowcount
-        done = activations.finish(connection, work.activation, requests=made + renewed)
+        done = activations.finish(connection, work.activation, requests=made + renewed - answered)
     failpoints.reach("activation_done")
-    made += before
-    report(Progress("embedding_requests", made + renewed, made + renewed))
-    return Derived(work.on(done), made, renewed, dropped)
+    derived = Derived(work.on(done), before + made, renewed, dropped, answered)
+    report(Progress("embedding_requests", derived.requests, derived.requests))
+    return derived
 
 
 def _made_side_by_side(work: Work) -> tuple[int, bool]:

@@ -28,7 +28,8 @@ select min(item_id), max(item_id) from core.item_versions where written_by_activ
 
 -- name: request_inserted
 -- First requests for the items that these activations inserted, or for those of a range. A plain insert, which fails
--- where somebody makes the same one: to be ready for that, as the general way is, takes half as long again.
+-- where somebody makes the same one, or where there is one for another text: to be ready for that, as the general way
+-- is, takes half as long again.
 insert into core.embedding_requests (model_id, item_id, branch_id, content_hash)
 select m.model_id, i.item_id, i.branch_id, i.embed_hash
   from core.item_versions v
@@ -38,7 +39,8 @@ select m.model_id, i.item_id, i.branch_id, i.embed_hash
  where v.written_by_activation = any(%(activations)s::bigint[]) and v.op = 'i'
    and (%(low)s::bigint is null or (v.item_id >= %(low)s and i.item_id >= %(low)s))
    and (%(high)s::bigint is null or (v.item_id < %(high)s and i.item_id < %(high)s))
-   and not exists (select from core.embedding_requests r where r.model_id = m.model_id and r.item_id = i.item_id)
+   and not exists (select from core.embedding_requests r
+                    where r.model_id = m.model_id and r.item_id = i.item_id and r.content_hash = i.embed_hash)
  order by m.model_id, i.item_id;
 
 -- name: derive_requests
@@ -66,6 +68,14 @@ with changed as materialized (
   returning (xmax = 0) as made
 )
 select count(*) filter (where made), count(*) filter (where not made) from written;
+
+-- name: settle_answered
+-- Of the requests of this transaction those whose vector is there: a text that went back, as after a rollback.
+update core.embedding_requests r set status = 'd', completed_at = now()
+  from core.item_versions v, core.embedding_models m, core.item_embeddings e
+ where v.written_by_activation = any(%(activations)s::bigint[]) and v.op <> 'i' and m.state in ('active', 'filling')
+   and r.model_id = m.model_id and r.item_id = v.item_id and r.status = 'p' and r.requested_at = now()
+   and e.model_id = r.model_id and e.item_id = r.item_id and e.content_hash = r.content_hash;
 
 -- name: drop_requests_of_deleted
 -- Requests for items that these activations deleted have nothing left to embed.

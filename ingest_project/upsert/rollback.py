@@ -118,7 +118,11 @@ def _refuse_unfit(connection: Connection, branch: Branch, target: Activation) ->
             todo=f"`ingest run {branch.name}` ingests the branch as it is now, and so brings back what it still holds.",
         )
     if target.state == "rolled_back":
-        raise ActivationClosed(f"activation {target.activation_id} is rolled back already", where=where)
+        raise ActivationClosed(
+            f"activation {target.activation_id} is rolled back already",
+            where=where,
+            todo=f"`ingest run {branch.name}` ingests the branch as it is now, as a new activation.",
+        )
     if target.committed_at is None and not activations.has_batches(connection, target):
         raise ActivationClosed(
             f"activation {target.activation_id} is {target.state} and nothing of it is in core.items",

@@ -52,7 +52,11 @@ def planned(connection: Connection, branch: Branch, plan: int) -> Activation:
     if found.state == "superseded":
         raise _moved(str((found.error or {}).get("what", "another activation was ingested since")), where)
     if not found.is_open or found.committed_at:
-        raise ActivationClosed(f"plan {plan} is {found.state}: it is not applied again", where=where)
+        raise ActivationClosed(
+            f"plan {plan} is {found.state}: it is not applied again",
+            where=where,
+            todo=f"`ingest plan {branch.name} --save` plans what the branch holds now.",
+        )
     if not activations.has_batches(connection, found) and (why := moved_since(branch, found)):
         raise _moved(why.what, where)
     return found

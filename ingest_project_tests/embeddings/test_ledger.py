@@ -262,6 +262,22 @@ def test_items_of_an_activation_that_failed_half_applied_are_asked_for_by_the_ne
     assert derived(line, [item(1), item(2)]).requests == 0
 
 
+def test_an_item_of_one_that_failed_is_asked_for_by_what_it_says_now(source: Source) -> None:
+    """It has a request by then, for the text that another branch gave it, and that text has changed since."""
+    low, high = source.line(1), source.line(2)
+    given_up, _ = low.apply([item(1)])
+    source.connection.execute(
+        "update ingest.activations set state = 'failed', closed_at = now(), committed_at = null "
+        "where activation_id = %s",
+        (given_up.activation.activation_id,),
+    )
+    derived(high, [item(1, "Two", at=1)])
+    high.apply([item(1, "Three", at=2)])  # and has not got to its end
+    assert not requests(source)["1"]["current"]
+    assert made_renewed_dropped(derived(low, [item(1)])) == (0, 1, 0)
+    assert requests(source)["1"]["current"]
+
+
 @pytest.mark.parametrize("text", ["what the item says", "something older"])
 def test_a_request_that_somebody_makes_meanwhile_is_met(source: Source, own_database: str, text: str) -> None:
     """First requests are a plain insert; where it fails, the general way looks at each."""

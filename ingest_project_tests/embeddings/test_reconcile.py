@@ -22,6 +22,7 @@ from ingest_project_tests.embeddings.asking import derived, requests
 from ingest_project_tests.embeddings.modelling import alone, assert_true, declared, embed, empty, shared, told
 from ingest_project_tests.upsert.making import Line, Row, Source, item
 from ingest_project_tests.upsert.test_plans_explain import FILL, nodes
+from ingest_project_tests.upsert.undoing import rolled_back
 
 pytestmark = pytest.mark.usefixtures("pgvector")
 
@@ -36,6 +37,21 @@ def test_what_is_true_is_left_as_it_is(alone: Source) -> None:
     assert reconcile(alone.connection) == Differences()
     assert not reconcile(alone.connection)
     assert told(alone.connection, "select r, r.ctid from core.embedding_requests r") == before
+
+
+def test_a_text_that_goes_back_finds_its_vector(alone: Source) -> None:
+    """Rolled back before anybody embedded what it said, an activation leaves nothing to embed and nothing to mend."""
+    line = alone.line()
+    derived(line, [item(1), item(2)])
+    (model,) = working_models(alone.connection)
+    embed(alone.connection, model)
+    changed = derived(line, [item(1, "Changed", at=1), item(2), item(3)])
+    assert {key: row["status"] for key, row in requests(alone).items()} == {"1": "p", "2": "d", "3": "p"}
+    undone = rolled_back(line, changed.work.activation.activation_id)
+    assert (undone.renewed, undone.answered, undone.requests, undone.dropped) == (1, 1, 0, 1)
+    assert undone.work.activation.requests == 0
+    assert {key: row["status"] for key, row in requests(alone).items()} == {"1": "d", "2": "d"}
+    assert reconcile(alone.connection, repair=False) == Differences()
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,9 @@ def test_a_run_ends_a_rollback_that_was_killed_and_a_refusal_names_items(
     assert ran.code == 4
     assert f"'2' (by activation {second})" in ran.err
     assert "Roll those activations back first" in ran.err
+    ran = command("rollback", first, "--dry-run")
+    assert (ran.code, "would be refused" in ran.out) == (0, True)
+    assert f"next: ingest rollback {second} --dry-run" in ran.out
 
     environment = {**os.environ, "INGEST_FAILPOINT": "rollback_begun", "INGEST_HOME": str(home)}
     words = ["-c", "from ingest_project.cli import main; main()", "rollback", str(second)]
