@@ -30,7 +30,8 @@ from ingest_project.upsert.writers import side_by_side
 
 ASSET = "core_items"
 _QUIET_PARTS = 100  # parts without anything to write that are accounted for in one transaction
-_WORTH_A_VACUUM = 10_000
+_WORTH_A_VACUUM = 10_000  # rows of a first load
+_MORE_WORTH_A_VACUUM = 100_000  # rows beside others: statistics are of a sample of all of them
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def apply_activation(
     missing, tombstoned = (found.missing.count, 0) if repair else tombstone_missing(work, found.missing)
     activation = _end(work, counts, missing=missing, tombstoned=tombstoned, repair=repair)
     failpoints.reach("activation_committed")
-    if found.source_is_new and counts.inserted >= _WORTH_A_VACUUM:
+    if counts.inserted >= (_WORTH_A_VACUUM if found.source_is_new else _MORE_WORTH_A_VACUUM):
         _vacuum(work)
     seconds = {"probe": probed - began, "apply": time.monotonic() - probed}
     return Applied(activation, counts, missing, tombstoned, len(done), seconds)
@@ -145,4 +146,4 @@ def _vacuum(work: Work) -> None:
         work.connection.execute(statement("vacuum_items"))
         work.connection.execute(analyzing_history(work.activation.activation_id))
     except psycopg.Error as error:
-        log.warning("core.items was not vacuumed after its first load: %s", error)
+        log.warning("core.items was not vacuumed after a large load: %s", error)
