@@ -79,7 +79,7 @@ class Pieces:
 
     def _rows(self, places: Sequence[_Places]) -> Iterable[bytes]:
         # Taken in this order, the texts of a row lie one behind another: its bytes end where its last text does.
-        taken = self.texts.take(pa.array(np.stack(places, axis=1).ravel()))
+        taken = self.texts.take(pa.array(np.stack(places).T.ravel()))
         _, offsets, data = taken.buffers()
         ends = np.frombuffer(offsets, np.int32, len(taken) + 1)[:: len(places)].copy()
         rows = pa.BinaryArray.from_buffers(pa.binary(), len(places[0]), [None, pa.py_buffer(ends), data])
