@@ -7,8 +7,10 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 
 import click
+import psutil
 
 from ingest_project.defs.home import dagster_home
 from ingest_project.errors import IngestError, UsageError
@@ -17,6 +19,7 @@ from ingest_project.postgres.migrations import ensure_migrated
 
 START_SECONDS = 120.0
 STOP_SECONDS = 30
+_LEAVE_SECONDS = 3
 _EVERY_SECONDS = 0.3
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a user may ask for, and where it answers then
 
@@ -73,12 +76,21 @@ def _until_ended(child: "subprocess.Popen[bytes]", url: str) -> int:
             )
         return child.wait()
     except KeyboardInterrupt:
-        child.send_signal(signal.SIGINT)
-    try:
-        child.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)
+        end(psutil.Process(child.pid))
     return 0
+
+
+def end(dagster: psutil.Process) -> None:
+    """End Dagster and all that it started. It leaves runs at work, and their code servers wait for them."""
+    family = dagster.children(recursive=True)
+    dagster.send_signal(signal.SIGINT)
+    psutil.wait_procs([dagster], STOP_SECONDS)
+    _, left = psutil.wait_procs(family, _LEAVE_SECONDS)
+    for ask in (psutil.Process.terminate, psutil.Process.kill):
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                ask(process)
+        _, left = psutil.wait_procs(left, STOP_SECONDS)
 
 
 def until_it_answers(child: "subprocess.Popen[bytes]", url: str) -> bool:

@@ -119,21 +119,41 @@ def test_materialize_in_the_ui_activate_in_sql_and_one_ctrl_c_ends_it(dev: Dev, 
         connection.execute("select ingest.activate(%s)", (place.name,))
     until_done(2, items=11)
     until_embedded(11)
+    assert ended_by(dev, signal.SIGINT) >= 3
+
+
+def test_a_run_at_work_ends_with_it_and_can_be_gone_on_with(
+    dev: Dev, branch: Callable[..., Place], command: Callable[..., Ran]
+) -> None:
+    place = branch()
+    dev.wait()
+    add_partition(place.name)
+    with session() as connection, connection.transaction():
+        connection.execute("lock table core.items in access exclusive mode")
+        dev.ask(MATERIALIZE, key=place.name, name="ingest_branch")
+        until_a_lock_is_waited_for()
+        ended_by(dev, signal.SIGINT)
+    assert command("run", place.name).code == 0
+    with session() as connection:
+        assert rows(connection, "select activation_id, state from ingest.activations") == [
+            {"activation_id": 1, "state": "done"}
+        ]
+        assert rows(connection, "select count(*) from core.items") == [{"count": 9}]
+
+
+def ended_by(dev: Dev, wanted: signal.Signals) -> int:
+    """How many processes a signal ended, that were all of its family."""
     family = psutil.Process(dev.process.pid).children(recursive=True)
-    assert len(family) >= 3
-    dev.process.send_signal(signal.SIGINT)
-    dev.process.wait(60)
+    dev.process.send_signal(wanted)
+    dev.process.wait(100)
     _, alive = psutil.wait_procs(family, timeout=20)
     assert alive == []
+    return len(family)
 
 
 def test_started_behind_a_script_it_still_ends_by_sigterm(dev: Dev) -> None:
     dev.wait()
-    family = psutil.Process(dev.process.pid).children(recursive=True)
-    dev.process.terminate()
-    dev.process.wait(60)
-    _, alive = psutil.wait_procs(family, timeout=20)
-    assert alive == []
+    assert ended_by(dev, signal.SIGTERM)
 
 
 def test_a_port_that_is_taken_is_said_at_once(command: Callable[..., Ran], port: int) -> None:
@@ -176,6 +196,14 @@ def until_embedded(items: int) -> None:
         ] * items:
             assert time.monotonic() < deadline, found
             time.sleep(0.5)
+
+
+def until_a_lock_is_waited_for() -> None:
+    deadline = time.monotonic() + 180
+    with session() as connection:
+        while not rows(connection, "select 1 from pg_locks where not granted and relation = 'core.items'::regclass"):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
 
 
 def until_done(count: int, items: int) -> None:
