@@ -1,7 +1,7 @@
 """Traces and metrics through OpenTelemetry's API: nothing at all unless the deployment brings an SDK.
 
 span       ingest.<stage>          branch, activation; its children ingest.part, one a part
-histogram  ingest.stage.duration   s, by stage, branch, outcome (done, or the name of the error)
+histogram  ingest.stage.duration   s, one an attempt, by stage, branch, outcome (done, or the name of the error)
 histogram  ingest.part.duration    s, by stage, branch
 counter    ingest.rows             rows that are durably through a stage, by stage, branch
 counter    ingest.outcomes         rows by what became of them: rejected, inserted, updated, …, by branch

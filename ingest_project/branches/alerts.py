@@ -1,4 +1,4 @@
-"""Trouble with a branch, told to a webhook: once when it begins or changes, once when it is over.
+"""Trouble with a branch, told to a webhook: once for each activation that meets it, once when it is over.
 
 What is to be told is kept in Postgres until the receiver has it, so a message outlives the process that failed and
 a receiver that is away: the next run, or the sensor, tells it. Nothing happens where no webhook is set.

@@ -57,6 +57,16 @@ def fingerprint(url: str) -> object:
         return one(connection, FINGERPRINT)
 
 
+def test_every_view_says_what_it_answers(fresh_database: str) -> None:
+    with session(fresh_database) as connection:
+        views = connection.execute(
+            "select oid::regclass::text, obj_description(oid, 'pg_class') from pg_class"
+            " where relkind = 'v' and relnamespace in ('ingest'::regnamespace, 'core'::regnamespace)"
+        ).fetchall()
+    assert len(views) >= 8
+    assert [name for name, answer in views if not answer] == []
+
+
 def test_an_empty_database_is_brought_to_head(empty_database: str) -> None:
     with session() as connection:
         assert not is_current(connection)
