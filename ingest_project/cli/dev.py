@@ -76,16 +76,21 @@ def _until_ended(child: "subprocess.Popen[bytes]", url: str) -> int:
             )
         return child.wait()
     except KeyboardInterrupt:
-        end(psutil.Process(child.pid))
+        end(child)
     return 0
 
 
-def end(dagster: psutil.Process) -> None:
+def end(dagster: "subprocess.Popen[bytes]") -> None:
     """End Dagster and all that it started. It leaves runs at work, and their code servers wait for them."""
-    family = dagster.children(recursive=True)
+    left = list[psutil.Process]()
+    with suppress(psutil.NoSuchProcess):
+        left = psutil.Process(dagster.pid).children(recursive=True)
     dagster.send_signal(signal.SIGINT)
-    psutil.wait_procs([dagster], STOP_SECONDS)
-    _, left = psutil.wait_procs(family, _LEAVE_SECONDS)
+    with suppress(subprocess.TimeoutExpired):
+        dagster.wait(STOP_SECONDS)
+    if dagster.poll() is None:
+        dagster.kill()
+    _, left = psutil.wait_procs(left, _LEAVE_SECONDS)
     for ask in (psutil.Process.terminate, psutil.Process.kill):
         for process in left:
             with suppress(psutil.NoSuchProcess):

@@ -125,7 +125,7 @@ def _lines(told: dict[str, Any]) -> list[str]:
         more = told["conflicts"] - len(told["changed_later"])
         keys += f" and {more:,} more" if more else ""
         lines.append(f"  but it would be refused: {told['conflicts']:,} of them were changed again since: {keys}")
-        newest = max(by for _, by in told["changed_later"])
+        _, newest = told["changed_later"][0]
         return [*lines, "", f"next: ingest rollback {newest} --dry-run   (the newest before the others)"]
     if told["dry_run"]:
         return [*lines, "", f"next: ingest rollback {number}"]

@@ -144,8 +144,9 @@ def postal_code(country_code: str | None, text: str | None) -> Verdict:
     code = found.values[0]
     if code is None:
         return found
-    repaired = _repaired(country_code, code)
-    if repaired != code:
+    plain = narrow(code)
+    repaired = _repaired(country_code, plain)
+    if repaired != plain:
         return Verdict((repaired,), (note("postal_code", "postal_code_repaired", text, repaired),))
     if not country_code or _is_usual(country_code, code):
         return found
@@ -157,7 +158,7 @@ def postal_code(country_code: str | None, text: str | None) -> Verdict:
 
 def _is_usual(country_code: str, code: str) -> bool:
     patterns = _postal_patterns(country_code)
-    return not patterns or any(pattern.fullmatch(code.upper()) for pattern in patterns)
+    return not patterns or (code.isascii() and any(pattern.fullmatch(code.upper()) for pattern in patterns))
 
 
 def _bare(country_code: str, code: str) -> str:

@@ -55,8 +55,8 @@ def _number(country_code: str | None, text: str) -> tuple[str | None, str | None
             return number, extension, "phone_multiple" if len(several) > 1 else code
     # 0562-2233445/2233446: the second number goes without its area code.
     number, extension, code = _single(country_code, text)
-    first = text.partition("/")[0]
-    if number is None and first != text:
+    first, _, second = text.partition("/")
+    if number is None and second[:1].isdigit():
         found = _single(country_code, first)
         return (*found[:2], "phone_multiple") if found[0] else (None, None, code)
     return number, extension, code

@@ -27,7 +27,9 @@ _SYMBOLS = {
     "¥": "JPY CNY", "￥": "JPY CNY", "kr": "SEK NOK DKK ISK", "rs": "INR PKR LKR NPR MUR", "fr": "CHF XAF XOF XPF",
 }  # fmt: skip
 _AMOUNT = re.compile(r"(?P<before>[^0-9-]*?) ?(?P<number>-?[0-9](?:[0-9.,'’ ]*[0-9])?[.,]?) ?(?P<after>[^0-9]*)")
-_DASH = re.compile(r"(?<=[0-9])(?:[.,] ?(?:--?|[–—])|/[-=])")  # 12,- and 12.-- and 12/- have no minor units
+# 12,- and 12.-- and 12/- have no minor units; 12,-5 is something else.
+_DASH = re.compile(r"(?<=[0-9])(?:([.,]) ?(?:--?|[–—])|/[-=])(?! ?[0-9])")
+_GROUPS = re.compile(r"([.,'’ ])[0-9]{3}$")
 # Two separators leave no choice: the last, seen once, parts the decimals, the other groups of three.
 _EVIDENT = re.compile(r"(-?)([0-9]{1,3}(?:([.,'’ ])[0-9]{3})(?:\3[0-9]{3})*)(?!\3)[.,]([0-9]{1,4})")
 _SCALE = 4
@@ -128,7 +130,7 @@ def _typed(text: str) -> Decimal | None:
 def _written(text: str, locale: str) -> tuple[Decimal | None, frozenset[str], bool]:
     """(amount, currencies beside it, whether it is written in another way than as a number of the locale)."""
     given = cleaned(text) or ""
-    plain = _DASH.sub("", narrow(given))
+    plain = _without_dash(narrow(given))
     match = _AMOUNT.fullmatch(plain)
     if match is None:
         return None, frozenset(), False
@@ -140,6 +142,16 @@ def _written(text: str, locale: str) -> tuple[Decimal | None, frozenset[str], bo
     evident = None if number is not None else _evident_number(match["number"])
     is_odd = bool(words) or evident is not None or plain != given
     return number if evident is None else evident, beside, is_odd
+
+
+def _without_dash(text: str) -> str:
+    """12,- as 12; of 1.200,- as 1.200,00, since its comma says what the point is."""
+    dash = _DASH.search(text)
+    if dash is None:
+        return text
+    before, after = text[: dash.start()], text[dash.end() :]
+    groups = _GROUPS.search(before)
+    return before + (f"{dash[1]}00" if dash[1] and groups and groups[1] != dash[1] else "") + after
 
 
 def _common(named: Iterable[frozenset[str]]) -> frozenset[str]:

@@ -38,7 +38,7 @@ _Fold = Callable[[str], str]
 def cleaned(text: str, *, multiline: bool = False, mend: bool = True) -> str | None:
     """The text in normal form, None where nothing is left. `mend`: repair mojibake and entities first."""
     fold = _lines if multiline else _line
-    return _stable(_unguarded(text), (lambda given: fold(_mended(given))) if mend else fold) or None
+    return _stable(text, lambda given: fold(_unguarded(_mended(given) if mend else given))) or None
 
 
 def narrow(text: str) -> str:
@@ -66,7 +66,8 @@ def _of_entity(match: re.Match[str]) -> str:
 
 
 def _stable(text: str, fold: _Fold) -> str:
-    # Removing an invisible character can bring a letter and its accent together, two joiners, or mojibake.
+    # Removing an invisible character can bring a letter and its accent together, two joiners, or mojibake; what was
+    # escaped twice is one entity the first time; and a guard may stand behind either.
     before, now = None, text
     while now != before:
         before, now = now, unicodedata.normalize("NFC", fold(now))
@@ -98,7 +99,8 @@ def clean(text: str | None, field: str, *, multiline: bool = False, mend: bool =
 
 
 def _why(text: str, found: str, *, mend: bool) -> str:
-    if _unguarded(text) != text:
+    shown = _line(_mended(text) if mend else text)
+    if _unguarded(shown) != shown:
         return "guard_removed"
     if mend and _without_entities(text) != text:
         return "entities_decoded"

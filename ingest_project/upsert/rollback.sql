@@ -39,13 +39,13 @@ case
 end
 
 -- name: changed_later
--- Items that an activation changed and that are another's by now.
+-- Items that an activation changed and that are another's by now, the newest of them first.
 select count(*) over (), c.external_id, c.changed_by from (
   select i.external_id, {changed_by} as changed_by
     from (select item_id, max(version) as version from core.item_versions
            where written_by_activation = %(undoes)s group by item_id) u
     join core.items i on i.item_id = u.item_id and i.source_id = %(source_id)s) c
- where c.changed_by is not null order by c.external_id limit %(count)s;
+ where c.changed_by is not null order by c.changed_by desc, c.external_id limit %(count)s;
 
 -- name: items_to_undo
 -- The items that an activation changed, some at a time.

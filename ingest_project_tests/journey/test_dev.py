@@ -164,6 +164,20 @@ def test_a_port_that_is_taken_is_said_at_once(command: Callable[..., Ran], port:
     assert f"ingest dev --port {port + 1}" in ran.err
 
 
+def test_what_does_not_listen_is_killed_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dev_module, "STOP_SECONDS", 1)
+    monkeypatch.setattr(dev_module, "_LEAVE_SECONDS", 0)
+    deaf = "import signal; [signal.signal(one, signal.SIG_IGN) for one in (2, 15)]; print('deaf', flush=True); input()"
+    parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {deaf!r}]); {deaf}"
+    with subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as dagster:
+        assert dagster.stdout is not None
+        assert [dagster.stdout.readline() for _ in range(2)] == [b"deaf\n"] * 2
+        family = psutil.Process(dagster.pid).children(recursive=True)
+        dev_module.end(dagster)
+        _, alive = psutil.wait_procs(family, timeout=5)
+    assert (dagster.returncode, len(family), alive) == (-signal.SIGKILL, 1, [])
+
+
 def test_what_never_answers_is_waited_for_a_bounded_time(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     monkeypatch.setattr(dev_module, "START_SECONDS", 1.0)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as silent:

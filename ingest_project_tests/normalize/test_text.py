@@ -5,6 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ingest_project.item import Item
 from ingest_project.normalize.columns import accepted_pattern
@@ -165,6 +167,8 @@ def test_a_key_is_never_mended_and_a_name_is(field: str) -> None:
     [
         (" k 1 ", "k 1", ["whitespace_folded"]),
         ("k\u200b1", "k1", ["characters_removed"]),
+        ('="007"', "007", ["guard_removed"]),
+        ('\u200b="007"', "007", ["guard_removed"]),
         ("K1", "K1", []),
         ("00042", "00042", []),
         ("NA", "NA", []),
@@ -182,6 +186,13 @@ def test_a_key_is_cleaned_as_a_line_is(key: str, expected: str, codes: list[str]
 def test_cleaning_twice_is_cleaning_once(text: str, multiline: bool) -> None:
     once = cleaned(text, multiline=multiline)
     assert once is None or cleaned(once, multiline=multiline) == once
+
+
+@given(st.lists(st.sampled_from(["&", "amp;", "quot;", "#61;", "=", '"', "7", " ", "\u200b", "é", "Ã©"])).map("".join))
+def test_cleaning_what_programs_wrote_twice_is_cleaning_it_once(text: str) -> None:
+    for mend in (False, True):
+        once = cleaned(text, mend=mend)
+        assert once is None or cleaned(once, mend=mend) == once
 
 
 @pytest.mark.parametrize(("given", "expected"), [("a\0b", "ab"), ("a\ud800b", "a?b"), ("é", "é"), ("", "")])

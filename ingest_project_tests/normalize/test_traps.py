@@ -151,6 +151,13 @@ TRAPS: dict[str, Trap] = {
     "postal: letters that belong to it": _one("postal_code", "SW1A1AA", "SW1A1AA", beside=GB),
     "postal: a zero for an O": _one("postal_code", "LS1 40P", "LS1 40P", "postal_code_unusual", beside=GB),
     "postal: of Japan": _one("postal_code", "〒１００－０００５", "100-0005", "postal_code_reformatted", beside=JP),
+    "postal: of full width": _one("postal_code", "１０１１５", "10115", "postal_code_reformatted", beside=DE),
+    "postal: of full width, that lost a zero": _one(
+        "postal_code", "９００１", "09001", "postal_code_repaired", beside=US
+    ),
+    "postal: nine digits of full width": _one(
+        "postal_code", "１２３４５６７８９", "12345-6789", "postal_code_repaired", beside=US
+    ),
     "postal: guarded against a spreadsheet": _one("postal_code", '="01067"', "01067", "guard_removed", beside=DE),
     "postal: a float": _one("postal_code", "94103.0", "94103", "postal_code_repaired", beside=US),
     "postal: a float, typed": _one("postal_code", 2139.0, "02139", "postal_code_repaired", beside=US),
@@ -206,6 +213,8 @@ TRAPS: dict[str, Trap] = {
     "text: an entity of nothing else": _one("street", "&nbsp;", None, "entities_decoded"),
     "text: no entities": _one("street", "R&D; AT&T &copy 1; &nosuch;", "R&D; AT&T &copy 1; &nosuch;"),
     "text: a guard against a spreadsheet": _one("house_number", '="007"', "007", "guard_removed"),
+    "text: a guard behind an entity": _one("house_number", "=&quot;007&quot;", "007", "guard_removed"),
+    "text: a guard behind nothing to see": _one("house_number", '\u200b="007"', "007", "guard_removed"),
     "text: a guarded blank": _one("house_number", '=""', None, "guard_removed"),
     "text: a formula is text": _one("street", '=HYPERLINK("x","y")', '=HYPERLINK("x","y")'),
     "text: NUL": _one("street", "a\0b", "ab", "characters_removed"),
@@ -249,6 +258,9 @@ TRAPS: dict[str, Trap] = {
             ("１，２００", "JPY", "ja", "1200.0000"),
             ("￥１，２００", "JPY", "ja", "1200.0000"),
             ("89,- €", "EUR", "de", "89.0000"),
+            ("1.200,-", "EUR", "de", "1200.0000"),
+            ("1.200,-", "EUR", "en", "1200.0000"),
+            ("1,200.-", "EUR", "de", "1200.0000"),
             ("79,90 Euro", "EUR", "de", "79.9000"),
             ("CHF 1’250.--", "CHF", "de_CH", "1250.0000"),
             ("₹ 1,23,456/-", "INR", "en_IN", "123456.0000"),
@@ -265,7 +277,12 @@ TRAPS: dict[str, Trap] = {
     "price: words beside it": Trap(
         {"price": "１２００円（税込）", "currency": "JPY"}, {"price": None}, ["price: price_unreadable", LONELY]
     ),
-    "price: a range": Trap({"price": "10-20", "currency": "EUR"}, {"price": None}, ["price: price_unreadable", LONELY]),
+    **{
+        f"price: a range, {text}": Trap(
+            {"price": text, "currency": "EUR"}, {"price": None}, ["price: price_unreadable", LONELY]
+        )
+        for text in ("10-20", "10.-15", "10,–20", "12,-5", "12,- 5", "10/-5")
+    },
     "price: lakh, in English": Trap(
         {"price": "1,23,456.00", "currency": "INR"}, {"price": None}, ["price: price_unreadable", LONELY]
     ),
