@@ -150,7 +150,7 @@ def postal_code(country_code: str | None, text: str | None) -> Verdict:
         return Verdict((repaired,), (note("postal_code", "postal_code_repaired", text, repaired),))
     if not country_code or _is_usual(country_code, code):
         return found
-    bare = _bare(country_code, code)
+    bare = _bare(country_code, plain)
     if bare != code and _is_usual(country_code, bare):
         return Verdict((bare,), (note("postal_code", "postal_code_reformatted", text, bare),))
     return Verdict((code,), (*found.notes, note("postal_code", "postal_code_unusual", text, code)))
@@ -161,9 +161,9 @@ def _is_usual(country_code: str, code: str) -> bool:
     return not patterns or (code.isascii() and any(pattern.fullmatch(code.upper()) for pattern in patterns))
 
 
-def _bare(country_code: str, code: str) -> str:
-    """In ASCII, and without what stands for the country before it: the D of D-10115, the 〒 of Japan."""
-    plain = narrow(code).removeprefix("〒").strip()
+def _bare(country_code: str, plain: str) -> str:
+    """Without what stands for the country before it: the D of D-10115, the 〒 of Japan."""
+    plain = plain.removeprefix("〒").strip()
     before = re.match(r"([A-Z]{1,3})(?: ?- ?| ?(?=[0-9]))", plain)
     known = pycountry.countries.get(alpha_2=country_code)
     names = (country_code, known.alpha_3) if known else (country_code,)

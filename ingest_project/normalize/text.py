@@ -99,13 +99,12 @@ def clean(text: str | None, field: str, *, multiline: bool = False, mend: bool =
 
 
 def _why(text: str, found: str, *, mend: bool) -> str:
-    shown = _line(_mended(text) if mend else text)
+    mended = _mended(text) if mend else text
+    shown = _line(mended)
     if _unguarded(shown) != shown:
         return "guard_removed"
-    if mend and _without_entities(text) != text:
-        return "entities_decoded"
-    if mend and _mended(text) != text:
-        return "mojibake_repaired"
+    if mended != text:
+        return "mojibake_repaired" if _without_entities(text) == text else "entities_decoded"
     shape = _solid(found)
     if _solid(text) == shape:
         return "whitespace_folded"
