@@ -34,7 +34,7 @@ def plain(column: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, pa.Array | None
         array = array.dictionary_decode()
     if kinds.is_run_end_encoded(array.type):
         array = pc.run_end_decode(array)
-    if _is_text(array.type) or _is_bytes(array.type):
+    if is_text(array.type) or is_bytes(array.type):
         return _utf8(array)
     return array, None
 
@@ -50,19 +50,20 @@ def geometry_text(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     array = as_one(column)
     if isinstance(array, pa.ExtensionArray):
         array = _bare(array)
-    if not _is_bytes(array.type):
+    if not is_bytes(array.type):
         return blank_to_null(as_text(plain(array)[0]))
     return pa.array([None if value is None else value.hex() for value in array.to_pylist()], pa.string())
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return kinds.is_string(kind) or kinds.is_large_string(kind) or kind == pa.string_view()
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a type is one of those that hold text."""
+    return any(one(kind) for one in (kinds.is_string, kinds.is_large_string, kinds.is_string_view))
 
 
-def _is_bytes(kind: pa.DataType) -> bool:
-    return any(test(kind) for test in (kinds.is_binary, kinds.is_large_binary, kinds.is_fixed_size_binary)) or (
-        kind == pa.binary_view()
-    )
+def is_bytes(kind: pa.DataType) -> bool:
+    """Whether a type is one of those that hold bytes."""
+    is_kind = (kinds.is_binary, kinds.is_large_binary, kinds.is_fixed_size_binary, kinds.is_binary_view)
+    return any(one(kind) for one in is_kind)
 
 
 def _utf8(array: pa.Array) -> tuple[pa.Array, pa.Array | None]:
@@ -181,7 +182,7 @@ def _value(cell: pa.Scalar) -> Any:
             return {name: _value(inner) for name, inner in cell.items()}
         if kinds.is_nested(cell.type):
             return values(cell.values)
-        if _is_text(cell.type):
+        if is_text(cell.type):
             return cell.as_buffer().to_pybytes()
         return cell.cast(pa.int32() if kinds.is_date32(cell.type) else pa.int64()).as_py()
 

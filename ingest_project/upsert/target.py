@@ -10,9 +10,9 @@ import pyarrow.types as kinds
 from psycopg import sql
 
 from ingest_project.errors import TableUnfit
+from ingest_project.normalize.cells import is_bytes
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection
-from ingest_project.upsert.writable import is_bytes
 
 _SQL = statements.load(__name__, "frames.sql")
 _COMMA, _AND = sql.SQL(", "), sql.SQL(" and ")

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.types as kinds
 
 from ingest_project.errors import RowsUnfit, TableUnfit
+from ingest_project.normalize.cells import is_bytes, is_text
 
 
 def writable(frame: pa.Table, types: Mapping[str, str]) -> pa.Table:
@@ -39,12 +40,6 @@ def _writable(column: pa.ChunkedArray, name: str, type_: str) -> pa.ChunkedArray
     return column.cast(pa.string()) if kind == pa.string_view() else column
 
 
-def is_bytes(kind: pa.DataType) -> bool:
-    """Whether a type is one of those that hold bytes."""
-    is_kind = (kinds.is_binary, kinds.is_large_binary, kinds.is_fixed_size_binary, kinds.is_binary_view)
-    return any(one(kind) for one in is_kind)
-
-
 def _texts(column: pa.ChunkedArray, text_of: Callable[[Any], str]) -> pa.ChunkedArray:
     found = [None if value is None else text_of(value) for value in column.to_pylist()]
     return pa.chunked_array([pa.array(found, pa.string())])
@@ -63,12 +58,8 @@ def _with_objects(value: Any, kind: pa.DataType) -> Any:
     if not kinds.is_map(kind):
         return [_with_objects(one, kind.value_type) for one in value]
     pairs = [(key, _with_objects(one, kind.item_type)) for key, one in value]
-    found = dict(pairs) if _is_text(kind.key_type) else {}
+    found = dict(pairs) if is_text(kind.key_type) else {}
     return found if len(found) == len(pairs) else pairs
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind)
 
 
 def _json_text(value: object, name: str) -> str:
