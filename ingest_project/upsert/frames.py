@@ -76,7 +76,9 @@ def _refusals_of(table: Table) -> Generator[None]:
         yield
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         said = error.diag
-        where = {"table": table.shown, "constraint": said.constraint_name, "sqlstate": error.sqlstate}
+        # At the commit it may be one that a hook or a trigger wrote to; of a value alone Postgres names none.
+        named = f"{said.schema_name}.{said.table_name}" if said.table_name else table.shown
+        where = {"table": named, "constraint": said.constraint_name, "sqlstate": error.sqlstate}
         what = "; ".join(filter(None, [said.message_primary, said.message_detail, said.context]))
         raise RowsUnfit(
             f"the table refuses a value: {what}",

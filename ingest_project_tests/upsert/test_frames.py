@@ -259,6 +259,20 @@ def test_a_constraint_that_waits_for_the_commit_refuses_there(table: Connection)
     assert stored(table) == {}
 
 
+def test_a_constraint_of_a_table_that_a_hook_wrote_is_told_as_that_table_s(table: Connection) -> None:
+    table.execute("create temp table seen (sku text unique deferrable initially deferred)")
+    schema = table.execute("select nspname from pg_namespace where oid = pg_my_temp_schema()").fetchone()
+
+    def twice(connection: Connection, _: Target) -> None:
+        connection.execute("insert into seen values ('a'), ('a')")
+
+    with pytest.raises(RowsUnfit, match="already exists") as caught:
+        upsert(table, PRICES, prices(("a", 1.0, 0)), hooks=Hooks(before_writing=[twice]))
+    assert schema is not None
+    assert caught.value.where["table"] == f"{schema[0]}.seen"
+    assert stored(table) == {}
+
+
 def test_old_images_go_to_the_history_with_the_update(table: Connection) -> None:
     hooks = Hooks(before_writing=[keep_old_images(Table("prices_history", ()))])
     for price in (1.0, 2.0, 2.0, 3.0):
