@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from ingest_project.extract.csv import in_place
-from ingest_project.extract.source import MALFORMED
+from ingest_project.extract.source import MALFORMED, MOST_BYTES
 
 _TYPES = {
     "bool": pa.bool_(),
@@ -65,7 +65,7 @@ def _with_malformed(table: pa.Table) -> pa.Table:
 def tables(
     messages: Iterable[bytes | bytearray | memoryview], columns: Mapping[str, pa.DataType], size: int
 ) -> Iterator[tuple[pa.Table, int]]:
-    """Tables of `size` rows, the last one fewer, with `__malformed`; and the bytes that they took.
+    """Tables of `size` rows, or of MOST_BYTES, with `__malformed`; and the bytes that they took.
 
     A row of more than 2 MB is a row of nulls with its beginning in `__malformed`.
     """
@@ -74,10 +74,11 @@ def tables(
     for message in messages:
         block.add(bytes(message))
         rows, taken = rows + 1, taken + len(message)
-        if rows == size or block.size >= _BLOCK:
+        is_full = rows == size or taken >= MOST_BYTES
+        if is_full or block.size >= _BLOCK:
             made.append(block.table(columns))
             block = _Block()
-        if rows == size:
+        if is_full:
             yield pa.concat_tables(made), taken
             made, rows, taken = [], 0, 0
     if rows:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.errors import ColumnsMissing, SourceEmpty, SourceMoved, SourceUnreadable, first_line
 from ingest_project.extract.place import Facts, Place
-from ingest_project.extract.source import MALFORMED, ROW, Cursor, Page, Pin, SourceFile, page_of
+from ingest_project.extract.source import MALFORMED, MOST_BYTES, ROW, Cursor, Page, Pin, SourceFile, page_of
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Files(ABC):
         return new + [words for file in pin.files if (words := _difference(file, self._by_key.get(file.path)))]
 
     def pages(self, pin: Pin, size: int, after: Cursor | None) -> Iterator[Page]:
-        """Yield pages of `size` rows, the last one fewer. Raises SourceMoved, SourceUnreadable."""
+        """Yield pages of `size` rows, or of MOST_BYTES. Raises SourceMoved, SourceUnreadable."""
         self._refuse_moved(pin)
         try:
             yield from self._pages(pin, size, after or Cursor(0, 0, 0))
@@ -149,17 +149,20 @@ class Files(ABC):
 
     def _pages(self, pin: Pin, size: int, at: Cursor) -> Iterator[Page]:
         held: list[pa.Table] = []
-        count = taken = 0
+        count = weight = taken = 0
         for file, row, chunk in self._chunks_after(pin, at):
+            before = count  # never cut in two: a cursor is a place in the file at hand
             held.append(chunk.table)
             count += chunk.table.num_rows
+            weight += chunk.table.nbytes
             taken += chunk.bytes_read
-            while count >= size:
+            while count >= size or weight >= MOST_BYTES:
+                rows = min(size, max(before, 1, count * MOST_BYTES // max(weight, MOST_BYTES)))
                 whole = pa.concat_tables(held)
-                rest = whole.slice(size)
-                at = Cursor(file, row - rest.num_rows, at.rows + size)
-                yield page_of(whole.slice(0, size), at, taken)
-                held, count, taken = [rest], rest.num_rows, 0
+                rest = whole.slice(rows)
+                at = Cursor(file, row - rest.num_rows, at.rows + rows)
+                yield page_of(whole.slice(0, rows), at, taken)
+                held, count, weight, before, taken = [rest], rest.num_rows, rest.nbytes, 0, 0
         if count:
             yield page_of(pa.concat_tables(held), Cursor(len(pin.files), 0, at.rows + count), taken)
 

@@ -143,7 +143,7 @@ def take_snapshot(work: Work, store: PartStore, *, batch_size: int) -> Snapshot:
     parts = listed_parts(work.connection, work.activation.activation_id, ASSET)
     with work.transaction() as connection:
         rows = sum(part.rows for part in parts)
-        moved_on = activations.end_snapshot(connection, work.activation, sealed_by(sealed), rows)
+        moved_on = activations.end_snapshot(connection, work.activation, sealed_by(sealed, batch_size), rows)
     failpoints.reach("snapshot_ended")
     return Snapshot(work.on(moved_on), snapshot.metrics)
 
@@ -185,7 +185,7 @@ def _taken_over(snapshot: Snapshot, store: PartStore, source: Source, pin: Pin, 
     begun = listed_parts(work.connection, activation_id, ASSET)
     if last is None or not parts or not cut_alike(parts, begun, last.rows_read, batch_size):
         return None
-    sealed = sealed_as_before(source, pin, work.activation, last)
+    sealed = sealed_as_before(source, pin, work.activation, last, batch_size)
     if sealed is None:
         return None
     log.info("the source is as activation %d read it: its parts are taken over", last.activation_id)

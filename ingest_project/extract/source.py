@@ -18,6 +18,8 @@ ROW = "__row"
 MALFORMED = "__malformed"
 # A column of sources without a header: what turned up after the columns were decided, as one JSON object a row.
 MORE = "__more"
+# Of a page, however many rows are asked for: what is made of its text must stay below the 2 GiB of Arrow's columns.
+MOST_BYTES = 128 << 20
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,10 @@ class Source(Protocol):
         ...
 
     def pages(self, pin: Pin, size: int, after: Cursor | None) -> Iterator[Page]:
-        """Yield pages of `size` rows, the last one fewer, going on after a cursor. Raises SourceMoved."""
+        """Yield pages of `size` rows going on after a cursor: fewer at the end, and of rows that weigh MOST_BYTES.
+
+        Raises SourceMoved.
+        """
         ...
 
     def seal(self, pin: Pin) -> Pin:

@@ -17,14 +17,16 @@ from ingest_project.extract.source import Pin, Source
 READER = code_version(sorted(Path(__file__).parent.glob("*.py")), ["pyarrow"])
 
 
-def sealed_by(pin: Pin) -> dict[str, Any]:
-    """The pin of a source that was read to its end, with the version of its reader."""
-    return {**pin.to_json(), "reader": READER}
+def sealed_by(pin: Pin, batch_size: int) -> dict[str, Any]:
+    """The pin of a source that was read to its end, with the version of its reader and the rows that it cut by."""
+    return {**pin.to_json(), "reader": READER, "batch_size": batch_size}
 
 
-def sealed_as_before(source: Source, pin: Pin, now: Activation, last: Activation) -> Pin | None:
+def sealed_as_before(source: Source, pin: Pin, now: Activation, last: Activation, batch_size: int) -> Pin | None:
     """The sealed pin, where reading the source would give what the last activation read. Raises SourceMoved."""
-    if last.pin is None or last.pin.get("reader") != READER or last.spec != now.spec:
+    if last.pin is None or last.spec != now.spec:
+        return None
+    if (last.pin.get("reader"), last.pin.get("batch_size")) != (READER, batch_size):
         return None
     before = Pin.from_json(last.pin)
     if pin.columns != before.columns or [one.size for one in pin.files] != [one.size for one in before.files]:
@@ -37,7 +39,7 @@ def sealed_as_before(source: Source, pin: Pin, now: Activation, last: Activation
 
 
 def cut_alike(parts: Sequence[ListedPart], begun: Sequence[ListedPart], rows: int | None, batch_size: int) -> bool:
-    """Whether these are all parts of `rows` rows, of the size that is wanted now, and those begun are the first."""
+    """Whether these are all parts of `rows` rows, none larger than is wanted now, and those begun are the first."""
     same = [one.digest for one in begun] == [one.digest for one in parts[: len(begun)]]
     sizes = [one.rows for one in parts]
-    return same and sum(sizes) == rows and all(one == batch_size for one in sizes[:-1]) and sizes[-1] <= batch_size
+    return same and sum(sizes) == rows and max(sizes) <= batch_size

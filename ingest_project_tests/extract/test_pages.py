@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.extract import csv as ours
-from ingest_project.extract import jsonl
+from ingest_project.extract import files, jsonl
 from ingest_project.extract.source import Cursor, Page, ReadMetrics, measured
 from ingest_project.extract.store import PartStore
 from ingest_project_tests.extract.conftest import MakeSpec
@@ -80,6 +80,21 @@ def test_parts_of_a_resumed_reading_are_the_same_bytes(
     for page, again in zip(whole[stop:], resumed, strict=True):
         assert page.cursor == again.cursor
         assert store.put("a", page.table).digest == store.put("b", again.table).digest
+
+
+@given(most=st.integers(20, 2_000), size=st.integers(1, 60), stop=st.integers(1, 200))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_heavy_rows_make_pages_of_fewer_and_the_same_rows(source: BranchSpec, most: int, size: int, stop: int) -> None:
+    whole = pages_of(source, 1000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "MOST_BYTES", most)
+        before = pages_of(source, size)[:stop]
+        after = pages_of(source, size, before[-1].cursor)
+    light = [page for page in (*before, *after) if page.table.num_rows > 1]
+    # Without the numbers of the rows, which are ours, and the offsets of one more text a column.
+    assert all(page.table.drop_columns(["__row"]).nbytes <= 2 * most + 64 for page in light)
+    assert all(0 < page.table.num_rows <= size for page in (*before, *after))
+    assert table_of([*before, *after]) == table_of(whole)
 
 
 def test_many_small_files(tmp_path: Path, spec: MakeSpec) -> None:

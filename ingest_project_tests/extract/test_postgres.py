@@ -278,3 +278,9 @@ def test_a_column_alone_may_be_null_or_empty() -> None:
     found = list(copied.tables([b"\n", b'""\n', b"x\n"], {"a": pa.string()}, 2))
     assert [table["a"].to_pylist() for table, _ in found] == [[None, ""], ["x"]]
     assert [taken for _, taken in found] == [4, 2]
+
+
+def test_heavy_rows_make_tables_of_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copied, "MOST_BYTES", 6)
+    found = copied.tables([b"abc\n", b"d\n", b"ef\n", b"g\n"], {"a": pa.string()}, 3)
+    assert [table["a"].to_pylist() for table, _ in found] == [["abc", "d"], ["ef", "g"]]

@@ -142,7 +142,7 @@ def test_parts_that_were_begun_by_reading_are_not_mixed_with_others() -> None:
     parts = [ListedPart(at, "", 4, 0, f"d{at}", None) for at in range(3)]
     assert unchanged.cut_alike(parts, parts[:2], 12, 4)
     assert unchanged.cut_alike([*parts[:2], ListedPart(2, "", 1, 0, "d2", None)], [], 9, 4)
+    assert unchanged.cut_alike(parts, [], 12, 5), "heavy rows"
     assert not unchanged.cut_alike(parts, [parts[1]], 12, 4)
     assert not unchanged.cut_alike(parts[:2], [], 12, 4), "one is gone"
-    assert not unchanged.cut_alike(parts, [], 12, 5)
     assert not unchanged.cut_alike([parts[0], ListedPart(1, "", 5, 0, "d", None)], [], 9, 4)
