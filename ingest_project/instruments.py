@@ -3,6 +3,8 @@
 span       ingest.<stage>          branch, activation; its children ingest.part, one a part
 histogram  ingest.stage.duration   s, one an attempt, by stage, branch, outcome (done, or the name of the error)
 histogram  ingest.part.duration    s, by stage, branch
+counter    ingest.stage.retries    attempts of a stage behind the first of its run, by stage, branch
+counter    ingest.postgres.retries transactions that Postgres undid, and sessions it had no place for, by sqlstate
 counter    ingest.rows             rows that are durably through a stage, by stage, branch
 counter    ingest.outcomes         rows by what became of them: rejected, inserted, updated, …, by branch
 counter    ingest.read.bytes       taken from sources, by branch
@@ -24,6 +26,8 @@ _tracer = trace.get_tracer(_NAME)
 _meter = metrics.get_meter(_NAME)
 _stage_seconds = _meter.create_histogram("ingest.stage.duration", unit="s", description="A stage, from end to end.")
 _part_seconds = _meter.create_histogram("ingest.part.duration", unit="s", description="A part of a stage.")
+_stage_retries = _meter.create_counter("ingest.stage.retries", unit="{retry}", description="Further attempts.")
+_postgres_retries = _meter.create_counter("ingest.postgres.retries", unit="{retry}", description="As Postgres asked.")
 _rows = _meter.create_counter("ingest.rows", unit="{row}", description="Rows durably through a stage.")
 _outcomes = _meter.create_counter("ingest.outcomes", unit="{row}", description="Rows by what became of them.")
 _bytes = _meter.create_counter("ingest.read.bytes", unit="By", description="Taken from sources.")
@@ -32,12 +36,14 @@ _lag = _meter.create_gauge("ingest.source.lag", unit="s", description="From the 
 
 
 @contextmanager
-def stage(name: str, *, branch: str, activation: int, rows_before: int = 0) -> Generator[None]:
+def stage(name: str, *, branch: str, activation: int, rows_before: int = 0, is_retry: bool = False) -> Generator[None]:
     """Trace and time one stage, and each part that it reports as durable meanwhile.
 
     `rows_before` were through it before this attempt, as far as is known: they are not counted again.
     """
     labels = {"stage": name, "branch": branch}
+    if is_retry:
+        _stage_retries.add(1, labels)
     began, outcome = time.monotonic(), "done"
     with _tracer.start_as_current_span(f"ingest.{name}", attributes={**labels, "activation": activation}):
         try:
@@ -67,6 +73,11 @@ class _Parts:
         _part_seconds.record((now - self.since) / 1e9, self.labels)
         _rows.add(max(progress.rows - self.rows, 0), self.labels)
         self.rows, self.since = progress.rows, now
+
+
+def count_postgres_retry(sqlstate: str) -> None:
+    """A transaction or a login that is tried again, as Postgres asked for it."""
+    _postgres_retries.add(1, {"sqlstate": sqlstate})
 
 
 def count_outcomes(branch: str, counts: Mapping[str, int | None]) -> None:

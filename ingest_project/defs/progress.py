@@ -22,7 +22,11 @@ def mirrored(context: dg.OutputContext, asset: str, work: Work) -> Generator[Non
     """Mirror what the stage reports inside; at its end, set the checkpoint complete."""
     mirror = _Mirror(context, asset, work)
     stage = instruments.stage(
-        asset, branch=work.branch.name, activation=work.activation.activation_id, rows_before=mirror.rows
+        asset,
+        branch=work.branch.name,
+        activation=work.activation.activation_id,
+        rows_before=mirror.rows,
+        is_retry=context.step_context.previous_attempt_count > 0,
     )
     with listening(mirror), stage:
         yield

@@ -10,7 +10,14 @@ import psycopg
 from psycopg import IsolationLevel, Transaction, conninfo, sql
 from psycopg.abc import PQGen
 from psycopg.pq import Conninfo, TransactionStatus
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 from ingest_project.errors import DatabaseTooOld, DatabaseUnreachable
 from ingest_project.postgres import embedded
@@ -123,7 +130,7 @@ def opened(url: str) -> _Session:
         retry=retry_if_exception(lambda error: isinstance(error, _NotYet)),
         stop=stop_after_attempt(8) | stop_after_delay(_PATIENCE_SECONDS),
         wait=wait_random_exponential(multiplier=0.2, max=5),
-        before_sleep=lambda state: log.info("no session yet, attempt %d", state.attempt_number),
+        before_sleep=lambda state: _count(state, "no session yet"),
         reraise=True,
     )
     return patient(_open, url)
@@ -233,8 +240,17 @@ def _limits() -> dict[str, str]:
     return {"statement": f"{chosen.statement_seconds}s", "idle": f"{chosen.idle_transaction_seconds}s"}
 
 
-def _state(error: BaseException) -> str | None:
+def _state(error: BaseException | None) -> str | None:
     return error.sqlstate if isinstance(error, psycopg.Error) else None
+
+
+def _count(state: RetryCallState, what: str) -> None:
+    from ingest_project import instruments  # noqa: PLC0415 - OpenTelemetry takes its time to load, and this is rare
+
+    error = state.outcome.exception() if state.outcome else None
+    sqlstate = error.where.get("sqlstate") if isinstance(error, _NotYet) else _state(error)
+    instruments.count_postgres_retry(str(sqlstate or "none"))
+    log.warning("%s (sqlstate %s), attempt %d", what, sqlstate or "none", state.attempt_number)
 
 
 @contextmanager
@@ -284,7 +300,7 @@ def retried(transaction: Callable[[], T]) -> T:
         retry=retry_if_exception(lambda error: _state(error) in _TRY_AGAIN),
         stop=stop_after_attempt(5),
         wait=wait_random_exponential(multiplier=0.05, max=2),
-        before_sleep=lambda state: log.warning("transaction undone by Postgres, attempt %d", state.attempt_number),
+        before_sleep=lambda state: _count(state, "transaction undone by Postgres"),
         reraise=True,
     ):
         with attempt:

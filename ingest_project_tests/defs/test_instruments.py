@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import dagster as dg
+import psycopg
 import pytest
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
@@ -13,7 +15,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from ingest_project import instruments
+from ingest_project import failpoints, instruments
+from ingest_project.postgres.connection import retried
 from ingest_project.telemetry import Progress, report
 from ingest_project_tests.defs.conftest import CHAIN, Line
 from ingest_project_tests.journey.conftest import SECOND
@@ -92,6 +95,36 @@ def test_reading_is_measured(collected: Collected, line: Callable[..., Line]) ->
     assert collected.value("ingest.read.bytes", branch=place.name) == place.file.stat().st_size
     assert sum(point.count for point in collected.points("ingest.read.page", branch=place.name)) == 3
     assert collected.value("ingest.source.lag", branch=place.name) >= 0
+
+
+def test_further_attempts_of_a_stage_are_counted(
+    collected: Collected, line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(reached: str) -> None:
+        if reached == "part_stored":
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(dg.RetryPolicy, "calculate_delay", lambda *_: 0)
+    place = line()
+    with monkeypatch.context() as full:
+        full.setattr(failpoints, "reach", full_disk)
+        place.run()
+    place.run()
+    assert collected.value("ingest.stage.retries", branch=place.name) == 2
+    assert collected.value("ingest.stage.retries", branch=place.name, stage=CHAIN[0]) == 2
+
+
+def test_what_postgres_asks_to_be_tried_again_is_counted(collected: Collected) -> None:
+    left = [psycopg.errors.DeadlockDetected()]
+
+    def transaction() -> str:
+        if left:
+            raise left.pop()
+        return "done"
+
+    before = collected.value("ingest.postgres.retries", sqlstate="40P01")
+    assert retried(transaction) == "done"
+    assert collected.value("ingest.postgres.retries", sqlstate="40P01") == before + 1
 
 
 def test_a_stage_that_fails_says_so(collected: Collected) -> None:
