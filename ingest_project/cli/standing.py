@@ -15,6 +15,7 @@ from ingest_project.embeddings.status import EmbeddingStatus
 from ingest_project.errors import VectorsMissing
 from ingest_project.postgres import leases
 from ingest_project.postgres.leases import Holder
+from ingest_project.postgres.pulses import is_alive
 
 Heading = Literal["needs a hand", "at work", "waiting"]
 _HAPPENED = {"failed": "failed", "refused": "was refused", "recovered": "has recovered"}
@@ -114,13 +115,20 @@ class Standing:
             yield self._failed(newest)
         elif newest.state == "requested":
             what = f"{number} was asked for by {newest.requested_by} and has no run yet"
-            yield Finding("waiting", "requested", what, self.command)
+            yield Finding("waiting", "requested", what, self.command, self._nobody_at_work())
         elif newest.state == "planned":
             saved = f"ingest run --plan {newest.activation_id}" if (newest.plan or {}).get("saved") else self.command
             yield Finding("waiting", "planned", f"{number} is a dry run's: nothing is written to core", saved)
         elif newest.is_open:
             what = f"{number} stands at {newest.state} and nobody works on it; the next run goes on with it"
-            yield Finding("waiting", "open", what, self.command)
+            yield Finding("waiting", "open", what, self.command, self._nobody_at_work())
+
+    def _nobody_at_work(self) -> str | None:
+        age = self.overview.daemon_age
+        if is_alive(age):
+            return None
+        heard = "the daemon was never heard of" if age is None else f"the daemon was last heard of {ago(age)}"
+        return f"nobody is at work, {heard}: `ingest dev` starts it; or run it once"
 
     def _blocked(self, newest: Activation) -> Finding:
         failed = [gate for gate in self.gates if gate.blocks]
@@ -176,7 +184,8 @@ class Standing:
             paused = f"{waiting}; the endpoint is left alone until {one.paused_until:%H:%M:%S} UTC: {one.paused_for}"
             return Finding("waiting", "paused", paused, f"ingest embed status {name}")
         gone = f"; {self.overview.claims_expired:,} were claimed by a worker that is gone" if one.leased else ""
-        return Finding("waiting", "not embedded", f"{waiting}{gone}", f"ingest embed run {name}")
+        what = f"{waiting}{gone}"
+        return Finding("waiting", "not embedded", what, f"ingest embed run {name}", self._nobody_at_work())
 
     def _unreconciled(self, one: EmbeddingStatus) -> str | None:
         newest = self.newest

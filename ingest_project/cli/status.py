@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -22,6 +22,7 @@ from ingest_project.postgres import leases
 from ingest_project.postgres.connection import Connection, session
 from ingest_project.postgres.leases import Holder
 from ingest_project.postgres.migrations import ensure_migrated
+from ingest_project.postgres.pulses import Worker, is_alive, pulses
 
 _OF_ALL, _OF_ONE = 3, 10  # activations: a rollback and a replay may stand before the newest ingest
 
@@ -36,6 +37,7 @@ def status(name: str | None, *, as_json: bool) -> None:
     """
     ensure_migrated()
     with session() as connection:
+        heard = pulses(connection)
         found = _standings(connection, name)
     if as_json:
         click.echo(json.dumps([_as_json(one, _OF_ONE if name else 1) for one in found], default=_as_text))
@@ -44,7 +46,7 @@ def status(name: str | None, *, as_json: bool) -> None:
     elif name:
         click.echo("\n".join(_page(found[0])))
     else:
-        click.echo("\n".join(_overview(found)))
+        click.echo("\n".join([*_overview(found), "", _by_themselves(heard)]))
 
 
 def _standings(connection: Connection, name: str | None) -> list[Standing]:
@@ -144,6 +146,11 @@ def _overview(found: list[Standing]) -> list[str]:
         lines += _block(heading, [(name, finding) for name, finding in told if finding.heading == heading])
     head = "the branches" if told else "all is quiet"
     return [*lines, strong(head), table([_HEADER, *(_row(one) for one in found)], right=_NUMBERS)]
+
+
+def _by_themselves(heard: dict[Worker, timedelta]) -> str:
+    told = ", ".join(f"{worker} {ago(heard.get(worker))}" for worker in get_args(Worker))
+    return f"last at work: {told}{'' if is_alive(heard.get('daemon')) else '; `ingest dev` starts the daemon'}"
 
 
 def _block(heading: str, told: list[tuple[str, Finding]]) -> list[str]:

@@ -10,7 +10,7 @@ from ingest_project.defs.jobs import ingest_branch
 from ingest_project.defs.partitions import branch_partitions
 from ingest_project.defs.resources import report_gone, run_is_finished
 from ingest_project.errors import IngestError
-from ingest_project.postgres import leases
+from ingest_project.postgres import leases, pulses
 from ingest_project.postgres.connection import Connection, session
 from ingest_project.postgres.leases import Holder, Lease
 from ingest_project.postgres.migrations import ensure_migrated
@@ -33,6 +33,7 @@ def branch_activation(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """
     ensure_migrated()
     with session() as connection:
+        pulses.beat(connection, "daemon")
         waiting = activations.needing_a_run(connection)
     asked = [request for name, number in waiting if (request := _request(context.instance, name, number))]
     new = sorted({str(request.partition_key) for request in asked} - set(_partitions(context.instance)))

@@ -10,7 +10,7 @@ from typing import Any
 
 from ingest_project import failpoints
 from ingest_project.embeddings.models import Model, has_vectors, working_models
-from ingest_project.postgres import statements
+from ingest_project.postgres import pulses, statements
 from ingest_project.postgres.connection import Connection, retried
 from ingest_project.telemetry import Progress, report
 from ingest_project.upsert.ranges import RANGE, ranges
@@ -67,6 +67,8 @@ def reconcile(
         failpoints.reach("range_reconciled")
         done += size
         report(Progress("reconcile", done))
+    if repair and branch_id is None and model is None:
+        pulses.beat(connection, "reconcile")
     return told
 
 

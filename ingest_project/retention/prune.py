@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from ingest_project.extract.store import PartStore
-from ingest_project.postgres import statements
+from ingest_project.postgres import pulses, statements
 from ingest_project.postgres.connection import Connection
 from ingest_project.settings import settings
 from ingest_project.telemetry import log
@@ -48,7 +48,10 @@ def prune(connection: Connection, store: PartStore, policy: Policy, *, dry_run: 
     """Prune by policy and say what went; with `dry_run` say what would. May be repeated and killed at will."""
     parts = _prune_parts(connection, store, policy.parts_days, dry_run=dry_run) if policy.parts_days else iter(())
     history = _prune_history(connection, policy.history_days, dry_run=dry_run) if policy.history_days else iter(())
-    return [*parts, *history]
+    went = [*parts, *history]
+    if not dry_run:
+        pulses.beat(connection, "prune")
+    return went
 
 
 def _prune_parts(connection: Connection, store: PartStore, days: int, *, dry_run: bool) -> Iterator[Pruned]:

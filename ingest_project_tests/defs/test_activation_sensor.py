@@ -11,6 +11,7 @@ from ingest_project.defs import sensors
 from ingest_project.defs.sensors import branch_activation
 from ingest_project.postgres import leases
 from ingest_project.postgres.connection import session
+from ingest_project.postgres.pulses import is_alive, pulses
 from ingest_project_tests.defs.conftest import CORE, NORMALIZED, SNAPSHOT, Line
 
 
@@ -60,6 +61,12 @@ def test_the_same_activation_has_the_same_run_key_until_it_has_run(line: Callabl
     place = line()
     activate(place)
     assert [request.run_key for request in tick(place)] == [request.run_key for request in tick(place)]
+
+
+def test_each_tick_is_a_pulse_of_the_daemon(line: Callable[..., Line]) -> None:
+    tick(line())
+    with session() as connection:
+        assert is_alive(pulses(connection)["daemon"])
 
 
 def test_what_is_committed_and_not_done_is_finished(line: Callable[..., Line]) -> None:

@@ -16,6 +16,7 @@ from ingest_project.embeddings.reconcile import (
 )
 from ingest_project.failpoints import FailpointReached
 from ingest_project.postgres.connection import Connection, session
+from ingest_project.postgres.pulses import pulses
 from ingest_project.upsert.ranges import ranges
 from ingest_project_tests.conftest import _database
 from ingest_project_tests.embeddings.asking import derived, requests
@@ -115,6 +116,16 @@ def test_a_request_follows_its_item_to_another_branch_and_keeps_what_is_done(alo
     assert found["1"]["branch_id"] != found["2"]["branch_id"]
     assert {row["status"] for row in found.values()} == {"d"}
     assert_true(alone.connection)
+
+
+def test_the_end_of_a_whole_repair_is_a_pulse_and_of_no_other(alone: Source) -> None:
+    connection = alone.connection
+    connection.execute("delete from ingest.pulses")
+    reconcile(connection, repair=False)
+    reconcile(connection, branch_id=derived(alone.line(), [item(1)]).work.branch.branch_id)
+    assert pulses(connection) == {}
+    reconcile(connection)
+    assert list(pulses(connection)) == ["reconcile"]
 
 
 def test_a_branch_alone_is_looked_at_where_one_is_named(alone: Source) -> None:

@@ -141,6 +141,14 @@ def paused(known: Known) -> None:
     )
 
 
+def asked_for(known: Known) -> None:
+    known.activation("requested")
+
+
+def left_in_the_middle(known: Known) -> None:
+    known.activation("snapshotted", times=2, rows_read=10)
+
+
 def done(known: Known) -> None:
     known.activation("done", times=6, **COUNTS)
     known.item("d")
@@ -171,11 +179,10 @@ CASES: dict[str, tuple[State, str, str, str, str]] = {
                       "ingest embed retry NAME"),
     "item without request": (lambda it: it.item(None), "needs a hand", "unreconciled",
                              "1 items have no embedding request", "ingest verify NAME --repair"),
-    "asked for": (lambda it: it.activation("requested") and None, "waiting", "requested", "has no run yet",
-                  "ingest run NAME"),
+    "asked for": (asked_for, "waiting", "requested", "has no run yet", "ingest run NAME"),
     "planned": (planned, "waiting", "planned", "nothing is written to core", "ingest run --plan N"),
-    "left in the middle": (lambda it: it.activation("snapshotted", times=2, rows_read=10) and None, "waiting", "open",
-                           "activation N stands at snapshotted", "ingest run NAME"),
+    "left in the middle": (left_in_the_middle, "waiting", "open", "activation N stands at snapshotted",
+                           "ingest run NAME"),
     "not embedded": (lambda it: it.item("p"), "waiting", "not embedded",
                      "1 items wait for their vector by builtin/lexical-hashing", "ingest embed run NAME"),
     "worker gone": (lambda it: it.item("l", until="-infinity"), "waiting", "not embedded",

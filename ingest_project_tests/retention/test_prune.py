@@ -13,6 +13,7 @@ from ingest_project.branches import registry
 from ingest_project.branches.spec import parse_spec
 from ingest_project.extract.store import PartStore
 from ingest_project.postgres.connection import Connection, session
+from ingest_project.postgres.pulses import pulses
 from ingest_project.retention.prune import Policy, Pruned, prune
 
 WEEK = Policy(parts_days=7, history_days=7)
@@ -170,6 +171,14 @@ def test_a_dry_run_says_the_same_and_deletes_nothing(past: Past, branch: Callabl
     assert past.with_parts() == numbers
     assert prune(past.connection, past.store, WEEK) == said
     assert prune(past.connection, past.store, WEEK) == []
+
+
+def test_its_end_is_a_pulse_and_a_dry_run_is_none(past: Past) -> None:
+    past.connection.execute("delete from ingest.pulses")
+    prune(past.connection, past.store, WEEK, dry_run=True)
+    assert pulses(past.connection) == {}
+    prune(past.connection, past.store, Policy(0, 0))
+    assert list(pulses(past.connection)) == ["prune"]
 
 
 def test_files_that_no_manifest_lists_go_with_their_activation(past: Past, branch: Callable[..., int]) -> None:

@@ -1,0 +1,30 @@
+"""Who works by itself says so, and is taken for gone once it is silent."""
+
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from ingest_project.postgres.connection import Connection
+from ingest_project.postgres.pulses import beat, is_alive, pulses
+
+
+def test_a_pulse_is_as_old_as_the_last_time(connection: Connection) -> None:
+    connection.execute("delete from ingest.pulses")
+    assert pulses(connection) == {}
+    beat(connection, "daemon")
+    connection.execute("update ingest.pulses set at = now() - interval '2 hours'")
+    beat(connection, "prune")
+    assert pulses(connection) == {"daemon": timedelta(hours=2), "prune": timedelta(0)}
+    beat(connection, "daemon")
+    assert pulses(connection)["daemon"] == timedelta(0)
+
+
+def test_only_what_works_by_itself_has_a_pulse(connection: Connection) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation):
+        connection.execute("insert into ingest.pulses (what) values ('else')")
+
+
+@pytest.mark.parametrize(("seconds", "alive"), [(0, True), (59, True), (60, False), (None, False)])
+def test_who_is_silent_for_a_minute_is_gone(seconds: int | None, alive: bool) -> None:
+    assert is_alive(None if seconds is None else timedelta(seconds=seconds)) is alive
