@@ -15,7 +15,7 @@ import pyarrow as pa
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.errors import ColumnsMissing, SourceEmpty, SourceMoved, SourceUnreadable, first_line
 from ingest_project.extract.place import Facts, Place
-from ingest_project.extract.source import MALFORMED, MOST_BYTES, ROW, Cursor, Page, Pin, SourceFile, page_of
+from ingest_project.extract.source import MALFORMED, MORE, MOST_BYTES, ROW, Cursor, Page, Pin, SourceFile, page_of
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Files(ABC):
         if any("\0" in name for name in columns):
             why = "the file has a column with the character NUL in its name, which Postgres cannot store"
             raise SourceUnreadable(why, where=self.where(place), todo="Rename the column in the source.")
-        ours = sorted({ROW, MALFORMED} & set(columns))
+        ours = sorted({ROW, MALFORMED, MORE} & set(columns))
         if ours:
             why = f"the file has a column {' and '.join(ours)}: a name that pages keep for themselves"
             raise SourceUnreadable(why, where=self.where(place), todo="Rename the column in the source.")

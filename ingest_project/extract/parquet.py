@@ -59,7 +59,7 @@ class ParquetFiles(Files):
             with self._open(place) as opened:
                 schemas.append(_plain(self._spread(opened.schema_arrow.empty_table()).schema, pin.columns))
             try:
-                schemas = [pa.unify_schemas(schemas, promote_options="permissive")]
+                schemas = [_unified(*schemas)]
             except pa.ArrowException:
                 raise self._unlike(pin, place, *schemas) from None
         return schemas[0]
@@ -68,7 +68,7 @@ class ParquetFiles(Files):
         lines = [
             f"{name!r}: {before.field(name).type} in the files before, {now.field(name).type} in {place.name}"
             for name in pin.columns
-            if before.field(name).type != now.field(name).type
+            if not _alike(before.field(name), now.field(name))
         ]
         return SourceUnreadable(
             "the files of the branch give a column different types:" + "".join(f"\n    {line}" for line in lines),
@@ -100,10 +100,22 @@ class ParquetFiles(Files):
     @contextmanager
     def _open(self, place: Place) -> Generator[pq.ParquetFile]:
         try:
-            with pq.ParquetFile(place.for_arrow(), pre_buffer=False) as file:
+            with pq.ParquetFile(place.for_arrow(), pre_buffer=False, coerce_int96_timestamp_unit="us") as file:
                 yield file
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise self.unreadable(place, error) from None
+
+
+def _unified(*schemas: pa.Schema) -> pa.Schema:
+    return pa.unify_schemas(schemas, promote_options="permissive")
+
+
+def _alike(one: pa.Field, other: pa.Field) -> bool:
+    try:
+        _unified(pa.schema([one]), pa.schema([other]))
+    except pa.ArrowException:
+        return False
+    return True
 
 
 def _plain(schema: pa.Schema, columns: tuple[str, ...]) -> pa.Schema:

@@ -9,6 +9,7 @@ import pytest
 
 from ingest_project.errors import SourceUnreadable
 from ingest_project.extract import preflight
+from ingest_project.extract.look import look
 from ingest_project.extract.source import Cursor
 from ingest_project_tests.extract.conftest import MakeSpec
 from ingest_project_tests.extract.reading import pages_of, rows_of, table_of
@@ -32,6 +33,38 @@ def test_types_and_nulls_stay(tmp_path: Path, spec: MakeSpec) -> None:
         assert page.table[name].combine_chunks() == pa.chunked_array([array]).combine_chunks()
     assert page.table.column_names == [*columns, "__row", "__malformed"]
     assert page.table["__malformed"].null_count == 2
+
+
+def test_times_of_96_bits_may_be_far_away(tmp_path: Path, spec: MakeSpec) -> None:
+    times = [datetime(9999, 12, 31), datetime(1, 1, 1), datetime(2024, 1, 2, 3, 4, 5, 6), None]
+    columns = {"id": list(range(4)), "name": list("abcd"), "at": pa.array(times, pa.timestamp("us"))}
+    path = write(tmp_path / "a.parquet", columns, use_deprecated_int96_timestamps=True)
+    assert pages_of(spec(path))[0].table["at"].to_pylist() == times
+
+
+def test_a_guess_looks_at_values_that_python_has_not(tmp_path: Path) -> None:
+    columns = {
+        "id": [1, 2],
+        "day": pa.array([0, 2_932_897], pa.date32()),  # the second in the year 10000
+        "at": pa.array([0, 1], pa.timestamp("us", "No/Where")),
+    }
+    found = look(str(write(tmp_path / "a.parquet", columns)))
+    assert (found.samples["day"], found.samples["at"], found.unique) == (["1970-01-01"], [], ("id",))
+
+
+def test_of_columns_with_different_types_only_those_are_told_that_cannot_be_one(tmp_path: Path, spec: MakeSpec) -> None:
+    write(tmp_path / "a.parquet", {"id": [1], "name": pa.array(["x"], pa.large_string()), "n": [1]})
+    write(tmp_path / "b.parquet", {"id": [2], "name": ["y"], "n": ["2"]})
+    with pytest.raises(SourceUnreadable) as caught:
+        pages_of(spec(tmp_path))
+    assert caught.value.what.splitlines()[1:] == ["    'n': int64 in the files before, string in b.parquet"]
+
+
+@pytest.mark.parametrize("name", ["__row", "__malformed", "__more"])
+def test_a_column_with_a_name_of_ours_is_refused(tmp_path: Path, spec: MakeSpec, name: str) -> None:
+    path = write(tmp_path / "a.parquet", {"id": [1], "name": ["x"], name: ["1"]})
+    with pytest.raises(SourceUnreadable, match=f"a column {name}: a name that pages keep"):
+        pages_of(spec(path))
 
 
 def test_a_dictionary_is_its_values(tmp_path: Path, spec: MakeSpec) -> None:
