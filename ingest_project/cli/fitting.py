@@ -18,6 +18,7 @@ _DECIMAL_COMMA = re.compile(r"[-+]?[0-9]{1,3}(\.[0-9]{3})*,[0-9]+")
 _THOUSANDS = re.compile(r"[-+]?[1-9][0-9]{0,2}(,[0-9]{3})+")  # of an amount: 1,234 is a decimal comma to few
 _POINTED = re.compile(r"[-+]?[0-9]+([0-9,]*\.[0-9]{1,2}|(,[0-9]{3}){2,})")  # 12.50, 1,234.50, 1,234,567
 _METRES = re.compile(r"[-+]?[0-9]{5,}([.,][0-9]+)?")
+_GEOJSON = "Feature"  # as the `type` of each row
 _PLACE = ("latitude", "longitude")
 _PRICE = ("price", "currency")
 _ZONE = ZoneInfo("UTC")
@@ -49,10 +50,16 @@ def fitted(made: Guess, seen: Look, said: Sequence[str], given: Mapping[str, Any
 def _fits(field: str, made: Guess, seen: Look) -> bool:
     if field == "status":
         return any(status(one).values[0] for one in seen.samples[made.mapping[field]])
-    if field in _PLACE:  # metres of a grid in either speak against both
+    if field == "category":
+        return seen.samples[made.mapping[field]] != [_GEOJSON]
+    if field in _PLACE:  # metres of a grid, but for a few wrong ones, in either speak against both
         both = [seen.samples[made.mapping[name]] for name in _PLACE if name in made.mapping]
-        return not any(_METRES.fullmatch(one.strip()) for samples in both for one in samples)
+        return not any(2 * sum(map(_is_metres, samples)) > len(samples) for samples in both)
     return True
+
+
+def _is_metres(text: str) -> bool:
+    return bool(_METRES.fullmatch(text.strip()))
 
 
 def _holds_points(mapping: Mapping[str, str], made: Guess, seen: Look, said: Sequence[str]) -> bool:

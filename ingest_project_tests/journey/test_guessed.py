@@ -105,8 +105,16 @@ def test_columns_that_are_not_what_they_are_called(tmp_path: Path) -> None:
     text = "id,name,status,x,y\n1,a,AAI,533498,181201\n2,b,AAC,533499,181202\n"
     assert set(of(tmp_path, text).spec.mapping) == {"name"}
     assert set(of(tmp_path, text, maps=("status=status",)).spec.mapping) == {"name", "status"}
-    text = "id,name,status,x,y\n1,a,AAI,13.4,52.5\n2,b,open,13.4,52.5\n"
+    text = "id,name,status,x,y\n1,a,AAI,13.4,52.5\n2,b,open,13.5,52.6\n3,c,,533498,52.5\n"
     assert set(of(tmp_path, text).spec.mapping) == {"name", "status", "latitude", "longitude"}
+
+
+def test_what_each_row_of_geojson_is_called_is_no_category(tmp_path: Path) -> None:
+    features = [{"type": "Feature", "id": at, "properties": {"name": "x"}, "geometry": None} for at in range(2)]
+    file = tmp_path / "a.geojson"
+    file.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    made = guessed(str(file), name="g", key=None, updated_at=None, maps=())
+    assert (made.spec.key, set(made.spec.mapping)) == ("id", {"name"})
 
 
 @pytest.mark.parametrize(
