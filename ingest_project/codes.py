@@ -11,7 +11,10 @@ class Code(NamedTuple):
 
 
 REJECTS: dict[str, Code] = {
-    "malformed_row": Code("the line does not have as many fields as the header", "mend the quoting at the source"),
+    "malformed_row": Code(
+        "a line with more or fewer values than the header, or one that is no JSON object with each key once",
+        "mend the line at the source",
+    ),
     "key_missing": Code("the key is blank", "give the row a key, or name another key column"),
     "key_unusable": Code("the key is longer than 200 characters", "name another key column"),
     "name_missing": Code("the name is blank", "map another column to name, or give it a default"),
@@ -30,7 +33,8 @@ ISSUES: dict[str, Code] = {
     "guard_removed": Code('="007", as written for a spreadsheet, became 007', "export the value alone"),
     "not_utf8": Code("bytes that are no UTF-8 were replaced by �", "export the source as UTF-8"),
     "bytes_encoded": Code(
-        "bytes inside a nested value that are no UTF-8 became base64", "export text as UTF-8, or map what is inside"
+        "bytes that are no text (no UTF-8, or a NUL among them) became base64, in attributes or a nested value",
+        "export text as UTF-8, or map what is inside",
     ),
     "unicode_composed": Code("letters and accents were joined (NFC)", "none needed"),
     "whitespace_folded": Code("white space was folded or trimmed", "none needed"),

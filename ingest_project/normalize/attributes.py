@@ -3,17 +3,23 @@
 So is a mapped value that was set aside and is longer than its note quotes: nothing else in the item has it whole.
 """
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Collection, Iterable, Mapping
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.types as kinds
 
 from ingest_project.branches.spec import BranchSpec
-from ingest_project.normalize.cells import as_json, plain, without_blanks
-from ingest_project.normalize.columns import SHOWN, join_fragments, note, to_json
+from ingest_project.extract.json_rows import row_of
+from ingest_project.extract.source import MALFORMED, MORE, ROW
+from ingest_project.normalize.cells import as_json, as_text, plain, without_blanks
+from ingest_project.normalize.columns import SHOWN, as_one, join_fragments, note, spread, to_json
 from ingest_project.normalize.text import storable
 
-OURS = ("__row", "__malformed")
+_Column = pa.Array | pa.ChunkedArray
+_Named = TypeVar("_Named")
 
 
 def attributes(
@@ -25,63 +31,114 @@ def attributes(
     """
     fragments: list[pa.Array] = []
     notes: list[pa.Array] = []
-    for key, column in _named(page, spec, _set_aside(page, spec, made or {})):
-        array, damaged = plain(column)
-        field = f"attributes.{key}"
-        unseen = None
-        if pa.types.is_string(array.type):
-            array, unseen = without_blanks(array, field)
-        found, noted = as_json(array, field)
+    named = _named(page, spec, _set_aside(page, spec, made or {}))
+    for key, column in named.items():
+        found, told = _values(key, column)
         fragments.append(pc.binary_join_element_wise(f"{to_json(key)}:", found, ""))
-        notes += [one for one in (noted, unseen, damage_notes(field, array, damaged)) if one is not None]
-    return join_fragments(fragments, page.num_rows, "{", "}"), notes
+        notes += told
+    joined = join_fragments(fragments, page.num_rows, "{", "}")
+    if MORE not in page.column_names or spec.unmapped == "drop":
+        return joined, notes
+    joined, told = _with_late(joined, _late(as_one(page.column(MORE)), named))
+    return joined, [*notes, *told]
 
 
-def damage_notes(field: str, array: pa.Array, damaged: pa.Array | None) -> pa.Array | None:
+def damage_notes(field: str, array: pa.Array, damaged: pa.Array | None, code: str = "not_utf8") -> list[pa.Array]:
     """The notes on bytes that were no UTF-8."""
     if damaged is None:
-        return None
+        return []
     pairs = zip(damaged.to_pylist(), array.to_pylist(), strict=True)
-    notes = [note(field, "not_utf8", before, after) if before is not None else None for before, after in pairs]
-    return pa.array(notes, pa.string())
+    notes = [note(field, code, before, after) if before is not None else None for before, after in pairs]
+    return [pa.array(notes, pa.string())]
 
 
-def _named(
-    page: pa.Table, spec: BranchSpec, aside: Iterable[tuple[str, pa.Array]]
-) -> list[tuple[str, pa.Array | pa.ChunkedArray]]:
-    used = {*spec.declared_columns(), *OURS}
+def _values(key: str, column: _Column) -> tuple[pa.Array, list[pa.Array]]:
+    """What a key has in each row, as JSON, and the notes on it."""
+    field = f"attributes.{key}"
+    array, damaged = plain(column, whole=True)
+    unseen = None
+    if kinds.is_string(array.type):
+        array, unseen = without_blanks(array, field)
+    found, noted = as_json(array, field)
+    told = [one for one in (noted, unseen) if one is not None]
+    return found, [*told, *damage_notes(field, array, damaged, "bytes_encoded")]
+
+
+def _with_late(joined: pa.Array, late: Mapping[str, Mapping[int, str]]) -> tuple[pa.Array, list[pa.Array]]:
+    """The objects with keys that have no column as well, as if they had one: which have is up to the order of rows.
+
+    `late` are texts by key and row. Only JSON has such keys, of which all is text.
+    """
+    objects: dict[int, dict[str, str]] = {}
+    notes: list[pa.Array] = []
+    for key, said in late.items():
+        found, told = _values(key, pa.array(said.values(), pa.string()))
+        for at, value in zip(said, found.to_pylist(), strict=True):
+            objects.setdefault(at, {}).update({} if value is None else {key: json.loads(value)})
+        has_key = pa.array([at in said for at in range(len(joined))])
+        notes += [spread(has_key, one) for one in told]
+    if not objects:
+        return joined, notes
+    told = joined.to_pylist()
+    whole = [to_json({**json.loads(own), **objects[at]}) if at in objects else own for at, own in enumerate(told)]
+    return pa.array(whole, pa.string()), notes
+
+
+def _late(more: pa.Array, named: Collection[str]) -> dict[str, dict[int, str]]:
+    """What stands in `__more`: texts by key and row; `named` are the keys that columns have."""
+    found: dict[str, dict[int, str]] = {}
+    for at, text in enumerate(more.to_pylist()):
+        for name, value in ((text and row_of(text, None)) or {}).items():
+            if value is not None:
+                found.setdefault(name, {})[at] = to_json(value) if isinstance(value, bool) else value
+    return _distinct_names(found.items(), named)
+
+
+def _named(page: pa.Table, spec: BranchSpec, aside: Iterable[tuple[str, pa.Array]]) -> dict[str, _Column]:
+    used = {*spec.declared_columns(), ROW, MALFORMED, MORE}
     spare = [(name, page.column(at)) for at, name in enumerate(page.column_names) if name not in used]
-    named = [*aside, *(spare if spec.unmapped == "keep" else [])]
-    return sorted(_distinct_names(named), key=lambda pair: pair[0])
+    named = _distinct_names([*aside, *(spare if spec.unmapped == "keep" else [])])
+    return dict(sorted(named.items()))
 
 
 def _set_aside(page: pa.Table, spec: BranchSpec, made: Mapping[str, pa.Array]) -> list[tuple[str, pa.Array]]:
-    """The mapped columns of text, with nothing but what is too long for a note and is in no field."""
-    found: dict[str, pa.Array] = {}
+    """The mapped columns, with nothing but what is too long for a note and is in no field as it came."""
+    lost: dict[str, pa.Array] = {}
     for field, mapped in spec.mapping.items():
         if field not in made or mapped.column is None or mapped.column == spec.key:
             continue
-        column = page.column(mapped.column)
-        if pa.types.is_string(column.type) and (pc.max(pc.binary_length(column)).as_py() or 0) <= SHOWN:
-            continue  # nearly always: asked before anything is made of the column
-        text = plain(column)[0]
-        if not pa.types.is_string(text.type):
-            continue
-        lost = pc.and_(pc.is_null(made[field]), pc.greater(pc.utf8_length(text), SHOWN))
-        if pc.any(lost).as_py():
-            kept = pc.if_else(lost, text, pa.scalar(None, pa.string()))
-            found[mapped.column] = pc.coalesce(found[mapped.column], kept) if mapped.column in found else kept
-    return list(found.items())
+        told = _lost(page.column(mapped.column), made[field])
+        if told is not None:
+            lost[mapped.column] = pc.or_(lost[mapped.column], told) if mapped.column in lost else told
+    return [(name, _only(as_one(page.column(name)), which)) for name, which in lost.items()]
 
 
-def _distinct_names(
-    named: Iterable[tuple[str, pa.Array | pa.ChunkedArray]],
-) -> list[tuple[str, pa.Array | pa.ChunkedArray]]:
+def _lost(column: _Column, made: pa.Array) -> pa.Array | None:
+    """Which values are in no field, or not as they came, and are longer than a note quotes; None for none."""
+    if kinds.is_primitive(column.type):
+        return None
+    if kinds.is_string(column.type) and (pc.max(pc.binary_length(column)).as_py() or 0) <= SHOWN:
+        return None  # nearly always: asked before anything is made of the column
+    array, damaged = plain(column)
+    is_lost = pc.is_null(made) if damaged is None else pc.or_(pc.is_null(made), pc.is_valid(damaged))
+    if not pc.any(pc.and_(is_lost, pc.is_valid(array))).as_py():
+        return None
+    told = as_text(array) if damaged is None else pc.coalesce(damaged, array)
+    is_lost = pc.and_(is_lost, pc.fill_null(pc.greater(pc.utf8_length(told), SHOWN), False))
+    return is_lost if pc.any(is_lost).as_py() else None
+
+
+def _only(array: pa.Array, which: pa.Array) -> pa.Array:
+    places = pa.array(range(len(array)), pa.int64())
+    return array.take(pc.if_else(which, places, pa.scalar(None, pa.int64())))
+
+
+def _distinct_names(named: Iterable[tuple[str, _Named]], taken: Collection[str] = ()) -> dict[str, _Named]:
     """Two headers may be one key after cleaning: the later ones get a number, so that nothing is lost."""
-    found: dict[str, pa.Array | pa.ChunkedArray] = {}
-    for name, column in named:
+    found: dict[str, _Named] = {}
+    for name, value in named:
         key, count = storable(name), 2
-        while key in found:
+        while key in found or key in taken:
             key, count = f"{storable(name)}_{count}", count + 1
-        found[key] = column
-    return list(found.items())
+        found[key] = value
+    return found

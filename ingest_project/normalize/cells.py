@@ -1,7 +1,7 @@
 """Source columns as they come, of any Arrow type, brought to text or to JSON without losing anything."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from math import isfinite
@@ -15,6 +15,7 @@ import pyarrow.types as kinds
 from ingest_project.normalize.columns import accepted_pattern, as_one, note, spread, to_json
 from ingest_project.normalize.text import BLANK, WHITE, storable
 
+_NOT_IN_PYTHON = (OverflowError, ValueError, LookupError)  # the last: no such time zone
 _EXACT = 2**53  # below it a float that is whole is an integer that lost its type
 _TICKS = {"s": 1, "ms": 10**3, "us": 10**6}  # a second in each unit; nanoseconds stay within the years 1 to 9999
 _YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800
@@ -22,10 +23,11 @@ _SPACE, _DELETE = 0x20, 0x7F  # before and behind what is printable of ASCII
 _ORDINARY = r'^[^"\\\x00-\x1f]*$'  # needs no escape in JSON
 
 
-def plain(column: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, pa.Array | None]:
+def plain(column: pa.Array | pa.ChunkedArray, *, whole: bool = False) -> tuple[pa.Array, pa.Array | None]:
     """The column without dictionary, view or large types, as valid UTF-8; and where bytes had to be replaced.
 
-    The second is null where nothing was replaced at all, else text as it was (escaped), per row.
+    The second is null where nothing was replaced at all, else text as it was (escaped), per row. `whole`: such values
+    become base64, with nothing replaced in them, and so do bytes among which is a NUL.
     """
     array = as_one(column)
     if isinstance(array, pa.ExtensionArray):
@@ -35,7 +37,7 @@ def plain(column: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, pa.Array | None
     if kinds.is_run_end_encoded(array.type):
         array = pc.run_end_decode(array)
     if is_text(array.type) or is_bytes(array.type):
-        return _utf8(array)
+        return _utf8(array, whole=whole)
     return array, None
 
 
@@ -66,13 +68,16 @@ def is_bytes(kind: pa.DataType) -> bool:
     return any(one(kind) for one in is_kind)
 
 
-def _utf8(array: pa.Array) -> tuple[pa.Array, pa.Array | None]:
+def _utf8(array: pa.Array, *, whole: bool) -> tuple[pa.Array, pa.Array | None]:
+    is_text = _is_text if whole and is_bytes(array.type) else _is_utf8
     try:
         text = array.cast(pa.string())
         if not _is_ascii(text):
             text.validate(full=True)
     except pa.ArrowInvalid:
-        return _repaired(array)
+        return _repaired(array, is_text, _base64 if whole else _readable)
+    if is_text is _is_text and pc.any(pc.match_substring(text, "\0")).as_py():
+        return _repaired(array, is_text, _base64)
     return text, None
 
 
@@ -81,18 +86,22 @@ def _is_ascii(array: pa.Array) -> bool:
     return data is None or not data.size or np.frombuffer(data, np.int8).min() >= 0
 
 
-def _repaired(array: pa.Array) -> tuple[pa.Array, pa.Array]:
-    texts: list[str | None] = []
-    damaged: list[str | None] = []
+def _repaired(
+    array: pa.Array, is_text: Callable[[bytes], bool], otherwise: Callable[[bytes], str]
+) -> tuple[pa.Array, pa.Array]:
     values: list[bytes | None] = array.cast(pa.binary()).to_pylist()
-    for value in values:
-        text = None if value is None else value.decode("utf-8", "replace")
-        texts.append(text)
-        if value is None or text == value.decode("utf-8", "ignore"):
-            damaged.append(None)
-        else:
-            damaged.append(value.decode("utf-8", "backslashreplace"))
+    broken = {at: value for at, value in enumerate(values) if value is not None and not is_text(value)}
+    texts = [otherwise(broken[at]) if at in broken else value for at, value in enumerate(values)]
+    damaged = [broken[at].decode("utf-8", "backslashreplace") if at in broken else None for at in range(len(values))]
     return pa.array(texts, pa.string()), pa.array(damaged, pa.string())
+
+
+def _readable(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
+
+
+def _base64(value: bytes) -> str:
+    return base64.b64encode(value).decode()
 
 
 def blank_to_null(array: pa.Array) -> pa.Array:
@@ -144,9 +153,13 @@ def cell_text(value: Any) -> str | None:
     if value is None or (isinstance(value, float) and not isfinite(value)):
         return None
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < _EXACT else repr(value)
+        return repr(_number(value))
     given = jsonable(value)
     return given if isinstance(given, str) else to_json(given)
+
+
+def _number(value: float) -> float | int:
+    return int(value) if value.is_integer() and abs(value) < _EXACT else value
 
 
 def iso_text(array: pa.Array) -> pa.Array:
@@ -170,16 +183,18 @@ def values(array: pa.Array) -> list[Any]:
     """Values as Python has them: a time beyond its years 1 to 9999 as its number, a text that is no UTF-8 as bytes."""
     try:
         return array.to_pylist()
-    except (OverflowError, ValueError):
+    except _NOT_IN_PYTHON:
         return [_value(one) for one in array]
 
 
 def _value(cell: pa.Scalar) -> Any:
     try:
         return cell.as_py()
-    except (OverflowError, ValueError):
+    except _NOT_IN_PYTHON:
         if isinstance(cell, pa.StructScalar):
             return {name: _value(inner) for name, inner in cell.items()}
+        if kinds.is_map(cell.type):
+            return [tuple(pair.values()) for pair in values(cell.values)]
         if kinds.is_nested(cell.type):
             return values(cell.values)
         if is_text(cell.type):
@@ -201,11 +216,14 @@ def losses(array: pa.Array, field: str) -> pa.Array | None:
 
 
 def jsonable(value: Any) -> Any:
-    """The value as JSON can say it: numbers and booleans stay, decimals and times are text, NaN is null."""
+    """The value as JSON can say it: numbers and booleans stay, decimals and times are text, NaN is null.
+
+    A whole float is an integer: a blank among integers makes floats of them all.
+    """
     if isinstance(value, str):
         return storable(value)
     if isinstance(value, float):
-        return value + 0.0 if isfinite(value) else None
+        return _number(value) if isfinite(value) else None
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, Decimal):
@@ -228,7 +246,11 @@ def _other(value: Any) -> Any:
 
 
 def _bytes(value: bytes) -> str:
-    return storable(value.decode()) if _is_utf8(value) else base64.b64encode(value).decode()
+    return value.decode() if _is_text(value) else _base64(value)
+
+
+def _is_text(value: bytes) -> bool:
+    return b"\0" not in value and _is_utf8(value)
 
 
 def _is_utf8(value: bytes) -> bool:
@@ -287,5 +309,5 @@ def _losses(value: Any) -> set[str]:
     if isinstance(value, float):
         return set() if isfinite(value) else {"not_finite"}
     if isinstance(value, bytes):
-        return _losses(value.decode()) if _is_utf8(value) else {"bytes_encoded"}
+        return set() if _is_text(value) else {"bytes_encoded"}
     return {"characters_removed"} if isinstance(value, str) and storable(value) != value else set()

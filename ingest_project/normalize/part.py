@@ -69,9 +69,7 @@ class _Page:
     def column(self, name: str, field: str) -> pa.Array:
         """A source column, nulls for blanks, without dictionary or view types."""
         array, damaged = plain(self.page.column(name))
-        told = damage_notes(field, array, damaged)
-        if told is not None:
-            self.notes.append(told)
+        self.notes += damage_notes(field, array, damaged)
         if not kinds.is_string(array.type):
             return array
         array, unseen = without_blanks(array, field)

@@ -49,7 +49,7 @@ def _raw_rows(rows: pa.Table) -> pa.Array:
     for at, name in enumerate(rows.column_names):
         if name == "__row" or (name == "__malformed" and rows.column(at).null_count == rows.num_rows):
             continue
-        found, _ = as_json(plain(rows.column(at))[0], name)
+        found, _ = as_json(plain(rows.column(at), whole=True)[0], name)
         fragments.append(pc.binary_join_element_wise(f"{to_json(storable(name))}:", pc.fill_null(found, "null"), ""))
     if not fragments:
         return pa.array([b"{}"] * rows.num_rows)

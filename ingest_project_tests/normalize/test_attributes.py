@@ -1,5 +1,6 @@
 """What the mapping does not name is kept: one canonical JSON object a row."""
 
+import base64
 import json
 from collections.abc import Sequence
 
@@ -7,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from ingest_project.normalize.part import normalize_part
-from ingest_project_tests.normalize.pages import numbered, part, row, rows_of, spec
+from ingest_project_tests.normalize.pages import Row, numbered, part, row, rows_of, spec
 
 
 def _json(given: dict[str, object]) -> str:
@@ -94,6 +95,83 @@ def test_a_column_of_two_fields_is_kept_once() -> None:
     assert found.codes == ["street: too_long", "house_number: too_long"]
 
 
+POLYGON = {"type": "Polygon", "coordinates": [[[9.0 + at, 48.0] for at in range(60)]]}
+BYTES = b"caf\xe9 " * 60
+
+
+@pytest.mark.parametrize(
+    ("column", "mapping", "whole", "codes"),
+    [
+        (
+            pa.array([json.dumps(POLYGON)]),
+            {"latitude": "x", "longitude": "x"},
+            json.dumps(POLYGON),
+            ["latitude: coordinate_unreadable", "longitude: coordinate_unreadable"],
+        ),
+        (
+            pa.array([POLYGON]),
+            {"latitude": "x", "longitude": "x"},
+            POLYGON,
+            ["latitude: coordinate_unreadable", "longitude: coordinate_unreadable"],
+        ),
+        (
+            pa.array([BYTES]),
+            {"latitude": "x", "longitude": "x"},
+            base64.b64encode(BYTES).decode(),
+            [
+                *("latitude: coordinate_unreadable", "longitude: coordinate_unreadable"),
+                "attributes.x: bytes_encoded",
+            ],
+        ),
+        (
+            pa.array([BYTES]),
+            {"description": "x"},
+            base64.b64encode(BYTES).decode(),
+            ["description: not_utf8", "description: whitespace_folded", "attributes.x: bytes_encoded"],
+        ),
+    ],
+    ids=["a shape as text", "as a struct", "as bytes", "bytes in a text"],
+)
+def test_what_a_note_cannot_quote_is_whole_in_attributes_of_any_type(
+    column: pa.Array, mapping: dict[str, object], whole: object, codes: list[str]
+) -> None:
+    found = row({"x": column}, mapping=mapping, unmapped="drop")
+    assert (found.attributes, sorted(found.codes)) == ({"x": whole}, sorted(codes))
+
+
+def test_a_short_value_of_any_type_is_quoted_only() -> None:
+    found = row({"x": pa.array([{"type": "Polygon"}])}, mapping={"latitude": "x", "longitude": "x"})
+    assert (found["attributes"], found.issues[0]["from"]) == ("{}", '{"type":"Polygon"}')
+
+
+def _late(more: str | None, **own: object) -> Row:
+    return row({"__more": more, **own})
+
+
+def test_keys_that_came_late_are_attributes_as_those_of_columns_are() -> None:
+    late = _late('{"size":1.50,"ok":true,"none":null,"blank":" ","in":{"a":[1,null]},"x":"é"}', colour="red")
+    early = row({"size": "1.50", "ok": "true", "blank": " ", "in": '{"a":[1,null]}', "x": "é", "colour": "red"})
+    assert (late["attributes"], late.codes) == (early["attributes"], [])
+    assert late["content_hash"] == early["content_hash"]
+
+
+def test_what_changes_in_a_key_that_came_late_is_told() -> None:
+    found = _late('{"x":"a\\u0000b","y":"\\u200b","z":"1"}')
+    assert found.attributes == {"x": "ab", "z": "1"}
+    assert found.codes == ["attributes.x: characters_removed", "attributes.y: characters_removed"]
+
+
+def test_a_late_key_takes_no_other_keys_place() -> None:
+    found = _late('{"x\\u0000":"late","__row":"9"}', x="own")
+    assert found.attributes == {"x": "own", "x_2": "late", "__row": "9"}
+
+
+def test_rows_without_a_late_key_are_as_they_were_and_a_branch_may_drop_it() -> None:
+    made = part({"x": ["1", "2"], "__more": [None, '{"y":"3"}']})
+    assert [one.attributes for one in rows_of(made)] == [{"x": "1"}, {"x": "2", "y": "3"}]
+    assert row({"__more": '{"y":"3"}'}, unmapped="drop").attributes == {}
+
+
 def test_a_page_without_other_columns_has_empty_objects() -> None:
     assert [one["attributes"] for one in rows_of(part({"name": ["a", "b"]}))] == ["{}", "{}"]
 
@@ -156,7 +234,7 @@ def test_numbers_beyond_two_to_the_53_stay_exact() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "text"), [(-0.0, "0.0"), (0.0, "0.0"), (5.0, "5.0"), (1e300, "1e+300"), (0.1, "0.1")]
+    ("number", "text"), [(-0.0, "0"), (0.0, "0"), (5.0, "5"), (5, "5"), (1e300, "1e+300"), (0.1, "0.1")]
 )
 def test_a_number_is_written_in_one_way(number: float, text: str) -> None:
     assert _json({"x": number}) == f'{{"x":{text}}}'
