@@ -22,6 +22,8 @@ _WIDTH = 28
 def profile(name: str, *, activation: int | None, as_json: bool) -> None:
     """Show what the columns of the branch NAME hold: nulls, different values, extremes, frequent values, issues.
 
+    Of a column with more than 20,000 different values, their number is an estimate and marked with ~.
+
     Example: ingest profile places
     """
     ensure_migrated()
@@ -44,10 +46,11 @@ def profile(name: str, *, activation: int | None, as_json: bool) -> None:
 
 
 def _lines(name: str, number: int, found: dict[str, Any]) -> list[str]:
-    lines = [f"activation {number} of {name!r}: {found['rows']:,} items, values of {found['sampled']:,} of them", ""]
+    sampled = f", values of {found['sampled']:,} of them" if "sampled" in found else ""
+    lines = [f"activation {number} of {name!r}: {found['rows']:,} items{sampled}", ""]
     header = ("column", "nulls", "different", "least", "greatest", "frequent")
-    lines += _table(header, [_row(found, one) for one in found["columns"] if one["min"] is not None])
-    empty = [one["column"] for one in found["columns"] if one["min"] is None]
+    lines += _table(header, [_row(found, one) for one in found["columns"] if one["nulls"] < found["rows"]])
+    empty = [one["column"] for one in found["columns"] if one["nulls"] == found["rows"]]
     lines += ["", f"null everywhere: {', '.join(empty)}"] if empty else []
     issues = [(one["field"], one["code"], f"{one['rows']:,}") for one in found["issues"]]
     lines += ["", *_table(("issues of", "code", "rows"), issues)] if issues else []
@@ -61,11 +64,11 @@ def _lines(name: str, number: int, found: dict[str, Any]) -> list[str]:
 def _row(found: dict[str, Any], one: dict[str, Any]) -> tuple[str, ...]:
     share = one["nulls"] / found["rows"]
     frequent = ", ".join(f"{_cut(value)} ({count:,})" for value, count in one["top"][:3])
-    return (one["column"], f"{share:.1%}", f"{one['distinct']:,}", _cut(one["min"]), _cut(one["max"]), frequent)
+    return (one["column"], f"{share:.1%}", profiles.different(one), _cut(one["min"]), _cut(one["max"]), frequent)
 
 
-def _cut(text: str) -> str:
-    flat = " ".join(text.split())
+def _cut(text: str | None) -> str:
+    flat = " ".join((text or "").split())
     return flat if len(flat) <= _WIDTH else flat[: _WIDTH - 1] + "…"
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from ingest_project.branches.activations import Activation
 from ingest_project.codes import Code
 from ingest_project.item import BESIDE, Item, columns, item_schema
+from ingest_project.normalize import profiles
 
 PREVIEW_ROWS = 8
 PREVIEW_WIDTH = 40
@@ -82,11 +83,12 @@ def profile(made: Mapping[str, Any]) -> dict[str, dg.MetadataValue[Any]]:
     """Columns, issues and drift of an activation as tables; columns that are null everywhere are left out."""
     rows = [
         {
-            **{name: one[name] for name in ("column", "nulls", "distinct", "min", "max")},
+            **{name: one[name] for name in ("column", "nulls", "min", "max")},
+            "distinct": profiles.different(one),
             "frequent": ", ".join(f"{value} ({count:,})" for value, count in one["top"]),
         }
         for one in made["columns"]
-        if one["min"] is not None
+        if one["nulls"] < made["rows"]
     ]
     tables = {"profile": rows, "issues": made["issues"], "profile_drift": made["drift"]}
     return {name: table_of(rows) for name, rows in tables.items() if rows}

@@ -1,5 +1,6 @@
 """Profiles kept in Postgres, each with its drift against the last committed activation's."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -19,3 +20,14 @@ def find(connection: Connection, activation_id: int) -> dict[str, Any] | None:
     """The profile of an activation, if one was made."""
     row = connection.execute(_SQL["find_profile"], {"activation_id": activation_id}).fetchone()
     return row[0] if row else None
+
+
+def same_parts(connection: Connection, one: int, other: int) -> bool:
+    """Whether the items of two activations are the same to the byte, so that one profile is that of both."""
+    row = connection.execute(_SQL["same_parts"], {"one": one, "other": other}).fetchone()
+    return bool(row and row[0])
+
+
+def different(column: Mapping[str, Any]) -> str:
+    """How many different values a profiled column has, for a person: ~ where that is an estimate."""
+    return f"{'~' if column.get('approximate') else ''}{column['distinct']:,}"

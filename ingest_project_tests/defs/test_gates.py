@@ -4,11 +4,14 @@ import os
 import re
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import dagster as dg
 import pytest
 
 from ingest_project.branches import gates
+from ingest_project.normalize import profile, profiles
+from ingest_project.normalize.profile import profiled
 from ingest_project.postgres.connection import session
 from ingest_project.settings import settings
 from ingest_project_tests.defs.conftest import CORE, NORMALIZED, REQUESTS, SNAPSHOT, Line, Run
@@ -255,3 +258,30 @@ def test_a_run_shows_its_profile(line: Callable[..., Line]) -> None:
     shown = place.run().metadata(NORMALIZED)
     assert "| locality " in shown["profile"]
     assert "null_island" in shown["issues"]
+
+
+def test_the_profile_of_the_same_parts_is_taken_over(
+    line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = line(places(9))
+    first = place.run(batch_size=4).metadata(NORMALIZED)
+    made: list[Sequence[str]] = []
+    monkeypatch.setattr(profile, "profiled", lambda paths: made.append(paths) or profiled(paths))
+    again = place.run(batch_size=4).metadata(NORMALIZED)
+    assert (made, again["profile"]) == ([], first["profile"])
+    assert kept_profile(place)["against"] == place.activations[0]["activation_id"]
+
+    with session() as connection:
+        connection.execute("update ingest.profiles set profile = profile || '{\"sampled\": 8}'")
+    place.run(batch_size=4)
+    assert len(made) == 1, "one of a sample is made anew"
+    place.holds([*places(8), *places(1, first=8, name="Other")])
+    place.run(batch_size=4)
+    assert len(made) == 2, "and so is one of other items"
+
+
+def kept_profile(place: Line) -> dict[str, Any]:
+    with session() as connection:
+        found = profiles.find(connection, place.activations[-1]["activation_id"])
+    assert found is not None
+    return found

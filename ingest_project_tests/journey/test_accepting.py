@@ -1,11 +1,14 @@
 """From blocked to accepted on the command line: what a person sees at each step."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from ingest_project.normalize import profile
+from ingest_project.postgres.connection import session
 from ingest_project_tests.journey.conftest import FIRST, Ran, write_csv, write_spec
 
 Command = Callable[..., Ran]
@@ -64,6 +67,22 @@ def test_a_profile_on_the_terminal_and_for_scripts(command: Command, name: str, 
     again = command("profile", name)
     assert "against activation" in again.out
     assert "null_island" in again.out  # gone since
+
+
+def test_a_profile_says_what_is_an_estimate_and_what_was_sampled(command: Command, name: str, tmp_path: Path) -> None:
+    file = write_csv(tmp_path / "rows.csv", FIRST)
+    command("branch", "apply", write_spec(tmp_path / "b.yaml", name=name, location=str(file)))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(profile, "_COUNTED", 3)
+        command("run", name)
+    shown = command("profile", name)
+    assert "10 items\n" in shown.out
+    assert re.search(r"^  name .* ~\d+ ", shown.out, re.MULTILINE)
+    assert re.search(r"^  country_code .* ~\d+ ", shown.out, re.MULTILINE)
+    with session() as connection:
+        kept = "update ingest.profiles set profile = profile || '{\"sampled\": 8}'"
+        connection.execute(kept)
+    assert "10 items, values of 8 of them\n" in command("profile", name).out
 
 
 def test_codes_are_told(command: Command) -> None:
