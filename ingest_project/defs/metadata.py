@@ -3,6 +3,7 @@
 import resource
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -21,8 +22,13 @@ MEANING_WIDTH = 100
 
 def peak_memory_mb() -> float:
     """Greatest resident size of this process so far, in MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1024 if sys.platform != "darwin" else 1024 * 1024), 1)
+    try:
+        told = Path("/proc/self/status").read_text()
+    except OSError:  # not Linux, whose `ru_maxrss` counts what the parent held when it started this process
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return round(peak / (1024 if sys.platform != "darwin" else 1024 * 1024), 1)
+    (peak,) = (int(line.split()[1]) for line in told.splitlines() if line.startswith("VmHWM:"))
+    return round(peak / 1024, 1)
 
 
 def counts(activation: Activation, *names: str) -> dict[str, int]:

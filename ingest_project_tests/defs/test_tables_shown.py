@@ -1,6 +1,7 @@
 """Metadata that people read: previews must say what the data says, and stay tables whatever is in it."""
 
 import re
+import subprocess
 import sys
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -127,3 +128,17 @@ def test_pace_is_rows_per_second_and_survives_no_time() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="resource is of Unix")
 def test_peak_memory_is_in_megabytes() -> None:
     assert 20 < peak_memory_mb() < 100_000
+
+
+_TELLS = "from ingest_project.defs.metadata import peak_memory_mb; print(peak_memory_mb())"
+_HOLDS = """
+import subprocess, sys
+held = bytearray(b"x" * (600 << 20))
+print(subprocess.check_output([sys.executable, "-c", sys.argv[1]], text=True))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others tell of no process alone")
+def test_peak_memory_is_not_that_of_the_process_that_started_this_one() -> None:
+    told = subprocess.check_output([sys.executable, "-c", _HOLDS, _TELLS], text=True)
+    assert 20 < float(told) < 600
