@@ -4,11 +4,9 @@ from dataclasses import replace
 
 import click
 
-from ingest_project.branches import registry
 from ingest_project.branches.spec import load_spec
-from ingest_project.cli import progress
 from ingest_project.cli.branch import apply_spec
-from ingest_project.cli.run import run_branch, tell
+from ingest_project.cli.run import embed_branch, run_branch, tell
 from ingest_project.cli.terminal import json_option
 from ingest_project.errors import VectorsMissing
 from ingest_project.postgres.connection import session
@@ -43,18 +41,15 @@ def demo(rows: int | None, *, as_json: bool) -> int:
 
 
 def _embed(name: str) -> bool:
-    """Vectors by the built-in model, which costs nothing and asks nobody; whether they are there."""
-    from ingest_project.embeddings.crew import run_workers
+    """Vectors by the built-in model alone, which costs nothing and asks nobody; whether they are there."""
     from ingest_project.embeddings.models import working_models
+    from ingest_project.embeddings.queue import require_vectors
 
     with session() as connection:
-        branch = registry.get_branch(connection, name)
-        builtin = [model for model in working_models(connection) if model.provider == "builtin"]
-    try:
-        with progress.shown():
-            for model in builtin:
-                run_workers(model_id=model.model_id, branch_id=branch.branch_id)
-    except VectorsMissing as error:
-        click.echo(f"no vectors: {error}", err=True)
-        return False
-    return True
+        try:
+            require_vectors(connection)
+        except VectorsMissing as error:
+            click.echo(f"no vectors: {error}", err=True)
+            return False
+        free = all(model.provider == "builtin" for model in working_models(connection))
+    return free and embed_branch(name)

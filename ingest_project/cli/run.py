@@ -130,29 +130,37 @@ def run_branch(
     plan: int | None = None,
 ) -> Outcome:
     """Run the job for one registered branch, on a schema that is current. Raises BranchUnknown."""
+    with session() as connection:
+        branch = registry.get_branch(connection, name)
+    options = {"batch_size": batch_size, "dry_run": dry_run, "activation": activation, "save": save, "plan": plan}
+    return _outcome(_executed("ingest_branch", name, options), branch.branch_id, dry_run=dry_run)
+
+
+def embed_branch(name: str) -> bool:
+    """Run the job that embeds what waits of a registered branch; whether it went well."""
+    return _executed("embed_branch", name, {}).success
+
+
+def _executed(job: str, name: str, options: dict[str, Any]) -> "ExecuteInProcessResult":
     from ingest_project.cli.instance import dagster_instance
     from ingest_project.definitions import defs
     from ingest_project.defs.partitions import ensure_partition
 
-    with session() as connection:
-        branch = registry.get_branch(connection, name)
-    options = {"batch_size": batch_size, "dry_run": dry_run, "activation": activation, "save": save, "plan": plan}
     with outside_errors_explained(), dagster_instance() as instance, progress.shown():
         ensure_partition(instance, name)
-        result = defs.resolve_job_def("ingest_branch").execute_in_process(
+        return defs.resolve_job_def(job).execute_in_process(
             instance=instance,
             partition_key=name,
             run_config=_run_config(options),
             tags={"ingest/branch": name},
             raise_on_error=False,
         )
-    return _outcome(result, branch.branch_id, dry_run=dry_run)
 
 
 def _run_config(options: dict[str, Any]) -> dict[str, Any]:
     given = {key: value for key, value in options.items() if value is not None}
     return {
-        "resources": {"ingest": {"config": given}},
+        **({"resources": {"ingest": {"config": given}}} if given else {}),
         # Dagster's event log keeps everything; the terminal shows our own lines.
         "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
     }

@@ -9,7 +9,9 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from dagster import AssetKey
 
+from ingest_project.cli.instance import dagster_instance
 from ingest_project.embeddings.models import Declared, ModelOptions, add_model, retire_model
 from ingest_project.embeddings.reconcile import reconcile
 from ingest_project.postgres.connection import session
@@ -175,3 +177,22 @@ def test_ctrl_c_hands_back_what_is_not_answered(command: Command, name: str, end
 def test_a_branch_that_is_not_there(command: Command) -> None:
     for deed in ("run", "status", "retry"):
         assert command("embed", deed, "nowhere").code == 2
+
+
+def test_the_demo_shows_its_vectors_in_dagster_too(command: Command) -> None:
+    ran = command("demo", "--rows", "30")
+    assert ran.code == 0, ran.err
+    assert "item_embeddings: " in ran.err
+    with dagster_instance() as instance:
+        found = instance.get_latest_materialization_event(AssetKey("item_embeddings"))
+    made = found.asset_materialization if found else None
+    assert made
+    assert made.partition == "demo-places"
+    assert made.metadata["coverage"].value == 1.0
+
+
+def test_the_demo_asks_no_model_that_may_cost_money(command: Command, endpoint: Endpoint) -> None:
+    ran = command("demo", "--rows", "40")
+    assert ran.code == 0, ran.err
+    assert "ingest embed run demo-places" in ran.out
+    assert not endpoint.requests
