@@ -31,6 +31,22 @@ Context = AssetContext | dg.InputContext | dg.OutputContext
 # Trying again changes nothing here; all else may pass.
 FINAL = (Locked, Refused, UsageError, Fenced, Interrupted, PartDamaged, ProviderUnusable, VectorsMissing, Unexpected)
 
+_RESUMES = "then run the same command: it resumes."
+_ENDED = f"The session was ended by Postgres, or by somebody. When Postgres is up, {_RESUMES}"
+_OTHERS = f"Others write the same rows at once: see in pg_stat_activity who, {_RESUMES}"
+_TODO = {
+    "25P03": f"Raise INGEST_IDLE_TRANSACTION_SECONDS, or see what kept this process from going on, {_RESUMES}",
+    "40001": _OTHERS,
+    "40P01": _OTHERS,
+    "42501": f"Have the DBA grant what this role lacks, {_RESUMES}",
+    "53100": f"Make room on the disk of Postgres, {_RESUMES}",
+    "55P03": f"Another session holds what this run needs: wait, or end it (pg_blocking_pids says which), {_RESUMES}",
+    "57014": "Somebody cancelled it, or it took longer than INGEST_STATEMENT_SECONDS, or statement_timeout of this "
+    f"role: raise that, or see what it waited for, {_RESUMES}",
+    "57P01": _ENDED,
+    "57P02": _ENDED,
+}
+
 
 @contextmanager
 def explained(context: Context | None, work: Work | None = None) -> Generator[None]:
@@ -66,7 +82,8 @@ def as_database_error(error: psycopg.Error, work: Work | None = None) -> IngestE
             where=where,
             todo="Nothing is half done. When Postgres is back, run the same command: it resumes.",
         )
-    return DatabaseError(f"Postgres refused a statement: {first_line(error)}", where=where)
+    todo = _TODO.get(error.sqlstate or "")
+    return DatabaseError(f"Postgres refused a statement: {first_line(error)}", where=where, todo=todo)
 
 
 def _failure(error: IngestError, context: Context | None, work: Work | None) -> dg.Failure:

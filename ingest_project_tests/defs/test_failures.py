@@ -161,6 +161,7 @@ def test_a_lost_connection_is_a_lost_connection(work: Work) -> None:
 
 def test_an_error_without_words_is_still_an_error() -> None:
     assert as_database_error(psycopg.DatabaseError()).what.startswith("Postgres refused a statement")
+    assert "pg_blocking_pids says which" in as_database_error(psycopg.errors.LockNotAvailable()).todo
     lost = as_database_error(psycopg.OperationalError())
     assert (type(lost).__name__, lost.what) == (
         "DatabaseUnreachable",
