@@ -208,7 +208,7 @@ def _difference(file: SourceFile, place: Place | None) -> str | None:
 def _shown(facts: Facts) -> str:
     words = f"{facts.size:,} bytes"
     if facts.modified_ns is not None:
-        moment = datetime.fromtimestamp(facts.modified_ns / 1e9, UTC).isoformat(timespec="milliseconds")
+        moment = datetime.fromtimestamp(facts.modified_ns / 1e9, UTC).isoformat(timespec="microseconds")
         words += f" written {moment}"
     return f"{words} ({facts.etag})" if facts.etag else words
 

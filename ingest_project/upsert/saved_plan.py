@@ -20,7 +20,7 @@ _SQL = statements.load(__name__, "saved_plan.sql")
 Live = dict[str, str]
 NO_ROWS: Live = {"carried": "new", "missing": "new"}
 _MOVED = {
-    "carried": "rows that the plan would touch were changed, or made, by another activation",
+    "carried": "rows that the plan would touch were changed, or made, since: by another activation, or by hand",
     "missing": "items of the branch that the plan does not carry came or went",
 }
 
