@@ -12,20 +12,14 @@ import pyarrow.compute as pc
 from ftfy.badness import is_bad
 
 from ingest_project.item import INVISIBLE, JOINERS, SUSPECT, is_kept
-from ingest_project.normalize.columns import Ruled, Verdict, accepted_pattern, apply_column, note, storable
+from ingest_project.normalize import evident
+from ingest_project.normalize.columns import Ruled, Verdict, apply_column, note, storable
 
 __all__ = ["BLANK", "WHITE", "cleaned", "narrow", "storable", "text_column"]
 
 # Text that shows nothing: white space, controls, zero-width and direction marks.
 WHITE = r"^[\s\p{Z}]*$"
 BLANK = rf"^[\s\p{{Z}}\p{{Cc}}{''.join(sorted(INVISIBLE | JOINERS))}]*$"
-# Words with single spaces between them are in normal form whatever they say, if they are printable ASCII and single
-# Latin letters among it: mojibake has two others in a row, or one of the four left out here (Â, Ã, Œ, œ). Entities of
-# HTML have a semicolon, guarded texts an equals sign: neither is evident.
-_PLAIN = "[!-:<>-~]"
-_LETTER = "[ÀÁÄ-ÖØ-öø-\u0151\u0154-\u024f]"
-_WORD = rf"(?:{_PLAIN}+(?:{_LETTER}{_PLAIN}+)*{_LETTER}?|{_LETTER}(?:{_PLAIN}+{_LETTER})*{_PLAIN}*)"
-EVIDENT = rf"^{_WORD}(?: {_WORD})*$"
 _LINE_BREAKS = re.compile(r"\r\n?|[\u0085\u2028\u2029]")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _GUARDED = re.compile(r'\s*="([^"]*)"\s*')  # by who writes for a spreadsheet, lest it takes 007 for 7
@@ -118,5 +112,5 @@ def _solid(text: str) -> str:
 def text_column(array: pa.Array, field: str, longest: int, *, multiline: bool = False, mend: bool = True) -> Ruled:
     """A column of texts; what is evidently clean and short enough is not looked at twice."""
     short = pc.fill_null(pc.less_equal(pc.binary_length(array), longest), False)
-    accepted = pc.and_(accepted_pattern(array, EVIDENT), short)
+    accepted = pc.and_(evident.accepted_texts(array), short)
     return apply_column(array, field, lambda text: clean(text, field, multiline=multiline, mend=mend), accepted)

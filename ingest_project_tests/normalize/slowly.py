@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pytest
 
 from ingest_project.branches.spec import BranchSpec
-from ingest_project.normalize import cells, fast, geo, hashing, text, times
+from ingest_project.normalize import cells, evident, fast, geo, hashing, times
 from ingest_project.normalize.part import NormalizedPart, normalize_part
 
 NOTHING = r"[^\x00-\x{10FFFF}]"
@@ -26,8 +26,9 @@ def _neither(_: pa.Array, latitude: pa.Array, longitude: pa.Array, given: list[p
 def no_fast_path() -> Iterator[None]:
     """Nothing is accepted without its rule, for as long as this lasts."""
     with pytest.MonkeyPatch.context() as patch:
-        for module, pattern in ((text, "EVIDENT"), (times, "PLAIN"), (cells, "_ORDINARY")):
+        for module, pattern in ((times, "PLAIN"), (cells, "_ORDINARY")):
             patch.setattr(module, pattern, NOTHING)
+        patch.setattr(evident, "accepted_texts", _nothing)
         for kernel in ("accepted_urls", "accepted_postal_codes", "accepted_phones"):
             patch.setattr(fast, kernel, _nothing)
         patch.setattr(hashing, "_alike", lambda size: pc.less(size, 0.0))

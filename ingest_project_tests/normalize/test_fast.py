@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest_project.item import KEY
-from ingest_project.normalize import address, borders, cells, contact, fast, geo, hashing, part, text, times
+from ingest_project.normalize import address, borders, cells, contact, evident, fast, geo, hashing, part, text, times
 from ingest_project.normalize.part import NormalizedPart, normalize_part
 from ingest_project_tests.benchmarks import listings
 from ingest_project_tests.normalize import edges
-from ingest_project_tests.normalize.slowly import differing, normalize_slowly
+from ingest_project_tests.normalize.slowly import NOTHING, differing, normalize_slowly
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,8 @@ def _with_null_island(country: pa.Array, latitude: pa.Array, longitude: pa.Array
     return pc.or_(_good(country, latitude, longitude, given), pc.fill_null(nowhere, False))
 
 
-_longest, _good, _PLAIN = part._longest, geo._good, text._PLAIN  # pyright: ignore[reportPrivateUsage]
+_longest, _good, _PLAIN = part._longest, geo._good, evident._PLAIN  # pyright: ignore[reportPrivateUsage]
+_STANDING = evident.standing()
 _ANYTHING = r"[^\n]*"
 
 
@@ -71,18 +72,33 @@ def _anything(country: str) -> str:
     return rf"{country}\|{_ANYTHING}"
 
 
+def _standing(old: str, new: str) -> tuple[Any, str, Any]:
+    return evident, "standing", lambda: _relaxed(_STANDING, old, new)
+
+
 # What each mutant accepts too much of. Every one must be told from the truth by the edge table.
 MUTANTS: dict[str, tuple[Any, str, Any]] = {
-    "text: two spaces": (text, "EVIDENT", _relaxed(text.EVIDENT, "(?: ", "(?: +")),
-    "text: leading space": (text, "EVIDENT", _relaxed(text.EVIDENT, "^", "^ ?")),
-    "text: controls": (text, "EVIDENT", _relaxed(text.EVIDENT, f"{_PLAIN}+", "[!-:<>-\x7f]+")),
-    "text: file separators": (text, "EVIDENT", _relaxed(text.EVIDENT, f"{_PLAIN}+", "[\x1c-\x1f!-:<>-~]+")),
-    "text: no-break spaces": (text, "EVIDENT", _relaxed(text.EVIDENT, f"{_PLAIN}+", "[!-:<>-~\u00a0]+")),
-    "text: soft hyphens": (text, "EVIDENT", _relaxed(text.EVIDENT, f"{_PLAIN}+", "[!-:<>-~\u00ad]+")),
-    "text: two letters in a row": (text, "EVIDENT", _relaxed(text.EVIDENT, f"{_PLAIN}+", "[!-:<>-~ÃÂ©]+")),
-    "text: accents apart": (text, "EVIDENT", _relaxed(text.EVIDENT, f"{_PLAIN}+", "[!-:<>-~\u0301]+")),
-    "text: entities": (text, "EVIDENT", _relaxed(text.EVIDENT, "!-:<", "!-<")),
-    "text: guards of a spreadsheet": (text, "EVIDENT", _relaxed(text.EVIDENT, "<>-~", "<-~")),
+    "text: two spaces": (evident, "EVIDENT", _relaxed(evident.EVIDENT, "(?: ", "(?: +")),
+    "text: leading space": (evident, "EVIDENT", _relaxed(evident.EVIDENT, "^", "^ ?")),
+    "text: controls": (evident, "EVIDENT", _relaxed(evident.EVIDENT, f"[{_PLAIN}]+", "[!-:<>-\x7f]+")),
+    "text: file separators": (evident, "EVIDENT", _relaxed(evident.EVIDENT, f"[{_PLAIN}]+", "[\x1c-\x1f!-:<>-~]+")),
+    "text: no-break spaces": (evident, "EVIDENT", _relaxed(evident.EVIDENT, f"[{_PLAIN}]+", "[!-:<>-~\u00a0]+")),
+    "text: soft hyphens": (evident, "EVIDENT", _relaxed(evident.EVIDENT, f"[{_PLAIN}]+", "[!-:<>-~\u00ad]+")),
+    "text: two letters in a row": (evident, "EVIDENT", _relaxed(evident.EVIDENT, f"[{_PLAIN}]+", "[!-:<>-~ÃÂ©]+")),
+    "text: accents apart": (evident, "EVIDENT", _relaxed(evident.EVIDENT, f"[{_PLAIN}]+", "[!-:<>-~\u0301]+")),
+    "text: entities": (evident, "EVIDENT", _relaxed(evident.EVIDENT, "!-:<", "!-<")),
+    "text: guards of a spreadsheet": (evident, "EVIDENT", _relaxed(evident.EVIDENT, "<>-~", "<-~")),
+    "text: spaces of other scripts": _standing(r"\x7f-\xa0", r"\x7f-\x9f"),
+    "text: controls of other scripts": _standing(r"\x7f-\xa0", r"\xa0"),
+    "text: entities in other scripts": _standing(";=", "="),
+    "text: guards in other scripts": _standing(";=", ";"),
+    "text: two spaces in other scripts": _standing("(?: ", "(?: +"),
+    "text: vowels of Hangul": _standing(r"\x{1161}-\x{1175}", ""),
+    "text: ends of Hangul": _standing(r"\x{11a8}-\x{11c2}", ""),
+    "text: signs that are others": _standing(r"\x{374}-\x{374}", ""),
+    "text: marks in any order": _standing("]*[", ""),
+    "text: fillers": _standing(r"\x{3164}-\x{3164}", ""),
+    "text: mojibake": (evident, "BAD", NOTHING),
     "text: a letter too long": (part, "_longest", _longer),
     "latitude: 91": (geo, "LATITUDE", 91.0),
     "latitude: the next float": (geo, "LATITUDE", 90.00000000000001),
@@ -144,8 +160,8 @@ PHONES = st.one_of(
     st.text("+0123456789 -()/x.", max_size=16),
 )
 WRITTEN = {
-    KEY: st.from_regex(text.EVIDENT),
-    "name": st.from_regex(text.EVIDENT),
+    KEY: st.from_regex(evident.EVIDENT),
+    "name": st.from_regex(evident.EVIDENT),
     "street": st.text(st.sampled_from("ab \t.é\u0301Ã©\u200b\u00a0"), max_size=8),
     "latitude": st.one_of(st.from_regex(geo.PLAIN), st.floats(-91, 91).map(repr)),
     "longitude": st.one_of(st.from_regex(geo.PLAIN), st.floats(-181, 181).map(repr)),

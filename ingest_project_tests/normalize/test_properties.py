@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest_project.item import KEY, Item, columns
-from ingest_project.normalize import geo, text, times
+from ingest_project.normalize import evident, geo, text, times
 from ingest_project.normalize.columns import accepted_pattern
 from ingest_project.normalize.part import normalize_part
 from ingest_project_tests.normalize.pages import numbered, part, row, spec
@@ -119,9 +119,9 @@ def test_a_row_is_the_same_alone_and_in_company(rows: list[dict[str, Any]]) -> N
 @settings(max_examples=300)
 @given(st.lists(st.one_of(TEXTS, st.text(st.characters(max_codepoint=0x17F), max_size=8)), min_size=1, max_size=20))
 def test_evident_text_is_in_normal_form_by_the_rule_too(texts: list[str]) -> None:
-    accepted = accepted_pattern(pa.array(texts), text.EVIDENT).to_pylist()
-    for one, evident in zip(texts, accepted, strict=True):
-        if evident:
+    accepted = evident.accepted_texts(pa.array(texts)).to_pylist()
+    for one, good in zip(texts, accepted, strict=True):
+        if good:
             assert text.cleaned(one) == one == text.cleaned(one, multiline=True)
 
 

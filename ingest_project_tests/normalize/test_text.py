@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest_project.item import Item
-from ingest_project.normalize.columns import accepted_pattern
 from ingest_project.normalize.part import LINES
-from ingest_project.normalize.text import EVIDENT, cleaned, storable
+from ingest_project.normalize.text import cleaned, storable
 from ingest_project_tests.normalize.pages import outcome, part, row, rows_of
 
 LONGEST = {
@@ -209,17 +208,3 @@ def test_equal_dirt_in_many_rows_is_told_in_each_of_them() -> None:
         ("a", ["category: whitespace_folded"]),
         ("a", []),
     ]
-
-
-@pytest.mark.parametrize("around", ["{}", "a{}", "{}b", "a{}b", "A {} 1", "{}. {}", "x{}-{}y", "({}e {})"])
-def test_what_is_evident_with_any_one_letter_is_what_the_rule_leaves_alone(around: str) -> None:
-    texts = [around.format(chr(code), chr(code)) for code in range(0x21, 0x3000)]
-    evident = pa.array(texts).filter(accepted_pattern(pa.array(texts), EVIDENT)).to_pylist()
-    assert len(evident) > 300
-    assert [text for text in evident if cleaned(text) != text] == []
-
-
-def test_two_letters_in_a_row_may_be_mojibake_and_are_looked_at() -> None:
-    texts = ["Ã¼", "Å¡koda", "Ăłd", "Łódź", "ÀÁ", "œuvre", "Â ", "Zürich", "São Paulo", "Malmö", "Érd Á"]
-    found = accepted_pattern(pa.array(texts), EVIDENT).to_pylist()
-    assert [text for text, evident in zip(texts, found, strict=True) if evident] == texts[-4:]
