@@ -4,6 +4,7 @@ import base64
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from functools import cache
 from math import isfinite
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as kinds
 
+from ingest_project.item import INVISIBLE, JOINERS
 from ingest_project.normalize.columns import accepted_pattern, as_one, note, spread, to_json
 from ingest_project.normalize.text import BLANK, WHITE, storable
 
@@ -19,7 +21,7 @@ _NOT_IN_PYTHON = (OverflowError, ValueError, LookupError)  # the last: no such t
 _EXACT = 2**53  # below it a float that is whole is an integer that lost its type
 _TICKS = {"s": 1, "ms": 10**3, "us": 10**6}  # a second in each unit; nanoseconds stay within the years 1 to 9999
 _YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800
-_SPACE, _DELETE = 0x20, 0x7F  # before and behind what is printable of ASCII
+_IDEOGRAPHS = 0x3001  # no white space is behind their space
 _ORDINARY = r'^[^"\\\x00-\x1f]*$'  # needs no escape in JSON
 
 
@@ -114,25 +116,35 @@ def without_blanks(array: pa.Array, field: str) -> tuple[pa.Array, pa.Array | No
     others = pc.and_(pc.is_valid(array), pa.array(~_begins_visibly(array)))
     if not pc.any(others).as_py():
         return array, None
-    # Few begin with white space or beyond ASCII: only they are looked at as a whole.
-    looked_at = array.filter(others)
-    blank = accepted_pattern(looked_at, BLANK)
-    found = pc.replace_with_mask(array, others, pc.if_else(blank, None, looked_at))
-    unseen = pc.and_(blank, pc.invert(accepted_pattern(looked_at, WHITE)))
+    # Few values begin with what may show nothing, and most of these are empty: each is looked at once.
+    encoded = array.filter(others).dictionary_encode()
+    distinct = encoded.dictionary
+    blank = accepted_pattern(distinct, BLANK)
+    found = pc.if_else(pc.replace_with_mask(others, others, blank.take(encoded.indices)), None, array)
+    unseen = pc.and_(blank, pc.invert(accepted_pattern(distinct, WHITE)))
     if not pc.any(unseen).as_py():
         return found, None
-    notes = [note(field, "characters_removed", one, None) for one in looked_at.filter(unseen).to_pylist()]
-    return found, spread(others, spread(unseen, pa.array(notes, pa.string())))
+    notes = [note(field, "characters_removed", one, None) for one in distinct.filter(unseen).to_pylist()]
+    return found, spread(others, spread(unseen, pa.array(notes, pa.string())).take(encoded.indices))
 
 
 def _begins_visibly(array: pa.Array) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
-    """Which texts begin with a printable character of ASCII, by their first bytes; what is told of nulls is void."""
+    """Which texts begin with a byte of no character that shows nothing; what is told of nulls is void."""
     _, offsets, data = array.buffers()
     if not len(array) or data is None or not data.size:
         return np.zeros(len(array), bool)
     starts = np.frombuffer(offsets, np.int32, len(array) + 1, array.offset * 4)
     firsts = np.frombuffer(data, np.uint8)[np.minimum(starts[:-1], data.size - 1)]
-    return (firsts > _SPACE) & (firsts < _DELETE) & (starts[1:] > starts[:-1])
+    return _visible().take(firsts) & (starts[1:] > starts[:-1])
+
+
+@cache
+def _visible() -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    """By first byte, whether no character that begins with it shows nothing."""
+    unseen = {char for char in map(chr, range(_IDEOGRAPHS)) if char.isspace() or char < " " or "\x7f" <= char < "\xa0"}
+    found = np.ones(256, bool)
+    found[[char.encode()[0] for char in unseen | INVISIBLE | JOINERS]] = False
+    return found
 
 
 def as_text(array: pa.Array) -> pa.Array:

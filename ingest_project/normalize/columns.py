@@ -7,7 +7,7 @@ the last word on every value. What is evidently in normal form is accepted witho
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from types import GenericAlias
 from typing import Annotated, Any
 
@@ -82,6 +82,11 @@ def join_fragments(fragments: Sequence[pa.Array], rows: int, before: str, after:
     told = [one for one in fragments if one.null_count < len(one)]
     if not told:
         return pa.repeat(pa.scalar(before + after), rows)
+    some = reduce(pc.or_, map(pc.is_valid, told))
+    if not pc.all(some).as_py():
+        # Few rows have a note, or a column that is no field: these are joined by themselves.
+        joined = join_fragments([one.filter(some) for one in told], some.true_count, before, after)
+        return pc.replace_with_mask(pa.repeat(pa.scalar(before + after), rows), some, joined)
     # Not null_handling="skip": pyarrow 26 leaves out the rows in which all are null.
     led = [pc.fill_null(pc.binary_join_element_wise(",", one, ""), "") for one in told]
     joined = pc.binary_join_element_wise(before, *led, after, "")

@@ -7,9 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
-from ingest_project.normalize.cells import as_json, as_text, blank_to_null, cell_text, plain
+from ingest_project.normalize.cells import as_json, as_text, blank_to_null, cell_text, plain, without_blanks
+from ingest_project.normalize.columns import accepted_pattern
+from ingest_project.normalize.text import BLANK
 from ingest_project_tests.normalize.pages import part, row, rows_of
 
 BIG = pa.array([2**62], pa.timestamp("s"))
@@ -199,6 +202,23 @@ def test_text_that_shows_nothing_is_no_value(text: str, kept: bool) -> None:
     assert blank_to_null(sliced).to_pylist() == [text if kept else None, None, None]
     hidden = pa.StringArray.from_buffers(2, *pa.array(["x", text]).buffers()[1:], pa.py_buffer(b"\x02"))
     assert blank_to_null(hidden).to_pylist() == [None, text if kept else None]
+
+
+def test_what_shows_nothing_is_found_whatever_its_first_byte() -> None:
+    texts = pa.array([chr(at) for at in (*range(0xD800), *range(0xE000, 0x20000))])
+    blank = accepted_pattern(texts, BLANK)
+    assert pc.sum(blank).as_py() > 100
+    assert pc.is_null(blank_to_null(texts)).equals(blank)
+
+
+def test_each_blank_keeps_its_row_and_says_what_it_was() -> None:
+    given = pa.array(["", "a", "\u200b", None, "\u3000", "日", "\u200b", "\u200bx"])
+    found, notes = without_blanks(given, "f")
+    assert found.to_pylist() == [None, "a", None, None, None, "日", None, "\u200bx"]
+    assert notes is not None
+    told = [None if one is None else json.loads(one) for one in notes.to_pylist()]
+    removed = {"field": "f", "code": "characters_removed", "from": "\u200b", "to": None}
+    assert told == [None, None, removed, None, None, None, removed, None]
 
 
 def test_columns_without_a_byte_are_blank() -> None:

