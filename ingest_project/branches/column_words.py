@@ -7,7 +7,8 @@ KEY = (
     "id externalid uuid guid identifier key placeid osmid gersid fsqplaceid fsqid recordid itemid objectid "
     "businessid stopid listingid hotelid storeid locationid propertyid venueid poiid siteid shopid branchid "
     "facilityid schoolid fhrsid licenseid licenceid geonameid uniqueid fid gid sku urn kunnr identifiant kennung "
-    "kundennr kundennummer objektnr objektid filialnr identificador storenumber"
+    "kundennr kundennummer objektnr objektid filialnr identificador identifiantdeletablissement storenumber siret cnpj "
+    "cuit"
 )
 # These may be a number of anything: keys only where the first rows all differ in them.
 PERHAPS_KEY = "code codigo codice cod numero nummer number ref reference"
@@ -24,7 +25,7 @@ FIELDS = {
         "venuename propertyname listingname establishmentname locationname shopname objektname nametext "
         "displaynametext name1 bezeichnung firma firmenname nom denomination raisonsociale enseigne nombre razonsocial "
         "nombrecomercial denominazione ragionesociale insegna nome naam bedrijfsnaam nomefantasia razaosocial "
-        "legalname titel titre titulo titolo"
+        "legalname titel titre titulo titolo nometablissement nomentreprise nomestab propheading headline hotel"
     ),
     "category": (
         "category amenity shop kind primarycategory primarytype categoriesprimary categoryname fclass "
@@ -48,8 +49,8 @@ FIELDS = {
     "unit": "unit suite apartment addrunit addressline2 address2 addr2 flat toevoeging complemento adresseligne2",
     "po_box": "pobox postofficeboxnumber postbox postfach boitepostale apartadopostal",
     "sublocality": (
-        "sublocality neighborhood neighbourhood suburb district borough dependentlocality addrsuburb "
-        "neighbourhoodcleansed ortsteil stadtteil quartier barrio quartiere wijk bairro"
+        "sublocality neighbourhoodcleansed neighborhood neighbourhood suburb district borough dependentlocality "
+        "addrsuburb ortsteil stadtteil quartier barrio quartiere wijk bairro"
     ),
     "locality": (
         "locality city addresslocality addrcity cityname town towncity municipality village posttown place ort "

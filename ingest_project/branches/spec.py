@@ -148,6 +148,9 @@ class BranchSpec(_Strict):
         default="auto", description="auto goes by the files' extension; json is one document with an array of rows."
     )
     delimiter: Literal[",", ";", "\t", "|"] = Field(default=",", description="Between the values of CSV files.")
+    quoted: bool = Field(
+        default=True, strict=True, description="Of CSV files; if not, a quote is a letter as any other."
+    )
     skip_lines: int = Field(default=0, ge=0, le=1000, strict=True, description="Of CSV files: before the header.")
     encoding: Annotated[str, AfterValidator(encoding_of_text)] = Field(
         default="utf-8", description="Of CSV and JSON files, e.g. windows-1252 or utf-16."

@@ -16,7 +16,9 @@ from ingest_project.normalize.times import read_time
 
 _DECIMAL_COMMA = re.compile(r"[-+]?[0-9]{1,3}(\.[0-9]{3})*,[0-9]+")
 _THOUSANDS = re.compile(r"[-+]?[1-9][0-9]{0,2}(,[0-9]{3})+")  # of an amount: 1,234 is a decimal comma to few
+_DOTTED = re.compile(r"[-+]?[1-9][0-9]{0,2}(\.[0-9]{3})+")  # an amount where commas part decimals
 _POINTED = re.compile(r"[-+]?[0-9]+([0-9,]*\.[0-9]{1,2}|(,[0-9]{3}){2,})")  # 12.50, 1,234.50, 1,234,567
+_BESIDE = re.compile(r"^[^0-9+-]+|[^0-9]+$")  # a currency
 _METRES = re.compile(r"[-+]?[0-9]{5,}([.,][0-9]+)?")
 _GEOJSON = "Feature"  # as the `type` of each row
 _PLACE = ("latitude", "longitude")
@@ -76,9 +78,19 @@ def _holds_points(mapping: Mapping[str, str], made: Guess, seen: Look, said: Seq
 
 def _locale(made: Guess, seen: Look) -> dict[str, str]:
     places = [one for field in _PLACE for one in _numbers(field, made, seen)]
-    prices = [one for one in _numbers("price", made, seen) if not _THOUSANDS.fullmatch(one)]
-    has_comma = any(_DECIMAL_COMMA.fullmatch(one) for one in (*places, *prices))
-    return {"locale": decimal_comma_locale(seen.columns)} if has_comma else {}
+    commas = [one for one in places if _DECIMAL_COMMA.fullmatch(one)]
+    prices = _numbers("price", made, seen)
+    pointed = [one for one in prices if _POINTED.fullmatch(one)]
+    others = [one for one in prices if _has_decimal_comma(one, seen)]
+    # One slip among places is no way to write; but where no price has a point, a comma harms none of them.
+    most = 2 * len(commas) > len(places) or len(others) > len(pointed) or bool(commas and not pointed)
+    return {"locale": decimal_comma_locale(seen.columns)} if most else {}
+
+
+def _has_decimal_comma(price: str, seen: Look) -> bool:
+    if _DOTTED.fullmatch(price):
+        return has_words_of_decimal_comma(seen.columns)
+    return bool(_DECIMAL_COMMA.fullmatch(price)) and not _THOUSANDS.fullmatch(price)
 
 
 def _is_price_in_doubt(made: Guess, seen: Look) -> bool:
@@ -91,7 +103,7 @@ def _is_price_in_doubt(made: Guess, seen: Look) -> bool:
 
 def _numbers(field: str, made: Guess, seen: Look) -> list[str]:
     column = made.mapping.get(field) or made.lonely.get(field, "")
-    return [one.strip(" €") for one in seen.samples.get(column, [])]
+    return [_BESIDE.sub("", one) for one in seen.samples.get(column, [])]
 
 
 def _names_currency(samples: Sequence[str], settings: Mapping[str, Any]) -> bool:

@@ -55,7 +55,7 @@ class _Malformed:
 class CsvFiles(TextFiles):
     """Separated as the branch declares, with a header; empty lines are skipped.
 
-    Quoted as in RFC 4180, but a quote inside a quoted value need not be doubled (`stray_quotes`).
+    Quoted as in RFC 4180, but a quote inside a quoted value need not be doubled (`stray_quotes`); or not quoted at all.
     A row of another width than the header is a row of nulls with its text in `__malformed`, in its place;
     so is one that seems to have swallowed others (`quotes`). A row may be 2 MB long.
     """
@@ -121,7 +121,7 @@ class CsvFiles(TextFiles):
     ) -> Iterator[pa.Table]:
         malformed = _Malformed([], options.skip_rows)
         base = 0
-        file = Requoted(handle, self.spec.delimiter, len(pin.columns))
+        file = Requoted(handle, self.spec.delimiter, len(pin.columns)) if self.spec.quoted else handle
         with self._reader(file, options, malformed, pin.columns) as reader:
             for batch, is_last in _marking_last(iter(reader)):
                 # The last row of all may be one that a quote, never closed, made of all that follow it.
@@ -146,7 +146,10 @@ class CsvFiles(TextFiles):
             file,
             read_options=options,
             parse_options=arrow_csv.ParseOptions(
-                delimiter=self.spec.delimiter, newlines_in_values=True, invalid_row_handler=malformed
+                delimiter=self.spec.delimiter,
+                quote_char='"' if self.spec.quoted else False,
+                newlines_in_values=self.spec.quoted,
+                invalid_row_handler=malformed,
             ),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(columns, pa.string()),

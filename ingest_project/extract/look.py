@@ -18,9 +18,10 @@ from ingest_project.extract.csv import CsvFiles
 from ingest_project.extract.kinds import open_source
 from ingest_project.extract.nested import paths_in
 from ingest_project.extract.postgres import Relation
-from ingest_project.extract.preamble import header_line
+from ingest_project.extract.preamble import has_bare_quotes, header_line
 from ingest_project.extract.preflight import likely_delimiter
 from ingest_project.extract.source import MALFORMED, MORE, Pin, Source
+from ingest_project.extract.western import WESTERN, refuse_other_alphabets
 
 _ROWS = 50
 _MOST_INSIDE = 200
@@ -49,7 +50,8 @@ def look(location: str, given: Mapping[str, Any] | None = None) -> Look:
     """Read the first rows of what is at a location. Raises the Refused errors, SpecInvalid.
 
     `given` are settings that are known. Others are tried: UTF-16 where its mark is there, windows-1252 where the bytes
-    are no UTF-8, another delimiter where that makes more columns, lines to skip, one document of JSON for lines.
+    are no UTF-8, another delimiter where that makes more columns, lines to skip, quotes that are letters, one document
+    of JSON for lines.
     """
     said = dict(given or {})
     try:
@@ -57,9 +59,13 @@ def look(location: str, given: Mapping[str, Any] | None = None) -> Look:
     except SourceUnreadable as error:
         for other in _other_ways(error, said):
             try:
-                return _look(location, {**said, **other})
+                found = _look(location, {**said, **other})
             except Refused:
                 continue
+            if other.get("encoding") == WESTERN:
+                texts = (text for samples in found.samples.values() for text in samples)
+                refuse_other_alphabets([*found.columns, *texts], error)
+            return found
         raise
 
 
@@ -67,7 +73,7 @@ def _other_ways(error: SourceUnreadable, said: Mapping[str, Any]) -> Iterator[di
     if "encoding" not in said and "UTF-16" in error.what:
         yield {"encoding": "utf-16"}
     elif "encoding" not in said and "byte" in error.where:
-        yield {"encoding": "windows-1252"}
+        yield {"encoding": WESTERN}
     if "format" not in said and "as jsonl" in error.what:
         yield {"format": "json"}
 
@@ -115,6 +121,10 @@ def _look_at_lines(source: CsvFiles, location: str, written: dict[str, Any]) -> 
     pin = source.pin()
     if "delimiter" not in written and (mark := likely_delimiter(pin.columns)):
         return _look(location, {**written, "delimiter": mark})
+    if "quoted" not in written and has_bare_quotes(
+        source.first_lines()[source.spec.skip_lines :], source.spec.delimiter
+    ):
+        return _look(location, {**written, "quoted": False})
     return _seen(_columns(pin), _first_page(source, pin), written, None, spreads=False)
 
 

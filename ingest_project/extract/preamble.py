@@ -27,6 +27,13 @@ def header_line(lines: Sequence[str]) -> tuple[int, str] | None:
     return (at, mark) if width and at > written[0][0] else None
 
 
+def has_bare_quotes(lines: Sequence[str], mark: str) -> bool:
+    """Whether a quote is a letter here: one opens a value that none closes, and all lines are as wide without it."""
+    rows = [line.split(mark) for line in lines if line.strip()]
+    opened = any(value.startswith('"') and value.count('"') % 2 for row in rows for value in row)
+    return opened and len(rows[0]) > 1 and len({len(row) for row in rows}) == 1
+
+
 def _first_pair(lines: Sequence[tuple[int, str]], mark: str) -> tuple[int, int] | None:
     """(values, line) of the first line that has as many values as the next one, and more than one."""
     for (at, line), (_, following) in pairwise(lines[:_DEEPEST]):

@@ -25,6 +25,7 @@ _ALIASES = {
     "macau": "MO", "thegambia": "GM", "thebahamas": "BS", "democraticrepublicofthecongo": "CD",
     "palestinianterritory": "PS", "eire": "IE", "republicofireland": "IE", "bharat": "IN", "日本国": "JP",
     "bundesrepublikdeutschland": "DE", "brd": "DE",
+    "الامارات": "AE", "السعودية": "SA",
 }  # fmt: skip
 _LANGUAGES = (
     "en",
@@ -144,7 +145,7 @@ def postal_code(country_code: str | None, text: str | None) -> Verdict:
     code = found.values[0]
     if code is None:
         return found
-    plain = narrow(code)
+    plain = narrow(code).removeprefix("'")  # which keeps a spreadsheet from taking it for a number
     repaired = _repaired(country_code, plain)
     if repaired != plain:
         return Verdict((repaired,), (note("postal_code", "postal_code_repaired", text, repaired),))
@@ -171,12 +172,12 @@ def _bare(country_code: str, plain: str) -> str:
 
 
 def _repaired(country_code: str | None, code: str) -> str:
-    plain = re.sub(r"^(\d{3,9})\.0$", r"\1", code)
-    plain = re.sub(r"^(\d{5})-$", r"\1", plain)
+    plain = re.sub(r"^([0-9]{3,9})\.0$", r"\1", code)
+    plain = re.sub(r"^([0-9]{5})-$", r"\1", plain)
     if country_code != "US":
         return plain
     # A zero before it is lost where it was taken for a number, ZIP+4 too.
-    parts = re.fullmatch(r"(\d{4,5})-?(\d{4})", plain)
+    parts = re.fullmatch(r"([0-9]{4,5})-?([0-9]{4})", plain)
     if parts:
         return f"{parts[1].zfill(5)}-{parts[2]}"
-    return plain.zfill(5) if re.fullmatch(r"\d{3,4}", plain) else plain
+    return plain.zfill(5) if re.fullmatch(r"[0-9]{3,4}", plain) else plain

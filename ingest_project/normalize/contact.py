@@ -9,10 +9,16 @@ from ingest_project.normalize.columns import Verdict, note
 from ingest_project.normalize.text import clean, cleaned, narrow
 
 _E164 = re.compile(r"\+[1-9][0-9]{4,14}")
-_SEVERAL = re.compile(r"(?i)\s*(?:[;,|](?!\s*(?:ext|x\s*[0-9]))|\s(?:/|or|oder|ou)\s|/(?=\s*[+(0]))\s*")
+# How an extension is announced, in English, French, Spanish, Portuguese and Russian; in Chinese and Korean.
+_EXT = r"(?:\b(?:ext(?:ension|n)?|poste|int|anexo|ramal|доб)|分機|分机|转|轉|내선)"
+_SEVERAL = re.compile(rf"(?i)\s*(?:[;,|](?!\s*(?:{_EXT}|x\s*[0-9]))|\s(?:/|or|oder|ou)\s|/(?=\s*[+(0]))\s*")
 # Letters that phonenumbers would turn into digits: only an extension may have some.
 _WORDS = re.compile(r"[A-Za-z]")
-_EXTENSION = re.compile(r"(?i)[;,]?\s*(?:\bext(?:ension|n)?\.?\s*[:=]?|(?<![a-z])x)\s*([0-9]{1,10})\s*$")
+_EXTENSION = re.compile(rf"(?i)[;,]?\s*(?:{_EXT}\.?\s*[:=]?|(?<![a-z])x)\s*([0-9]{{1,10}})\s*$")
+# Behind these stands another way to end: 030/1234567/8, 02-123-4567~8. Hours in brackets are no part of a number.
+_OR = re.compile(r"\s*[/~～〜∼]\s*(?=[0-9])")
+_BRACKETS_BEHIND = re.compile(r"[0-9][^()]*\([^()]*\)\s*$")
+_LONG = 11  # an E.164 that nobody takes for an area code
 # What stands in a column of its own: digits, perhaps marked, perhaps from a spreadsheet's float.
 _DIGITS = re.compile(r"(?i)(?:(?:ext(?:ension|n)?\.?\s*[:=]?|x)\s*)?([0-9]{1,10})(?:\.0+)?")
 # What stands before a number to say that it is one; not that it is one for faxes.
@@ -50,16 +56,20 @@ def _number(country_code: str | None, text: str) -> tuple[str | None, str | None
         if joined[0] is not None:
             return joined
     for one in several:
-        number, extension, code = _single(country_code, one)
+        number, extension, code = _first(country_code, one)
         if number is not None:
             return number, extension, "phone_multiple" if len(several) > 1 else code
-    # 0562-2233445/2233446: the second number goes without its area code.
-    number, extension, code = _single(country_code, text)
-    first, _, second = text.partition("/")
-    if number is None and second[:1].isdigit():
-        found = _single(country_code, first)
-        return (*found[:2], "phone_multiple") if found[0] else (None, None, code)
-    return number, extension, code
+    return _first(country_code, text)
+
+
+def _first(country_code: str | None, text: str) -> tuple[str | None, str | None, str]:
+    """What the text says up to a slash, where that is a number already; joined, 030/1234567/8 could be one too."""
+    whole = _single(country_code, text)
+    for cut in _OR.finditer(text):
+        number, extension, _ = _single(country_code, text[: cut.start()])
+        if number is not None and (whole[0] is None or len(number) >= _LONG):
+            return number, extension, "phone_multiple"
+    return whole
 
 
 def _is_area_code(country_code: str | None, several: list[str]) -> bool:
@@ -72,7 +82,8 @@ def _is_area_code(country_code: str | None, several: list[str]) -> bool:
 def _single(country_code: str | None, text: str) -> tuple[str | None, str | None, str]:
     marked = _EXTENSION.search(text)
     main = text[: marked.start()] if marked else text
-    if _WORDS.search(main) or text.startswith("-") or not any(char.isdigit() for char in main):
+    is_odd = _WORDS.search(main) or _BRACKETS_BEHIND.search(main) or text.startswith("-")
+    if is_odd or not any(char.isdigit() for char in main):
         return None, None, "phone_unreadable"
     try:
         parsed = phonenumbers.parse(main, country_code)

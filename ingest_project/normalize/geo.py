@@ -23,14 +23,16 @@ _SECONDS = r"(?:(?<=['′’\s])(?P<s>[0-9]{1,2}(?:\.[0-9]+)?)\s*(?:\"|″|”|'
 _MINUTES = rf"(?:(?<=[°º\s])(?P<m>[0-9]{{1,2}}(?:\.[0-9]+)?)\s*['′’]?\s*{_SECONDS})?"
 _NOTATION = re.compile(rf"(?P<a>[NSEW])?\s*(?P<sign>-)?{_DEGREES}{_MINUTES}(?P<b>[NSEW])?", re.ASCII)
 _SIXTY = 60
-# North, south, east, west, as Japanese and Chinese write them before the number; degrees, minutes, seconds behind it.
+# North, south, east, west: in Japanese and Chinese before the number, in Russian behind it; degrees, minutes, seconds.
 _SIDES = {
     **dict.fromkeys(("北緯", "北纬"), "N"),
     **dict.fromkeys(("南緯", "南纬"), "S"),
     **dict.fromkeys(("東経", "东经", "東經"), "E"),
     **dict.fromkeys(("西経", "西经", "西經"), "W"),
+    **{f"{word}.{gap}{what}.": side for gap in ("", " ") for word, what, side in ("сшN", "юшS", "вдE", "здW")},
 }
-_MARKS = str.maketrans("度分秒", "°′″")
+_SIDE = re.compile("|".join(map(re.escape, _SIDES)))
+_MARKS = str.maketrans("度分秒٫", "°′″.")
 SENTINELS = frozenset((999.0, 9999.0, 99999.0, 999.99, 999.9, 9999.99, 99.9999))
 _HEMISPHERES = {"latitude": "NS", "longitude": "EW"}
 
@@ -51,7 +53,7 @@ def _in_ascii(text: str) -> str:
     """The same, but for the marks of degrees, in the letters and digits that the patterns know."""
     if text.isascii():
         return text
-    return re.sub("|".join(_SIDES), lambda side: _SIDES[side[0]], narrow(text)).translate(_MARKS)
+    return _SIDE.sub(lambda side: _SIDES[side[0]], narrow(text)).translate(_MARKS)
 
 
 def _from_notation(match: re.Match[str], field: str) -> float | None:

@@ -11,7 +11,13 @@ from functools import cache
 
 import pycountry
 from babel import Locale
-from babel.numbers import NumberFormatError, get_group_symbol, get_territory_currencies, parse_decimal
+from babel.numbers import (
+    NumberFormatError,
+    get_decimal_symbol,
+    get_group_symbol,
+    get_territory_currencies,
+    parse_decimal,
+)
 
 from ingest_project.normalize.columns import Verdict, note
 from ingest_project.normalize.text import cleaned, narrow
@@ -20,9 +26,11 @@ from ingest_project.normalize.text import cleaned, narrow
 _SYMBOLS = {
     "€": "EUR", "£": "GBP", "₹": "INR", "₽": "RUB", "₩": "KRW", "₺": "TRY", "₴": "UAH", "zł": "PLN", "₪": "ILS",
     "₫": "VND", "฿": "THB", "₱": "PHP", "₦": "NGN", "₸": "KZT", "₡": "CRC", "₲": "PYG", "kč": "CZK", "ft": "HUF",
-    "euro": "EUR", "euros": "EUR", "tl": "TRY", "円": "JPY", "元": "CNY", "원": "KRW", "s/": "PEN", "$u": "UYU",
+    "euro": "EUR", "euros": "EUR", "tl": "TRY", "円": "JPY", "元": "CNY TWD HKD", "원": "KRW", "s/": "PEN", "$u": "UYU",
     "us$": "USD", "ca$": "CAD", "c$": "CAD", "a$": "AUD", "au$": "AUD", "nz$": "NZD", "r$": "BRL", "hk$": "HKD",
     "s$": "SGD", "nt$": "TWD", "mx$": "MXN", "cn¥": "CNY", "jp¥": "JPY",
+    "u$s": "USD", "ar$": "ARS", "sfr": "CHF", "грн": "UAH", "тг": "KZT", "руб": "RUB BYN", "р": "RUB BYN", "лв": "BGN",
+    "lei": "RON MDL", "rp": "IDR", "rm": "MYR", "ر.س": "SAR", "د.إ": "AED", "ج.م": "EGP", "د.ك": "KWD", "د.ب": "BHD",
     "$": "USD CAD AUD NZD SGD HKD TWD MXN ARS CLP COP UYU DOP BBD BSD BZD BMD BND FJD GYD JMD KYD LRD NAD SRD TTD XCD",
     "¥": "JPY CNY", "￥": "JPY CNY", "kr": "SEK NOK DKK ISK", "rs": "INR PKR LKR NPR MUR", "fr": "CHF XAF XOF XPF",
 }  # fmt: skip
@@ -130,7 +138,7 @@ def _typed(text: str) -> Decimal | None:
 def _written(text: str, locale: str) -> tuple[Decimal | None, frozenset[str], bool]:
     """(amount, currencies beside it, whether it is written in another way than as a number of the locale)."""
     given = cleaned(text) or ""
-    plain = _without_dash(narrow(given))
+    plain = _without_dash(_parted(narrow(given), locale))
     match = _AMOUNT.fullmatch(plain)
     if match is None:
         return None, frozenset(), False
@@ -142,6 +150,11 @@ def _written(text: str, locale: str) -> tuple[Decimal | None, frozenset[str], bo
     evident = None if number is not None else _evident_number(match["number"])
     is_odd = bool(words) or evident is not None or plain != given
     return number if evident is None else evident, beside, is_odd
+
+
+def _parted(text: str, locale: str) -> str:
+    # Arabic has signs of its own, that mean the one thing each; the locale may write either with a point.
+    return text.replace("٬", get_group_symbol(locale)).replace("٫", get_decimal_symbol(locale))
 
 
 def _without_dash(text: str) -> str:

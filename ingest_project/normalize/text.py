@@ -23,8 +23,14 @@ BLANK = rf"^[\s\p{{Z}}\p{{Cc}}{''.join(sorted(INVISIBLE | JOINERS))}]*$"
 _LINE_BREAKS = re.compile(r"\r\n?|[\u0085\u2028\u2029]")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _GUARDED = re.compile(r'\s*="([^"]*)"\s*')  # by who writes for a spreadsheet, lest it takes 007 for 7
-# Forms of full width, as Japanese and Chinese text has them; hyphens, the minus and the apostrophe of typesetters.
-_NARROW = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | str.maketrans("\u2010\u2011\u2212\u2019", "---'")
+# Forms of full width, as Japanese and Chinese text has them; digits of Arabic, Persian, Hindi, Bengali and Thai;
+# hyphens, the minus and the apostrophe of typesetters.
+_DIGITS = {zero + digit: str(digit) for zero in (0x660, 0x6F0, 0x966, 0x9E6, 0xE50) for digit in range(10)}
+_NARROW = {
+    **{wide: chr(wide - 0xFEE0) for wide in range(0xFF01, 0xFF5F)},
+    **_DIGITS,
+    **str.maketrans("\u2010\u2011\u2212\u2019", "---'"),
+}
 
 _Fold = Callable[[str], str]
 

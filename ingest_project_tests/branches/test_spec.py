@@ -18,6 +18,7 @@ EVERYTHING: Given = {
     "format": "csv",
     "delimiter": ";",
     "encoding": "cp1252",
+    "quoted": False,
     "skip_lines": 2,
     "nested": "flatten",
     "updated_at": "changed",

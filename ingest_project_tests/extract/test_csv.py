@@ -114,6 +114,13 @@ def test_an_unclosed_quote_is_one_malformed_row_that_holds_the_rest(end: str, re
         assert end.strip() in str(second[MALFORMED])
 
 
+def test_a_quote_is_a_letter_where_values_are_not_quoted(tmp_path: Path, spec: MakeSpec) -> None:
+    names = ['"Alte" Brücke', '"Quoted"', '"open', 'next, "after', '5" hoch', '""', '"']
+    text = "id\tname\n" + "".join(f"{at}\t{name}\n" for at, name in enumerate(names))
+    found = rows_of(spec(write_csv(tmp_path / "a.tsv", text), delimiter="\t", quoted=False), 3)
+    assert [row["name"] for row in found] == names
+
+
 @pytest.mark.parametrize("end", ["", "\n", "\r\n\r\n", "\n3\n", "\n3,c"])
 def test_a_closed_value_with_a_line_break_may_end_the_file(end: str, read) -> None:  # noqa: ANN001
     assert read(f'id,name\n2,"b\nc"{end}')[0] == {"id": "2", "name": "b\nc"}

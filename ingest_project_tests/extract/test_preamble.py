@@ -61,6 +61,9 @@ def test_a_header_that_begins_like_a_remark_loses_no_row(tmp_path: Path) -> None
         ("a.csv", "id,name\n1,Zürich\n".encode("utf-16"), {"encoding": "utf-16"}),
         ("a.csv", "id,name\n1,Zürich\n".encode("cp1252"), {"encoding": "windows-1252"}),
         ("a.tsv", b"id\tname\n1\ta, b\n", {"delimiter": "\t"}),
+        ("a.tsv", b'id\tname\n1\t"a\n2\tb\n', {"delimiter": "\t", "quoted": False}),
+        ("a.tsv", b'id\tname\n1\t"a" b\n2\t"c"\n', {"delimiter": "\t"}),  # these are closed
+        ("a.tsv", b'id\tname\n1\t"a\tb"\n2\tc\n', {"delimiter": "\t"}),  # and this has a tab in it
         ("a.txt", b"id|name\n1|a\n", {"delimiter": "|"}),
         ("a.csv", b"id;name;lat, lon\n1;a;1,5\n", {"delimiter": ";"}),
         ("a.csv", b"sep=;\nid;name\n1;a\n", {"skip_lines": 1, "delimiter": ";"}),
@@ -101,6 +104,24 @@ def test_what_is_said_is_not_tried(tmp_path: Path) -> None:
         look(str(write_csv(tmp_path / "b.csv", b"id,name\n1,a")), {"encoding": "utf-16-be"})
     with pytest.raises(SpecInvalid, match="encoding"):
         look(str(path), {"encoding": "nonsense"})
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"), [("windows-1251", "Кофейня «Зерно»"), ("gb18030", "上海国金中心"), ("euc_kr", "신토불이")]
+)
+def test_letters_of_other_alphabets_are_not_taken_for_western_ones(tmp_path: Path, encoding: str, name: str) -> None:
+    path = write_csv(tmp_path / "a.csv", f"id,name\n1,{name}\n".encode(encoding))
+    with pytest.raises(SourceUnreadable, match=r"not UTF-8 at byte 10, line 2.*\n    nor is it windows-1252") as caught:
+        look(str(path))
+    assert f"{name!r} in {encoding}" in caught.value.todo
+    assert look(str(path), {"encoding": encoding}).samples["name"] == [name]
+
+
+def test_a_few_western_letters_in_a_row_are_western(tmp_path: Path) -> None:
+    seen = look(
+        str(write_csv(tmp_path / "a.csv", "id,name\n1,Ärger à Öçöé\n2,Ünïöü äöü\n3,Café Müller\n".encode("cp1252")))
+    )
+    assert seen.written == {"encoding": "windows-1252"}
 
 
 def test_the_first_words_are_those_that_are_told(tmp_path: Path) -> None:

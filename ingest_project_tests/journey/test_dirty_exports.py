@@ -53,9 +53,37 @@ GERMAN_FIELDS = {
     **{"name": "Firmenname", "street": "Straße", "postal_code": "PLZ", "locality": "Ort", "country_code": "Land"},
     **{"phone": "Telefon", "website_url": "Webseite", "latitude": "Breitengrad", "longitude": "Längengrad"},
 }
+RUSSIAN = '''ID;Наименование;Рубрика;Город;Адрес;Индекс;Страна;Телефон;Сайт;Широта;Долгота;Чек
+7041;Кофейня «Зерно»;Кофейни;Москва;Тверская ул., д. 5;125009;Россия;8 (495) 123-45-67;зерно.рф;55,7579;37,6113;450 р.
+7042;"ООО ""Роза""";;Химки;;141400.0;RU;+7 495 123-45-68, 8 (916) 123-45-69;;55°53' с. ш.;37,4° в.д.;1 200,5 руб.
+7043;Аптека № 1;;;;01234;РФ;(495) 123-45-67, доб. 12;нет;30,3150;59,9360;от 500 р.
+'''
+RUSSIAN_FIELDS = {
+    **{"name": "Наименование", "category": "Рубрика", "locality": "Город", "street": "Адрес", "postal_code": "Индекс"},
+    **{"country_code": "Страна", "phone": "Телефон", "website_url": "Сайт", "latitude": "Широта"},
+    **{"longitude": "Долгота", "price": "Чек"},
+}
+GAZETTEER = """geonameid\tname\talternatenames\tlatitude\tlongitude\tcountry code\ttelephone\televation
+2661861\t"Alte" Brücke\tPont,"Vieux" Pont,"\t46.94\t7.45\tCH\t031 123 45 67/68\t-9999
+2661862\t"Quoted"\t\t7.46\t46.95\tCH\t="0311234567"\t541
+2661863\t"open\tx\t٤٦٫٩٥\t٧٫٤٦\tCH\t٠٣١ ١٢٣ ٤٥ ٦٧\t
+2661864\tnext, "after\t"\t46.95\t\tNA\t031 123 45 67 (9-17)\t5" hoch
+"""
+GAZETTEER_FIELDS = {
+    **{"name": "name", "latitude": "latitude", "longitude": "longitude", "country_code": "country code"},
+    **{"phone": "telephone"},
+}
 EXPORTS: dict[str, tuple[str, str, str, dict[str, str], dict[str, Any]]] = {
     "inspections": (US, "utf-8", "CAMIS", US_FIELDS, {}),
     "shops in Japan": (JAPAN, "cp932", "店舗ID", JAPAN_FIELDS, {"encoding": "shift_jis", "locale": "ja"}),
+    "cafés of Russia": (
+        RUSSIAN,
+        "cp1251",
+        "ID",
+        RUSSIAN_FIELDS,
+        {"delimiter": ";", "encoding": "cp1251", "locale": "ru"},
+    ),
+    "a gazetteer": (GAZETTEER, "utf-8", "geonameid", GAZETTEER_FIELDS, {"delimiter": "\t", "quoted": False}),
     "places, in German": (GERMAN, "utf-8-sig", "Place-ID", GERMAN_FIELDS, {"delimiter": ";", "locale": "de"}),
 }
 
@@ -77,8 +105,9 @@ class Branch:
         self.file.write_bytes((text + tail).replace("\n", "\r\n").encode(self.encoding))
 
     def rows(self, text: str) -> list[dict[str, str]]:
-        mark = self.settings.get("delimiter", ",")
-        return list(csv.DictReader(io.StringIO(text.replace("\n", "\r\n"), newline=""), delimiter=mark))
+        quoting = csv.QUOTE_MINIMAL if self.settings.get("quoted", True) else csv.QUOTE_NONE
+        lines = io.StringIO(text.replace("\n", "\r\n"), newline="")
+        return list(csv.DictReader(lines, delimiter=self.settings.get("delimiter", ","), quoting=quoting))
 
     def lost(self, text: str) -> list[str]:
         """What items say neither as their rows do, nor with a code."""
@@ -86,7 +115,7 @@ class Branch:
             items = {item["external_id"]: item for item in rows(connection, ITEMS.format(name=self.name))}
         given = self.rows(text)
         spare = [name for name in given[0] if name not in {self.key, *self.fields.values()}]
-        comma = self.settings.get("locale") == "de"
+        comma = self.settings.get("locale") in ("de", "ru")
         return [one for row in given for one in unexplained(row, items[row[self.key]], self.fields, spare, comma=comma)]
 
 

@@ -91,6 +91,14 @@ def test_a_decimal_comma_needs_its_locale(tmp_path: Path, header: str, row: str,
         ("id;name;preis;currency", ["1,549;EUR", "12.50;EUR"], "en", True),
         ("id;name;preis;currency", ["1,549;EUR", "1,234,567;EUR"], "en", True),
         ("id;name;preis;currency;lat;lon", ["1,549;EUR;51,05;13,7"], "de", True),
+        ("id;name;preis;currency", ["950;EUR", "1.200;EUR", "12.500 €;EUR"], "de", True),
+        ("id;name;price;currency", ["950;KWD", "1.200;KWD"], "en", True),
+        (
+            "id;name;preis;currency;lat;lon",
+            ["9.50;EUR;51.0;13.7", "9.50;EUR;51.0;13.8", "8.00;EUR;51,2;13,9"],
+            "en",
+            True,
+        ),
     ],
 )
 def test_thousands_are_no_decimals(tmp_path: Path, header: str, prices: list[str], locale: str, mapped: bool) -> None:

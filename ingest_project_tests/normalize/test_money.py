@@ -72,7 +72,7 @@ def test_both_apostrophes_of_switzerland_are_read_whichever_the_data_of_the_loca
         ("en", "free", "price_unreadable"),
         ("en", ".5", "price_unreadable"),
         ("en", "+5", "price_unreadable"),
-        ("en", "٣", "price_unreadable"),
+        ("en", "٣²", "price_unreadable"),
         ("de", "12.50", "price_unreadable"),
         ("de", "1.5", "price_unreadable"),
         *(

@@ -47,7 +47,7 @@ def _time(given: Any, found: str | None, *codes: str, **settings: Any) -> Trap:
 
 NOWHERE = (None, None)
 HALF = ("latitude: coordinate_unreadable", "longitude: coordinate_unpaired")
-US, GB, DE, JP = ({"country_code": code} for code in ("US", "GB", "DE", "JP"))
+US, GB, DE, JP, KR, TW = ({"country_code": code} for code in ("US", "GB", "DE", "JP", "KR", "TW"))
 LONELY = "currency: currency_without_price"
 
 TRAPS: dict[str, Trap] = {
@@ -57,6 +57,10 @@ TRAPS: dict[str, Trap] = {
     "geo: digits of full width": _place("４５.5", "13", (45.5, 13.0), "latitude: coordinate_notation"),
     "geo: in Japanese": _place("北緯34.70", "東経135度29分24秒", (34.7, 135.49), *_both("coordinate_notation")),
     "geo: the south in Chinese": _place("南纬33.9", "西经70.6", (-33.9, -70.6), *_both("coordinate_notation")),
+    "geo: in Russian": _place(
+        "55°45′21″ с. ш.", "37,5° в.д.", (55.755833333333, 37.5), *_both("coordinate_notation"), locale="ru"
+    ),
+    "geo: in Arabic": _place("-٢٥٫٠٨", "۵۱٫۴", (-25.08, 51.4), *_both("coordinate_notation")),
     "geo: the other direction's word": _place("東経34.70", "13", NOWHERE, *HALF),
     "geo: a typesetter's minus": _place("\u221233.9", "151.2", (-33.9, 151.2), "latitude: coordinate_notation"),
     "geo: NaN": _place("NaN", "13", NOWHERE, *HALF),
@@ -127,6 +131,7 @@ TRAPS: dict[str, Trap] = {
             "BRD": "DE",
             "日本国": "JP",
             "Bharat": "IN",
+            "الإمارات": "AE",
         }.items()
     },
     "country: Namibia is no null": _one("country_code", "NA", "NA"),
@@ -159,6 +164,11 @@ TRAPS: dict[str, Trap] = {
         "postal_code", "１２３４５６７８９", "12345-6789", "postal_code_repaired", beside=US
     ),
     "postal: guarded against a spreadsheet": _one("postal_code", '="01067"', "01067", "guard_removed", beside=DE),
+    "postal: an apostrophe against a spreadsheet": _one(
+        "postal_code", "'01067", "01067", "postal_code_reformatted", beside=DE
+    ),
+    "postal: the same, and a lost zero": _one("postal_code", "'7001", "07001", "postal_code_repaired", beside=US),
+    "postal: in Arabic, that lost a zero": _one("postal_code", "٢١٣٩", "02139", "postal_code_repaired", beside=US),
     "postal: a float": _one("postal_code", "94103.0", "94103", "postal_code_repaired", beside=US),
     "postal: a float, typed": _one("postal_code", 2139.0, "02139", "postal_code_repaired", beside=US),
     "postal: a region": _one("postal_code", "CA", "CA", "postal_code_unusual", beside=US),
@@ -185,6 +195,24 @@ TRAPS: dict[str, Trap] = {
     "phone: two numbers, the second without its area code": _one(
         "phone", "0562-2233445/2233446", "+915622233445", "phone_multiple", beside={"country_code": "IN"}
     ),
+    "phone: another way to end": _one("phone", "030/1234567/8", "+49301234567", "phone_multiple", beside=DE),
+    "phone: two digits of another one": _one("phone", "0351 4961234/35", "+493514961234", "phone_multiple", beside=DE),
+    "phone: slashes within one number": _one("phone", "089/2180/1234", "+498921801234", "phone_reformatted", beside=DE),
+    "phone: a tilde is no extension": _one("phone", "064-123-4567~8", "+82641234567", "phone_multiple", beside=KR),
+    "phone: hours behind it": _one("phone", "030 123456 (9-17)", None, "phone_unreadable", beside=DE),
+    "phone: in brackets as a whole": _one("phone", "(617-253-1000)", "+16172531000", "phone_reformatted", beside=US),
+    **{
+        f"phone: {text}": Trap(
+            {"country_code": country, "phone": text},
+            {"phone": found, "phone_ext": extension},
+            ["phone: phone_reformatted"],
+        )
+        for text, country, found, extension in (
+            ("514.555.1234 poste: 22", "CA", "+15145551234", "22"),
+            ("(495) 1234567, доб.12", "RU", "+74951234567", "12"),
+            ("(021)50123456转8001", "CN", "+862150123456", "8001"),
+        )
+    },
     "phone: two numbers and a slash of full width": _one(
         "phone", "098 866 0000／098-866-0001", "+81988660000", "phone_multiple", beside=JP
     ),
@@ -266,6 +294,9 @@ TRAPS: dict[str, Trap] = {
             ("₹ 1,23,456/-", "INR", "en_IN", "123456.0000"),
             ("1.234,56 TL", "TRY", "tr", "1234.5600"),
             ("S/. 25.50", "PEN", "es_PE", "25.5000"),
+            ("1 500,50 р.", "RUB", "ru", "1500.5000"),
+            ("٣٬٥٠٠ ج.م", "EGP", "en", "3500.0000"),
+            ("١٢٫٥٠٠", "KWD", "de", "12.5000"),
         )
     },
     "price: yen by its sign": Trap(
@@ -273,6 +304,17 @@ TRAPS: dict[str, Trap] = {
         {"price": "1000.0000", "currency": "JPY"},
         ["currency: currency_recognised", "price: price_notation"],
         {"locale": "ja"},
+    ),
+    "price: dollars of Taiwan by a sign of China": Trap(
+        {"price": "3,200元", **TW},
+        {"price": "3200.0000", "currency": "TWD"},
+        ["currency: currency_recognised", "price: price_notation"],
+    ),
+    "price: the same, and no country": Trap(
+        {"price": "3,200元"}, {"price": None}, ["currency: currency_ambiguous", "price: price_without_currency"]
+    ),
+    "price: a group of one digit, in Arabic": Trap(
+        {"price": "٥٬٠", "currency": "EGP"}, {"price": None}, ["price: price_unreadable", LONELY]
     ),
     "price: words beside it": Trap(
         {"price": "１２００円（税込）", "currency": "JPY"}, {"price": None}, ["price: price_unreadable", LONELY]
