@@ -14,6 +14,7 @@ from ingest_project.branches.activations import Activation
 from ingest_project.codes import Code
 from ingest_project.item import BESIDE, Item, columns, item_schema
 from ingest_project.normalize import profiles
+from ingest_project.normalize.cells import values
 
 PREVIEW_ROWS = 8
 PREVIEW_WIDTH = 40
@@ -46,16 +47,9 @@ def preview(table: pa.Table) -> dg.MetadataValue[Any]:
     """The first rows as a markdown table; columns without any value in them are left out."""
     head = table.slice(0, PREVIEW_ROWS)
     kept = [name for name in head.column_names if head[name].null_count < len(head)]
-    shown = {name: [_readable(value) for value in head[name]] for name in kept}
+    shown = {name: values(head[name]) for name in kept}
     rows = [dict(zip(kept, row, strict=True)) for row in zip(*shown.values(), strict=True)]
     return table_of(rows) if rows else dg.MetadataValue.md("no rows")
-
-
-def _readable(value: pa.Scalar) -> object:
-    try:
-        return value.as_py()
-    except (ValueError, OverflowError):  # a time that Python has no object for, such as the year 20000
-        return f"({value.type})"
 
 
 def table_of(rows: Sequence[Mapping[str, object]], *, width: int = PREVIEW_WIDTH) -> dg.MetadataValue[Any]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyarrow import types
 
 from ingest_project.extract.source import MORE, Page, Pin
+from ingest_project.extract.values import as_python
 from ingest_project.telemetry import log
 
 _ROWS = 1000
@@ -60,7 +61,7 @@ def _kind(column: pa.ChunkedArray) -> str | None:
     found = next((name for name, test in _KINDS if test(column.type)), None)
     if found or types.is_null(column.type):
         return found
-    values = [str(value).strip() for value in column.slice(0, _ROWS).to_pylist() if value is not None]
+    values = [str(value).strip() for value in as_python(column.slice(0, _ROWS)) if value is not None]
     return _written([value for value in values if value])
 
 

@@ -21,11 +21,11 @@ from ingest_project.extract.postgres import Relation
 from ingest_project.extract.preamble import has_bare_quotes, header_line
 from ingest_project.extract.preflight import likely_delimiter
 from ingest_project.extract.source import MALFORMED, MORE, Pin, Source
+from ingest_project.extract.values import as_python
 from ingest_project.extract.western import WESTERN, refuse_other_alphabets
 
 _ROWS = 50
 _MOST_INSIDE = 200
-_NOT_IN_PYTHON = (OverflowError, ValueError, LookupError)  # the last: no such time zone
 
 
 @dataclass(frozen=True)
@@ -130,28 +130,13 @@ def _look_at_lines(source: CsvFiles, location: str, written: dict[str, Any]) -> 
 
 def _seen(columns: tuple[str, ...], rows: pa.Table, written: dict[str, Any], key: str | None, *, spreads: bool) -> Look:
     # `spreads`: a branch may map what stands inside arrays.
-    values = {name: _cells(rows[name]) for name in columns}
+    values = {name: as_python(rows[name]) for name in columns}
     inner = _inside(values) if spreads else {}
     samples = {name: _different(found) for name, found in {**values, **inner}.items()}
     good = rows.filter(rows[MALFORMED].is_null()) if MALFORMED in rows.column_names else rows
-    unique = tuple(name for name in columns if _all_differ(_cells(good[name])))
-    filled = tuple(name for name in columns if _all_there(_cells(good[name])))
+    unique = tuple(name for name in columns if _all_differ(as_python(good[name])))
+    filled = tuple(name for name in columns if _all_there(as_python(good[name])))
     return Look(columns, samples, written, key, unique, filled, tuple(inner))
-
-
-def _cells(column: pa.ChunkedArray) -> list[Any]:
-    """Values as Python has them; None for what it has not, as a day in the year 10000: enough for a guess."""
-    try:
-        return column.to_pylist()
-    except _NOT_IN_PYTHON:
-        return [_cell(one) for one in column]
-
-
-def _cell(cell: pa.Scalar) -> Any:
-    try:
-        return cell.as_py()
-    except _NOT_IN_PYTHON:
-        return None
 
 
 def _different(values: Sequence[object]) -> list[str]:

@@ -78,9 +78,17 @@ def test_nothing_is_shown_as_nothing_and_numbers_keep_their_digits(values: list[
     assert [row[0] for row in cells(preview(table))[1:]] == shown
 
 
-def test_a_time_that_python_cannot_hold_does_not_fail_the_run_that_shows_it() -> None:
-    far = pa.array([2**62], pa.timestamp("us"))
-    assert cells(preview(pa.table({"id": ["1"], "at": far})))[1] == ["1", "(timestamp[us])"]
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (pa.array([2**62], pa.timestamp("us")), str(2**62)),
+        (pa.array([5], pa.timestamp("us", "No/Where")), "5"),
+        (pa.array([[("k", 5)]], pa.map_(pa.string(), pa.timestamp("us", "No/Where"))), "[('k', 5)]"),
+        (pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff!"]).buffers()), r"b'\xff!'"),
+    ],
+)
+def test_a_value_that_python_cannot_hold_does_not_fail_the_run_that_shows_it(value: pa.Array, shown: str) -> None:
+    assert cells(preview(pa.table({"id": ["1"], "odd": value})))[1] == ["1", shown]
 
 
 def test_the_first_rows_are_shown_and_columns_that_are_empty_in_them_are_not() -> None:

@@ -85,6 +85,12 @@ def test_one_odd_value_makes_no_other_kind() -> None:
     assert look(many)["kinds"]["n"] == "number"
 
 
+def test_text_that_is_no_utf8_is_text_and_says_nothing_of_the_rest() -> None:
+    broken = pa.Array.from_buffers(pa.string(), 2, pa.array([b"\xff", b"2"]).buffers())
+    assert whats({**OLD, "city": broken}) == []
+    assert look({"n": pa.concat_arrays([broken, pa.array(["3"] * 40)])})["kinds"] == {"n": "number"}
+
+
 def test_a_frozen_contract_is_a_gate_that_shows_both_headers() -> None:
     found = look(renamed("city", "town"), {"columns": list(OLD), "kinds": {}}, "freeze")
     (gate,) = contract(found, list(OLD), pin_of(renamed("city", "town")))

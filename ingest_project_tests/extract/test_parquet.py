@@ -20,6 +20,11 @@ def write(path: Path, columns: dict[str, Any], **more: Any) -> Path:
     return path
 
 
+def not_utf8(values: list[bytes]) -> pa.Array:
+    """A column of text as a careless writer makes it."""
+    return pa.Array.from_buffers(pa.string(), len(values), pa.array(values).buffers())
+
+
 def test_types_and_nulls_stay(tmp_path: Path, spec: MakeSpec) -> None:
     columns = {
         "id": pa.array([9007199254740993, 2], pa.int64()),
@@ -47,9 +52,11 @@ def test_a_guess_looks_at_values_that_python_has_not(tmp_path: Path) -> None:
         "id": [1, 2],
         "day": pa.array([0, 2_932_897], pa.date32()),  # the second in the year 10000
         "at": pa.array([0, 1], pa.timestamp("us", "No/Where")),
+        "city": not_utf8([b"Ulm", b"caf\xe9"]),
     }
     found = look(str(write(tmp_path / "a.parquet", columns)))
-    assert (found.samples["day"], found.samples["at"], found.unique) == (["1970-01-01"], [], ("id",))
+    assert (found.samples["day"], found.samples["at"], found.unique) == (["1970-01-01"], [], ("id", "city"))
+    assert found.samples["city"] == ["Ulm", "caf\ufffd"]
 
 
 def test_of_columns_with_different_types_only_those_are_told_that_cannot_be_one(tmp_path: Path, spec: MakeSpec) -> None:

@@ -4,13 +4,18 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from ingest_project.branches.spec import load_spec
+from ingest_project.postgres.connection import session
 from ingest_project_tests.journey.conftest import Ran, write_csv
+from ingest_project_tests.journey.states import rows
 
 Command = Callable[..., Ran]
+ITEMS = "select i.* from core.items i join ingest.branches b using (branch_id) where b.name = '{}' order by external_id"
 HEADER = ("code", "title", "city", "zip", "country", "lat", "lng", "colour")
 ROWS = (
     ("a1", "Tor", "Berlin", "10117", "Germany", "52.5163", "13.3777", "red"),
@@ -103,6 +108,26 @@ def test_a_registered_branch_is_not_guessed_again(command: Command, file: Path) 
     ran = command("run", file.stem, "--key", "code")
     assert ran.code == 2
     assert "its file says what its columns are" in ran.err
+
+
+def test_text_of_parquet_that_is_no_utf8(command: Command, tmp_path: Path) -> None:
+    texts = pa.array([b"Caf\xe9", b"\xff", b"Bar \xe9t\xe9"])
+    broken = pa.Array.from_buffers(pa.string(), 3, texts.buffers())
+    file = tmp_path / f"careless-{uuid4().hex[:8]}.parquet"
+    pq.write_table(pa.table({"id": ["1", "2", None], "name": broken, "note": broken}), file)
+    assert "Caf\ufffd" in command("branch", "init", file).out
+    ran = command("run", file, "--json")
+    assert (ran.code, ran.json["inserted"], ran.json["rejected"]) == (0, 2, 1), ran.err
+    with session() as connection:
+        found = rows(connection, ITEMS.format(file.stem))
+    assert [(one["name"], one["attributes"]["note"]) for one in found] == [
+        ("Caf\ufffd", "Q2Fm6Q=="),
+        ("\ufffd", "/w=="),
+    ]
+    assert [issue["code"] for issue in found[0]["issues"]] == ["not_utf8", "bytes_encoded"]
+    assert command("profile", file.stem).code == 0
+    assert "QmFyIOl06Q==" in command("rejects", file.stem, "--json").out
+    assert command("run", file, "--json").json["unchanged"] == 2
 
 
 def test_a_file_that_is_not_there(command: Command, tmp_path: Path) -> None:
