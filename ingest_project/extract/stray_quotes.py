@@ -65,21 +65,23 @@ class Requoted(io.RawIOBase):
 
     def _mended(self, text: bytes) -> bytes:
         made, done = list[bytes](), 0
-        for start, end, is_suspect, is_odd in self._suspects(text) if _QUOTE in text else ():
+        for start, end, is_suspect, is_across in self._suspects(text) if _QUOTE in text else ():
             line = text[start:end]
             mended = self._requoted(line) if is_suspect else line
             if mended != line:
                 made += [text[done:start], mended]
                 done = end
-            if mended != line or is_odd:
+            if mended != line or is_across:
                 self._left = _left_behind(mended, self._delimiter, self._left, self._width)
         return b"".join([*made, text[done:]]) if made else text
 
     def _requoted(self, line: bytes) -> bytes:
+        # The value that the line begins within is taken as if it began with it.
+        whole = _QUOTE + line if self._left else line
+        if _goes_on(whole.rstrip(b"\r\n"), self._delimiter, self._left or self._width):
+            return line
         if not self._left:
             return requoted(line, self._delimiter, self._width)
-        # The value that the line begins within is taken as if it began with it.
-        whole = _QUOTE + line
         if any(way(whole.rstrip(b"\r\n"), 0, self._delimiter) for way in _QUOTED):
             return requoted(whole, self._delimiter, self._left, _QUOTED)[1:]
         return _QUOTES.sub(_QUOTE * 2, line)  # no value ends in it: all of its quotes are meant
@@ -87,16 +89,24 @@ class Requoted(io.RawIOBase):
     def _suspects(self, text: bytes) -> Iterator[tuple[int, int, bool, bool]]:
         """Lines to be looked into: where they begin and end, and two reasons.
 
-        A value seems to go on behind a quote where none can; the number of quotes is odd, so that the line may begin or
-        end a value of several lines.
+        A value seems to go on behind a quote where none can; the line may begin or end a value of several lines: the
+        number of its quotes is odd, or those before it are, so that it has the end of one and perhaps the next.
         """
         codes = np.frombuffer(b"\n" + text + b"\n\n", np.uint8)
         places, breaks = np.flatnonzero(codes == ord(_QUOTE)), np.flatnonzero(codes == ord("\n"))
         lines = np.searchsorted(breaks, places)
         suspect = np.unique(lines[self._lone(codes, places)])
-        odd = np.flatnonzero(np.bincount(lines) % 2)
-        for line in np.union1d(suspect, odd):
-            yield int(breaks[line - 1]), int(breaks[line]), line in suspect, line in odd
+        counts = np.bincount(lines)
+        before = np.cumsum(counts) - counts + (self._left > 0)
+        across = np.flatnonzero((counts % 2 == 1) | ((counts > 0) & (before % 2 == 1)))
+        wanted = np.union1d(suspect, across)
+        yield from zip(
+            breaks[wanted - 1].tolist(),
+            breaks[wanted].tolist(),
+            np.isin(wanted, suspect).tolist(),
+            np.isin(wanted, across).tolist(),
+            strict=True,
+        )
 
     def _lone(self, codes: _Codes, places: _Places) -> _Told:
         before, behind, next_but_one = (self._is_edge[codes[places + step]] for step in (-1, 1, 2))
@@ -175,6 +185,24 @@ def _closing(text: bytes, at: int) -> int:
     while at >= 0 and text.startswith(_QUOTE, at + 1):
         at = text.find(_QUOTE, at + 2)
     return at
+
+
+def _goes_on(text: bytes, delimiter: bytes, width: int) -> bool:
+    """Whether RFC 4180 has the last of at most `width` values go on in the next line, and nothing to mend before it."""
+    at = 0
+    for _ in range(width):
+        if text.startswith(_QUOTE, at):
+            end = _closing(text, at) + 1
+            if not end:
+                return True
+        else:
+            value, end = _plain(text, at, delimiter)
+            if _QUOTE in value:
+                return False
+        if not text.startswith(delimiter, end):
+            return False
+        at = end + len(delimiter)
+    return False
 
 
 def _ends(text: bytes, at: int, delimiter: bytes) -> bool:

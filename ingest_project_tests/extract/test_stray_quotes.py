@@ -36,6 +36,8 @@ def written(rows: list[list[str]], quoting: int) -> bytes:
 
 @given(rows=ROWS, quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]), size=st.integers(1, 40))
 @example(rows=[['5" pipe', 'the "Man"', '"'], ["a\nb", '"x"y', ""]], quoting=csv.QUOTE_MINIMAL, size=7)
+@example(rows=[["", ',";', '"\n']], quoting=csv.QUOTE_MINIMAL, size=40)
+@example(rows=[["\n", "\n", '",";']], quoting=csv.QUOTE_MINIMAL, size=40)
 def test_what_is_written_by_the_rules_is_left_as_it_is(rows: list[list[str]], quoting: int, size: int) -> None:
     data = written(rows, quoting)
     assert list(csv.reader(io.StringIO(read_by(data, 1 << 20).decode(), newline=""))) == rows
