@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import types
 
-from ingest_project.extract.source import MORE, Page, Pin
+from ingest_project.extract.source import Page, Pin
 from ingest_project.extract.values import as_python
 from ingest_project.telemetry import log
 
@@ -39,22 +39,17 @@ def compared(page: Page, pin: Pin, *, contract: str, against: int | None, before
 
     `before` has `columns` and `kinds` of activation `against`. What `freeze` comes to is a gate.
     """
-    columns = _ours(pin.columns)
-    kinds = {name: kind for name in columns if (kind := _kind(page.table.column(name)))}
-    changes = _changes(before["columns"], columns, before["kinds"], kinds) if against else []
+    kinds = {name: kind for name in pin.header if (kind := _kind(page.table.column(name)))}
+    changes = _changes(before["columns"], pin.header, before["kinds"], kinds) if against else []
     if changes and contract == "warn":
-        log.warning("%s", told(changes, before["columns"], columns))
+        log.warning("%s", told(changes, before["columns"], pin.header))
     return {"contract": contract, "against": against, "kinds": kinds, "changes": changes}
 
 
 def told(changes: Sequence[Mapping[str, str]], had: Sequence[str], has: Sequence[str]) -> str:
     """The changes and both headers, for people."""
     lines = ["the columns of the source are not those of the last time:", *(f"    {one['what']}" for one in changes)]
-    return "\n".join([*lines, f"    had: {', '.join(_ours(had))}", f"    has: {', '.join(_ours(has))}"])
-
-
-def _ours(columns: Sequence[str]) -> list[str]:
-    return [name for name in columns if name != MORE]
+    return "\n".join([*lines, f"    had: {', '.join(had)}", f"    has: {', '.join(has)}"])
 
 
 def _kind(column: pa.ChunkedArray) -> str | None:
@@ -73,19 +68,20 @@ def _written(values: list[str]) -> str | None:
 
 
 def _changes(
-    before: Sequence[str], now: Sequence[str], kinds_before: Mapping[str, str], kinds: Mapping[str, str]
+    had: Sequence[str], has: Sequence[str], kinds_before: Mapping[str, str], kinds: Mapping[str, str]
 ) -> list[dict[str, str]]:
-    had, has = _ours(before), _ours(now)
-    gone = [name for name in had if name not in has]
-    come = [name for name in has if name not in had]
-    renamed = _renamed(gone, come, had, has)
+    # An object that is null in some rows is a column beside its values, one without any value of its own.
+    objects = _objects([*had, *has])
+    gone = [name for name in had if name not in has and (name in kinds_before or name not in objects)]
+    come = [name for name in has if name not in had and (name in kinds or name not in objects)]
+    others = renamed(had, has)
     retyped = [
         (name, was, kinds[name]) for name, was in kinds_before.items() if name in has and kinds.get(name, was) != was
     ]
     return [
-        *(_change("renamed", was, name, f"renamed: {was!r} → {name!r}") for was, name in renamed.items()),
-        *(_change("missing", name, None, f"missing: {name!r}") for name in gone if name not in renamed),
-        *(_change("new", None, name, f"new: {name!r}") for name in come if name not in renamed.values()),
+        *(_change("renamed", was, name, f"renamed: {was!r} → {name!r}") for was, name in others.items()),
+        *(_change("missing", name, None, f"missing: {name!r}") for name in gone if name not in others),
+        *(_change("new", None, name, f"new: {name!r}") for name in come if name not in others.values()),
         *(_change("retyped", name, name, f"retyped: {name!r} was {was}, is {kind}") for name, was, kind in retyped),
     ]
 
@@ -95,11 +91,12 @@ def _change(change: str, was: str | None, now: str | None, what: str) -> dict[st
     return {"change": change, "what": what, **{key: name for key, name in named.items() if name is not None}}
 
 
-def _renamed(gone: list[str], come: list[str], had: Sequence[str], has: Sequence[str]) -> dict[str, str]:
+def renamed(had: Sequence[str], has: Sequence[str]) -> dict[str, str]:
     """Old name to new: spelt alike, or in the same place of a header of the same length."""
     found: dict[str, str] = {}
-    free = list(come)
-    for name in gone:
+    objects = _objects([*had, *has])
+    free = [name for name in has if name not in had and name not in objects]
+    for name in [name for name in had if name not in has and name not in objects]:
         folded = {_folded(other): other for other in free}
         near = difflib.get_close_matches(_folded(name), folded, n=1, cutoff=_ALIKE)
         place = has[had.index(name)] if len(had) == len(has) else None
@@ -108,6 +105,10 @@ def _renamed(gone: list[str], come: list[str], had: Sequence[str], has: Sequence
             found[name] = other
             free.remove(other)
     return found
+
+
+def _objects(names: Sequence[str]) -> set[str]:
+    return {name[:at] for name in names for at, letter in enumerate(name) if letter == "."}
 
 
 def _folded(name: str) -> str:

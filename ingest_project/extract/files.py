@@ -68,7 +68,9 @@ class Files(ABC):
             names = ", ".join(place.name for place in self.places[:5])
             has = "has columns, and" if columns else "has"
             raise SourceEmpty(f"the source {has} no rows: {names}", where=self.where())
-        return Pin(self.format, files, columns, self.estimate([file.size for file in files]))
+        seen = {MORE}.union(*(head.columns for head in heads))
+        late = tuple(name for name in columns if name not in seen)
+        return Pin(self.format, files, columns, self.estimate([file.size for file in files]), late=late)
 
     def where(self, place: Place | None = None) -> dict[str, object]:
         """Say where an error is."""

@@ -28,5 +28,5 @@ def contract(found: Mapping[str, Any], had: Sequence[str], pin: Pin) -> list[Gat
     if found["contract"] != "freeze" or found["against"] is None:
         return []
     changes = found["changes"]
-    what = drift.told(changes, had, pin.columns) if changes else "the columns are those of the last time"
+    what = drift.told(changes, had, pin.header) if changes else "the columns are those of the last time"
     return [Gate("contract", len(changes), 0, what)]

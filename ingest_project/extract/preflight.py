@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.errors import ColumnsMissing, SourceStale
+from ingest_project.extract.drift import renamed
 from ingest_project.extract.kinds import open_source
-from ingest_project.extract.source import MORE, Pin, Source
+from ingest_project.extract.source import Pin, Source
 
 
 def check(spec: BranchSpec, had: Sequence[str] = ()) -> tuple[Source, Pin]:
-    """Find the source of a branch and pin what is going to be read of it; `had` are its columns of the last time.
+    """Find the source of a branch and pin what is going to be read of it; `had` is its header of the last time.
 
     Raises the Refused errors.
     """
@@ -40,21 +41,24 @@ def _refuse_undated(spec: BranchSpec, pin: Pin) -> None:
 
 def _refuse_missing_columns(spec: BranchSpec, pin: Pin, had: Sequence[str]) -> None:
     declared = [*spec.declared_columns(), *([spec.cursor] if spec.cursor else [])]
-    missing = [name for name in declared if name not in pin.columns]
+    # A row of JSON need not have a key, but one that no row has beside a new one has been renamed.
+    others = renamed(had, pin.header)
+    missing = [name for name in declared if name not in pin.columns or name in others]
     if not missing:
         return
-    before = f"\n    had:    {', '.join(name for name in had if name != MORE)}" if had else ""
+    before = f"\n    had:    {', '.join(had)}" if had else ""
     raise ColumnsMissing(
-        f"the source has no column {', '.join(_named(name, pin) for name in missing)};\n"
-        f"    it has: {', '.join(name for name in pin.columns if name != MORE)}{before}{_separator_hint(pin)}",
+        f"the source has no column {', '.join(_named(name, others.get(name), pin) for name in missing)};\n"
+        f"    it has: {', '.join(pin.header)}{before}{_separator_hint(pin)}",
         where={"branch": spec.name, "file": pin.files[0].path},
     )
 
 
-def _named(name: str, pin: Pin) -> str:
-    by_folded = {column.strip().casefold(): column for column in pin.columns}
+def _named(name: str, other: str | None, pin: Pin) -> str:
+    by_folded = {column.strip().casefold(): column for column in pin.header}
     near = difflib.get_close_matches(name.strip().casefold(), by_folded, n=1)
-    return f"{name!r} (did you mean {by_folded[near[0]]!r}?)" if near else repr(name)
+    meant = by_folded[near[0]] if near else other
+    return f"{name!r} (did you mean {meant!r}?)" if meant else repr(name)
 
 
 def _separator_hint(pin: Pin) -> str:

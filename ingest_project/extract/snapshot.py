@@ -158,7 +158,7 @@ def _pinned(work: Work) -> tuple[Source, Pin, Work]:
     else:
         spec = work.branch.spec
     last = activations.last_committed(work.connection, work.branch.branch_id)
-    source, pin = preflight.check(spec, ((last and last.pin) or {}).get("columns", ()))
+    source, pin = preflight.check(spec, _header(last))
     try:
         return source, pin, _pin(work, spec, pin)
     except BaseException:
@@ -239,17 +239,21 @@ def _stored(work: Work, store: PartStore, numbered: tuple[int, Page]) -> tuple[i
 
 def _compare_columns(work: Work, pin: Pin, page: Page) -> None:
     last = activations.last_committed(work.connection, work.branch.branch_id)
-    columns = (last.pin or {}).get("columns") if last else None
+    had = _header(last)
     found = drift.compared(
         page,
         pin,
         contract=work.spec.contract,
-        against=last.activation_id if last and columns else None,
-        before={"columns": columns or [], "kinds": ((last and last.drift) or {}).get("kinds", {})},
+        against=last.activation_id if last and had else None,
+        before={"columns": had, "kinds": ((last and last.drift) or {}).get("kinds", {})},
     )
     with work.transaction() as connection:
         activations.keep_drift(connection, work.activation, found)
-    gates.pass_or_block(work, contract(found, columns or [], pin))
+    gates.pass_or_block(work, contract(found, had, pin))
+
+
+def _header(last: activations.Activation | None) -> tuple[str, ...]:
+    return Pin.from_json(last.pin).header if last and last.pin else ()
 
 
 def _list(work: Work, number: int, stored: StoredPart, cursor: Cursor) -> None:

@@ -55,7 +55,8 @@ class RelationState:
 class Pin:
     """What is going to be read: the files in reading order, and the columns that each page has.
 
-    A relation is told as one file, with the snapshot as its ETag, and in `relation`.
+    A relation is told as one file, with the snapshot as its ETag, and in `relation`. `late` are declared columns that
+    JSON may still have: no row that was looked at has them.
     """
 
     format: str
@@ -63,11 +64,22 @@ class Pin:
     columns: tuple[str, ...]
     estimated_rows: int | None
     relation: RelationState | None = None
+    late: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Give what `from_json` takes."""
-        told = {**asdict(self), "files": [asdict(file) for file in self.files], "columns": list(self.columns)}
+        told = {
+            **asdict(self),
+            "files": [asdict(file) for file in self.files],
+            "columns": list(self.columns),
+            "late": list(self.late),
+        }
         return told if self.relation else {name: value for name, value in told.items() if name != "relation"}
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The columns that were seen in the source itself."""
+        return tuple(name for name in self.columns if name != MORE and name not in self.late)
 
     @property
     def written_at(self) -> datetime | None:
@@ -81,7 +93,8 @@ class Pin:
         files = tuple(SourceFile(**file) for file in given["files"])
         relation: dict[str, Any] | None = given.get("relation")
         state = RelationState(**relation) if relation else None
-        return cls(given["format"], files, tuple(given["columns"]), given["estimated_rows"], state)
+        columns, late = tuple(given["columns"]), tuple(given.get("late", ()))
+        return cls(given["format"], files, columns, given["estimated_rows"], state, late)
 
 
 @dataclass(frozen=True)

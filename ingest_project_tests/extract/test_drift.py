@@ -1,5 +1,6 @@
 """Columns that are not those of the last time: named for what they are, before a part is kept."""
 
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -119,3 +120,31 @@ def test_evolve_keeps_what_changed_and_says_nothing(caplog: pytest.LogCaptureFix
 
 def test_what_turned_up_late_is_no_column() -> None:
     assert whats({**OLD, MORE: ["{}", "{}"]}) == []
+
+
+def test_a_declared_column_that_json_may_still_have_is_missing() -> None:
+    table = pa.table({**OLD, "city": pa.nulls(2, pa.string())})
+    pin = replace(pin_of(OLD), late=("city",))
+    before = {"columns": list(OLD), "kinds": {}}
+    found = compared(Page(table, Cursor(0, 2, 2), 0), pin, contract="evolve", against=7, before=before)
+    assert [change["what"] for change in found["changes"]] == ["missing: 'city'"]
+
+
+NULL = pa.nulls(2, pa.string())
+SPREAD = {"id": ["1", "2"], "geometry.x": ["1", "2"]}
+
+
+@pytest.mark.parametrize("beside", [SPREAD, {"geometry.x": ["1", None], "id": ["1", "2"]}])
+def test_an_object_that_is_null_in_some_rows_is_no_other_column(beside: dict[str, Any]) -> None:
+    assert whats({**beside, "geometry": NULL}, SPREAD) == []
+    assert whats(beside, {**SPREAD, "geometry": NULL}) == []
+
+
+def test_an_object_that_is_null_in_all_rows_has_lost_its_values_and_no_name() -> None:
+    null = {"id": ["1", "2"], "geometry": NULL}
+    assert whats(null, SPREAD) == ["missing: 'geometry.x'"]
+    assert whats(SPREAD, null) == ["new: 'geometry.x'"]
+    assert whats({"id": ["1", "2"], "geometry": ["POINT", "LINE"]}, SPREAD) == [
+        "missing: 'geometry.x'",
+        "new: 'geometry'",
+    ]

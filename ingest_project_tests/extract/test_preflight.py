@@ -79,6 +79,54 @@ def test_a_missing_column_is_named_with_the_ones_there_are(tmp_path: Path, spec:
     assert caught.value.where == {"branch": "b", "file": str(path)}
 
 
+HAD = ("id", "name", "city")
+DECLARING = {"mapping": {"name": "name", "locality": "city"}}
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("a.csv", "id,name,town\n1,a,x\n"),
+        ("a.jsonl", '{"id": 1, "name": "a", "town": "x"}\n{"id": 2, "name": "b"}\n'),
+        ("a.jsonl", '{"City": "x", "id": 1, "name": "a", "zip": 5}\n'),
+        ("a.json", '[{"id": 1, "name": "a"}, {"id": 2, "name": "b", "town": "x"}]'),
+    ],
+)
+def test_a_declared_column_that_was_renamed_is_missing(file: str, text: str, tmp_path: Path, spec: MakeSpec) -> None:
+    declaring = spec(write(tmp_path / file, text), **DECLARING)
+    with pytest.raises(ColumnsMissing) as caught:
+        preflight.check(declaring, HAD)
+    other = "town" if "town" in text else "City"
+    assert f"no column 'city' (did you mean {other!r}?)" in caught.value.what
+    assert (
+        f"it has: {', '.join(name for name in ('City', 'id', 'name', 'town', 'zip') if name in text)}\n"
+        in caught.value.what
+    )
+    assert caught.value.what.endswith("had:    id, name, city")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '{"id": 1, "name": "a"}',  # a row need not have a key
+        '{"id": 1, "name": "a", "town": "x", "zip": 5}',  # a new one, neither in its place nor spelt alike
+        '{"id": 1, "name": "a", "town": "x", "city": null}',
+    ],
+)
+def test_a_key_that_no_row_of_json_has_may_come_late(row: str, tmp_path: Path, spec: MakeSpec) -> None:
+    _, pin = preflight.check(spec(write(tmp_path / "a.jsonl", row), **DECLARING), HAD)
+    assert "city" in pin.columns
+    assert pin.late == (() if "city" in row else ("city",))
+    assert Pin.from_json(pin.to_json()) == pin
+
+
+def test_a_file_of_several_that_has_the_key_is_enough(tmp_path: Path, spec: MakeSpec) -> None:
+    write(tmp_path / "a.jsonl", '{"id": 1, "name": "a", "town": "x"}')
+    write(tmp_path / "b.jsonl", '{"id": 2, "name": "b", "city": "x"}')
+    _, pin = preflight.check(spec(tmp_path, **DECLARING), HAD)
+    assert (pin.header, pin.late) == (("id", "name", "town", "city"), ())
+
+
 @pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs")])
 def test_another_separator_is_recognized(mark: str, name: str, tmp_path: Path, spec: MakeSpec) -> None:
     with pytest.raises(ColumnsMissing, match=f"looks separated by {name}"):

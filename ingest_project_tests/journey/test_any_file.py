@@ -130,6 +130,24 @@ def test_text_of_parquet_that_is_no_utf8(command: Command, tmp_path: Path) -> No
     assert command("run", file, "--json").json["unchanged"] == 2
 
 
+def test_a_mapped_key_of_json_that_was_renamed_blanks_nothing(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / f"renaming-{uuid4().hex[:8]}.jsonl"
+    first = '{"id": 1, "name": "Tor", "city": "Berlin"}\n{"id": 2, "name": "Tour"}\n'
+    file.write_text(first)
+    assert command("run", file, "--json").json["inserted"] == 2
+    file.write_text(first.replace("city", "town"))
+    ran = command("run", file.stem)
+    assert (ran.code, "no column 'city' (did you mean 'town'?)" in ran.err) == (4, True), ran.err
+    file.write_text('{"id": 1, "name": "Tor"}\n')
+    ran = command("run", file.stem, "--json")
+    assert [change["what"] for change in ran.json["drift"]["changes"]] == ["missing: 'city'"], (
+        "told, since rows may lack it"
+    )
+    file.write_text(first)
+    ran = command("run", file.stem, "--json")
+    assert [change["what"] for change in ran.json["drift"]["changes"]] == ["new: 'city'"]
+
+
 def test_a_file_that_is_not_there(command: Command, tmp_path: Path) -> None:
     ran = command("run", tmp_path / "nowhere.csv")
     assert ran.code == 4
