@@ -7,7 +7,7 @@ import click
 from ingest_project.branches.spec import load_spec
 from ingest_project.cli.branch import apply_spec
 from ingest_project.cli.run import embed_branch, run_branch, tell
-from ingest_project.cli.terminal import json_option
+from ingest_project.cli.terminal import json_option, say_error
 from ingest_project.errors import VectorsMissing
 from ingest_project.postgres.connection import session
 from ingest_project.sample import SPEC, write_demo
@@ -41,7 +41,7 @@ def demo(rows: int | None, *, as_json: bool) -> int:
 
 
 def _embed(name: str) -> bool:
-    """Vectors by the built-in model alone, which costs nothing and asks nobody; whether they are there."""
+    """Vectors, where the built-in model alone makes them: it costs nothing. Whether they are there."""
     from ingest_project.embeddings.models import working_models
     from ingest_project.embeddings.queue import require_vectors
 
@@ -51,5 +51,8 @@ def _embed(name: str) -> bool:
         except VectorsMissing as error:
             click.echo(f"no vectors: {error}", err=True)
             return False
-        free = all(model.provider == "builtin" for model in working_models(connection))
-    return free and embed_branch(name)
+        is_free = all(model.provider == "builtin" for model in working_models(connection))
+    error = embed_branch(name) if is_free else None
+    if error:
+        say_error(error)
+    return is_free and not error

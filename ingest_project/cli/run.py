@@ -136,9 +136,10 @@ def run_branch(
     return _outcome(_executed("ingest_branch", name, options), branch.branch_id, dry_run=dry_run)
 
 
-def embed_branch(name: str) -> bool:
-    """Run the job that embeds what waits of a registered branch; whether it went well."""
-    return _executed("embed_branch", name, {}).success
+def embed_branch(name: str) -> str | None:
+    """Run the job that embeds what waits of a registered branch; why it failed, where it did."""
+    result = _executed("embed_branch", name, {})
+    return None if result.success else failure_of(result)[1]
 
 
 def _executed(job: str, name: str, options: dict[str, Any]) -> "ExecuteInProcessResult":

@@ -23,13 +23,17 @@ MEANING_WIDTH = 100
 
 def peak_memory_mb() -> float:
     """Greatest resident size of this process so far, in MB."""
+    peak = _peak_told_by_linux() or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1024 if sys.platform != "darwin" else 1024 * 1024), 1)
+
+
+def _peak_told_by_linux() -> int | None:
+    # In kB. Its `ru_maxrss` counts what the parent held when it started this process; a sandbox may tell nothing.
     try:
-        told = Path("/proc/self/status").read_text()
-    except OSError:  # not Linux, whose `ru_maxrss` counts what the parent held when it started this process
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return round(peak / (1024 if sys.platform != "darwin" else 1024 * 1024), 1)
-    (peak,) = (int(line.split()[1]) for line in told.splitlines() if line.startswith("VmHWM:"))
-    return round(peak / 1024, 1)
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)
 
 
 def counts(activation: Activation, *names: str) -> dict[str, int]:

@@ -158,13 +158,15 @@ class Files(ABC):
             count += chunk.table.num_rows
             weight += chunk.table.nbytes
             taken += chunk.bytes_read
-            while count >= size or weight >= MOST_BYTES:
+            while count >= size or (count and weight >= MOST_BYTES):
                 rows = min(size, max(before, 1, count * MOST_BYTES // max(weight, MOST_BYTES)))
                 whole = pa.concat_tables(held)
                 rest = whole.slice(rows)
                 at = Cursor(file, row - rest.num_rows, at.rows + rows)
                 yield page_of(whole.slice(0, rows), at, taken)
-                held, count, weight, before, taken = [rest], rest.num_rows, rest.nbytes, 0, 0
+                # A share: what is left of a column of views, or of a dictionary, weighs as much as all of it.
+                weight = weight * rest.num_rows // count
+                held, count, before, taken = [rest], rest.num_rows, 0, 0
         if count:
             yield page_of(pa.concat_tables(held), Cursor(len(pin.files), 0, at.rows + count), taken)
 

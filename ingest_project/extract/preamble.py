@@ -28,7 +28,7 @@ def header_line(lines: Sequence[str]) -> tuple[int, str] | None:
 
 
 def has_bare_quotes(lines: Sequence[str], mark: str) -> bool:
-    """Whether a quote is a letter here: one opens a value that none closes, and all lines are as wide without it."""
+    """Whether a quote may be a letter here: one opens a value that its line does not close, and all are as wide."""
     rows = [line.split(mark) for line in lines if line.strip()]
     opened = any(value.startswith('"') and value.count('"') % 2 for row in rows for value in row)
     return opened and len(rows[0]) > 1 and len({len(row) for row in rows}) == 1

@@ -18,7 +18,7 @@ ROW = "__row"
 MALFORMED = "__malformed"
 # A column of sources without a header: what turned up after the columns were decided, as one JSON object a row.
 MORE = "__more"
-# Of a page, however many rows are asked for: what is made of its text must stay below the 2 GiB of Arrow's columns.
+# Of a page, or nearly, whatever rows are asked for: what is made of its text must stay below 2 GiB, as Arrow has it.
 MOST_BYTES = 128 << 20
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pyarrow as pa
 
-_NOT_IN_PYTHON = (OverflowError, ValueError, LookupError)  # the last: no such time zone
+NOT_IN_PYTHON = (OverflowError, ValueError, LookupError)  # the last: no such time zone
 
 
 def as_python(column: pa.ChunkedArray) -> list[Any]:
     """None for what Python has not, as a day in the year 10000; text that is no UTF-8 as it reads where it is."""
     try:
         return column.to_pylist()
-    except _NOT_IN_PYTHON:
+    except NOT_IN_PYTHON:
         return [_value(one) for one in column]
 
 
@@ -23,5 +23,5 @@ def _value(cell: pa.Scalar) -> Any:
         return cell.as_py()
     except UnicodeDecodeError:  # Parquet may hold it in a column of text
         return None if pa.types.is_nested(cell.type) else cell.as_buffer().to_pybytes().decode(errors="replace")
-    except _NOT_IN_PYTHON:
+    except NOT_IN_PYTHON:
         return None

@@ -4,7 +4,7 @@ So is a mapped value that was set aside and is longer than its note quotes: noth
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeVar
 
 import pyarrow as pa
@@ -14,8 +14,9 @@ import pyarrow.types as kinds
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.extract.json_rows import row_of
 from ingest_project.extract.source import MALFORMED, MORE, ROW
-from ingest_project.normalize.cells import as_json, as_text, plain, without_blanks
+from ingest_project.normalize.cells import as_json, as_text, geometry_text, plain, without_blanks
 from ingest_project.normalize.columns import SHOWN, as_one, join_fragments, note, spread, to_json
+from ingest_project.normalize.geometry import FIELDS
 from ingest_project.normalize.text import storable
 
 _Column = pa.Array | pa.ChunkedArray
@@ -107,14 +108,17 @@ def _set_aside(page: pa.Table, spec: BranchSpec, made: Mapping[str, pa.Array]) -
     for field, mapped in spec.mapping.items():
         if field not in made or mapped.column is None or mapped.column == spec.key:
             continue
-        told = _lost(page.column(mapped.column), made[field])
+        told = _lost(page.column(mapped.column), made[field], geometry_text if field in FIELDS else _as_quoted)
         if told is not None:
             lost[mapped.column] = pc.or_(lost[mapped.column], told) if mapped.column in lost else told
     return [(name, _only(as_one(page.column(name)), which)) for name, which in lost.items()]
 
 
-def _lost(column: _Column, made: pa.Array) -> pa.Array | None:
-    """Which values are in no field, or not as they came, and are longer than a note quotes; None for none."""
+def _lost(column: _Column, made: pa.Array, quoted: Callable[[_Column], pa.Array]) -> pa.Array | None:
+    """Which values are in no field, or not as they came, and are longer than a note quotes; None for none.
+
+    `quoted`: the values as a note has them.
+    """
     if kinds.is_primitive(column.type):
         return None
     if kinds.is_string(column.type) and (pc.max(pc.binary_length(column)).as_py() or 0) <= SHOWN:
@@ -123,9 +127,13 @@ def _lost(column: _Column, made: pa.Array) -> pa.Array | None:
     is_lost = pc.is_null(made) if damaged is None else pc.or_(pc.is_null(made), pc.is_valid(damaged))
     if not pc.any(pc.and_(is_lost, pc.is_valid(array))).as_py():
         return None
-    told = as_text(array) if damaged is None else pc.coalesce(damaged, array)
-    is_lost = pc.and_(is_lost, pc.fill_null(pc.greater(pc.utf8_length(told), SHOWN), False))
+    is_lost = pc.and_(is_lost, pc.fill_null(pc.greater(pc.utf8_length(quoted(column)), SHOWN), False))
     return is_lost if pc.any(is_lost).as_py() else None
+
+
+def _as_quoted(column: _Column) -> pa.Array:
+    array, damaged = plain(column)
+    return as_text(array) if damaged is None else pc.coalesce(damaged, array)
 
 
 def _only(array: pa.Array, which: pa.Array) -> pa.Array:

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as kinds
 
+from ingest_project.extract.values import NOT_IN_PYTHON
 from ingest_project.item import INVISIBLE, JOINERS
 from ingest_project.normalize.columns import accepted_pattern, as_one, note, spread, to_json
 from ingest_project.normalize.text import BLANK, WHITE, storable
 
-_NOT_IN_PYTHON = (OverflowError, ValueError, LookupError)  # the last: no such time zone
 _EXACT = 2**53  # below it a float that is whole is an integer that lost its type
 _TICKS = {"s": 1, "ms": 10**3, "us": 10**6}  # a second in each unit; nanoseconds stay within the years 1 to 9999
 _YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800
@@ -195,14 +195,14 @@ def values(array: pa.Array) -> list[Any]:
     """Values as Python has them: a time beyond its years 1 to 9999 as its number, a text that is no UTF-8 as bytes."""
     try:
         return array.to_pylist()
-    except _NOT_IN_PYTHON:
+    except NOT_IN_PYTHON:
         return [_value(one) for one in array]
 
 
 def _value(cell: pa.Scalar) -> Any:
     try:
         return cell.as_py()
-    except _NOT_IN_PYTHON:
+    except NOT_IN_PYTHON:
         if isinstance(cell, pa.StructScalar):
             return {name: _value(inner) for name, inner in cell.items()}
         if kinds.is_map(cell.type):

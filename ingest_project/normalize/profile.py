@@ -25,6 +25,7 @@ from ingest_project.telemetry import log
 
 PROFILED = (*columns(), "source_updated_at")
 _COUNTED = 20_000  # different values of a column that are counted one by one
+_HEAVY = 16 << 20  # bytes of them
 _TOP = 5
 _MEMORY = "512MB"
 _MOVED = 0.1  # a share that moves by a tenth of all rows is told
@@ -105,7 +106,7 @@ def profile_of(work: Work, paths: Sequence[str]) -> dict[str, Any] | None:
         return {**before, "against": against, "drift": []}
     try:
         profile = profiled(paths).to_json()
-    except duckdb.Error as error:
+    except (duckdb.Error, pa.ArrowException) as error:
         log.warning("no profile of this activation: %s", error)
         return None
     return {**profile, "against": against, "drift": drift(before, profile) if before else []}
@@ -155,7 +156,7 @@ def _counted(paths: Sequence[str], names: Sequence[str]) -> tuple[dict[str, pa.T
         part = pq.read_table(path, columns=[name for name in names if name not in many])
         for name in part.column_names:
             counts = _merged(counted.pop(name, None), part[name].value_counts())
-            if len(counts) > _COUNTED:
+            if len(counts) > _COUNTED or counts.nbytes > _HEAVY:
                 many[name] = as_one(_frequent(counts)["value"])
             else:
                 counted[name] = counts

@@ -97,6 +97,24 @@ def test_heavy_rows_make_pages_of_fewer_and_the_same_rows(source: BranchSpec, mo
     assert table_of([*before, *after]) == table_of(whole)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([f"{at:04}" * 100 for at in range(400)], pa.string_view()),
+        pa.array([[f"{at:04}" * 100] for at in range(400)], pa.list_(pa.dictionary(pa.int32(), pa.string()))),
+    ],
+    ids=["views", "nested dictionary"],
+)
+def test_heavy_values_that_rows_share_end_too(tmp_path: Path, spec: MakeSpec, values: pa.Array) -> None:
+    pq.write_table(pa.table({"id": range(400), "name": values}), tmp_path / "a.parquet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "MOST_BYTES", 40_000)
+        pages = pages_of(spec(tmp_path / "a.parquet"), 1000)
+    sizes = [page.table.num_rows for page in pages]
+    assert sum(sizes) == 400
+    assert min(sizes[:-1]) > 30, "none is cut smaller and smaller"
+
+
 def test_many_small_files(tmp_path: Path, spec: MakeSpec) -> None:
     for number in range(300):
         write_csv(tmp_path / f"{number:03}.csv", f"id,name\n{number},x\n")

@@ -64,6 +64,7 @@ def test_a_header_that_begins_like_a_remark_loses_no_row(tmp_path: Path) -> None
         ("a.tsv", b'id\tname\n1\t"a\n2\tb\n', {"delimiter": "\t", "quoted": False}),
         ("a.tsv", b'id\tname\n1\t"a" b\n2\t"c"\n', {"delimiter": "\t"}),  # these are closed
         ("a.tsv", b'id\tname\n1\t"a\tb"\n2\tc\n', {"delimiter": "\t"}),  # and this has a tab in it
+        ("a.csv", b'id,name\n1,"12 Main St\nParis, France"\n2,x\n', {}),  # and this is closed in the next line
         ("a.txt", b"id|name\n1|a\n", {"delimiter": "|"}),
         ("a.csv", b"id;name;lat, lon\n1;a;1,5\n", {"delimiter": ";"}),
         ("a.csv", b"sep=;\nid;name\n1;a\n", {"skip_lines": 1, "delimiter": ";"}),

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import struct
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -97,6 +98,7 @@ def test_a_column_of_two_fields_is_kept_once() -> None:
 
 POLYGON = {"type": "Polygon", "coordinates": [[[9.0 + at, 48.0] for at in range(60)]]}
 BYTES = b"caf\xe9 " * 60
+LINE = struct.pack("<BII14d", 1, 2, 7, *(x for at in range(7) for x in (10.0 + at, 48.0)))  # 121 bytes of WKB
 
 
 @pytest.mark.parametrize(
@@ -124,13 +126,22 @@ BYTES = b"caf\xe9 " * 60
             ],
         ),
         (
+            pa.array([LINE]),
+            {"latitude": "x", "longitude": "x"},
+            base64.b64encode(LINE).decode(),
+            [
+                *("latitude: coordinate_unreadable", "longitude: coordinate_unreadable"),
+                "attributes.x: bytes_encoded",
+            ],
+        ),
+        (
             pa.array([BYTES]),
             {"description": "x"},
             base64.b64encode(BYTES).decode(),
             ["description: not_utf8", "description: whitespace_folded", "attributes.x: bytes_encoded"],
         ),
     ],
-    ids=["a shape as text", "as a struct", "as bytes", "bytes in a text"],
+    ids=["a shape as text", "as a struct", "as bytes", "a line as WKB", "bytes in a text"],
 )
 def test_what_a_note_cannot_quote_is_whole_in_attributes_of_any_type(
     column: pa.Array, mapping: dict[str, object], whole: object, codes: list[str]
