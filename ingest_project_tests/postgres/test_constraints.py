@@ -38,6 +38,7 @@ RIGHT: dict[str, Row] = {
     "ingest.activations": {"branch_id": OURS},
     "ingest.gates": {"activation_id": 900, "code": "c", "measured": 0.6, "limit": 0.5, "what": "w"},
     "ingest.profiles": {"activation_id": 900, "profile": EMPTY},
+    "ingest.pulses": {"what": "daemon"},
     "ingest.parts": {
         "activation_id": 1,
         "asset": "branch_snapshot",
@@ -140,6 +141,7 @@ WRONG: list[tuple[str, str, Row]] = [
     ("accepted_gate_has_a_reason", "ingest.gates", {"accepted_by": "me", "accepted_at": "now", "why": " "}),
     ("profiles_activation_id_fkey", "ingest.profiles", {"activation_id": 99}),
     ("profile_is_an_object", "ingest.profiles", {"profile": Jsonb([])}),
+    ("pulse_is_of_something_known", "ingest.pulses", {"what": "else"}),
     ("part_asset_is_known", "ingest.parts", {"asset": "core_items"}),
     ("part_counts_are_not_negative", "ingest.parts", {"part": -1}),
     ("part_counts_are_not_negative", "ingest.parts", {"rows": -1}),
