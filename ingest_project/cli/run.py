@@ -161,7 +161,7 @@ def _executed(job: str, name: str, options: dict[str, Any]) -> "ExecuteInProcess
 def _run_config(options: dict[str, Any]) -> dict[str, Any]:
     given = {key: value for key, value in options.items() if value is not None}
     return {
-        **({"resources": {"ingest": {"config": given}}} if given else {}),
+        "resources": {"ingest": {"config": given}},
         # Dagster's event log keeps everything; the terminal shows our own lines.
         "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
     }

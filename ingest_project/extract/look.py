@@ -114,10 +114,13 @@ def _first_page(source: Source, pin: Pin) -> pa.Table:
     return next(iter(source.pages(pin, _ROWS, None))).table
 
 
-def _is_parted(source: CsvFiles, pin: Pin) -> bool:
-    """Whether the first rows have the values that they should, read with quotes around values."""
+def _is_unquoted(source: CsvFiles, pin: Pin) -> bool:
+    """Whether quotes seem to be letters, and first rows are malformed where they are not taken for such."""
+    lines = source.first_lines()[source.spec.skip_lines :]
+    if not has_bare_quotes(lines, source.spec.delimiter):
+        return False
     malformed = _first_page(source, pin)[MALFORMED]
-    return malformed.null_count == len(malformed)
+    return malformed.null_count < len(malformed)
 
 
 def _look_at_lines(source: CsvFiles, location: str, written: dict[str, Any]) -> Look:
@@ -127,8 +130,7 @@ def _look_at_lines(source: CsvFiles, location: str, written: dict[str, Any]) -> 
     pin = source.pin()
     if "delimiter" not in written and (mark := likely_delimiter(pin.columns)):
         return _look(location, {**written, "delimiter": mark})
-    lines = source.first_lines()[source.spec.skip_lines :]
-    if "quoted" not in written and has_bare_quotes(lines, source.spec.delimiter) and not _is_parted(source, pin):
+    if "quoted" not in written and _is_unquoted(source, pin):
         return _look(location, {**written, "quoted": False})
     return _seen(_columns(pin), _first_page(source, pin), written, None, spreads=False)
 

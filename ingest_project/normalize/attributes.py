@@ -4,7 +4,7 @@ So is a mapped value that was set aside and is longer than its note quotes: noth
 """
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TypeVar
 
 import pyarrow as pa
@@ -108,17 +108,14 @@ def _set_aside(page: pa.Table, spec: BranchSpec, made: Mapping[str, pa.Array]) -
     for field, mapped in spec.mapping.items():
         if field not in made or mapped.column is None or mapped.column == spec.key:
             continue
-        told = _lost(page.column(mapped.column), made[field], geometry_text if field in FIELDS else _as_quoted)
+        told = _lost(page.column(mapped.column), made[field], field)
         if told is not None:
             lost[mapped.column] = pc.or_(lost[mapped.column], told) if mapped.column in lost else told
     return [(name, _only(as_one(page.column(name)), which)) for name, which in lost.items()]
 
 
-def _lost(column: _Column, made: pa.Array, quoted: Callable[[_Column], pa.Array]) -> pa.Array | None:
-    """Which values are in no field, or not as they came, and are longer than a note quotes; None for none.
-
-    `quoted`: the values as a note has them.
-    """
+def _lost(column: _Column, made: pa.Array, field: str) -> pa.Array | None:
+    """Which values are in no field, or not as they came, and are longer than a note quotes; None for none."""
     if kinds.is_primitive(column.type):
         return None
     if kinds.is_string(column.type) and (pc.max(pc.binary_length(column)).as_py() or 0) <= SHOWN:
@@ -127,13 +124,11 @@ def _lost(column: _Column, made: pa.Array, quoted: Callable[[_Column], pa.Array]
     is_lost = pc.is_null(made) if damaged is None else pc.or_(pc.is_null(made), pc.is_valid(damaged))
     if not pc.any(pc.and_(is_lost, pc.is_valid(array))).as_py():
         return None
-    is_lost = pc.and_(is_lost, pc.fill_null(pc.greater(pc.utf8_length(quoted(column)), SHOWN), False))
+    quoted = as_text(array) if damaged is None else pc.coalesce(damaged, array)
+    if field in FIELDS:  # whose notes have bytes in hex
+        quoted = geometry_text(column)
+    is_lost = pc.and_(is_lost, pc.fill_null(pc.greater(pc.utf8_length(quoted), SHOWN), False))
     return is_lost if pc.any(is_lost).as_py() else None
-
-
-def _as_quoted(column: _Column) -> pa.Array:
-    array, damaged = plain(column)
-    return as_text(array) if damaged is None else pc.coalesce(damaged, array)
 
 
 def _only(array: pa.Array, which: pa.Array) -> pa.Array:
