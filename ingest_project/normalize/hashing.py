@@ -1,7 +1,8 @@
 """Two hashes of a normalized row: `content_hash` of all it says, `embed_hash` of what a model may see.
 
-sha256 cut to 128 bits, over a layout version and then, in declared order, each value as `<bytes>:<text>`, or `~`
-for null. Unambiguous, since a length says where a value ends; the key, issues and provenance are not in it.
+sha256 cut to 128 bits, over a layout version and then each value as `<bytes>:<text>`, or `~` for null: the fields
+that may be embedded, in declared order, and for `content_hash` the others behind them. Unambiguous, since a length
+says where a value ends; the key, issues and provenance are not in it.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ from binascii import hexlify
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import cycle
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +20,7 @@ import pyarrow.types as kinds
 from ingest_project.item import content_fields, embeddable_fields
 from ingest_project.normalize.columns import as_one
 
-LAYOUT = "items/1;"
+LAYOUT = "items/2;"
 # Between these, Arrow writes what is no whole number as Python does: neither with an exponent nor with `.0`.
 SMALLEST, LARGEST = 1e-4, 1e9
 BYTES = 16  # 128 bits
@@ -29,12 +31,10 @@ _Places = np.ndarray[tuple[int], np.dtype[np.int32]]
 
 def hashes(items: pa.Table) -> tuple[pa.Array, pa.Array]:
     """(content_hash, embed_hash) of a table that has the columns of an item, and `attributes`."""
-    content = (*content_fields(), "attributes")
-    told = pieces(_canonical(as_one(items.column(name))) for name in content)
-    both = (content, embeddable_fields())
-    content_hash, embed_hash = (
-        as_hex(told.digests(LAYOUT.encode(), [content.index(name) for name in chosen])) for chosen in both
-    )
+    embedded = embeddable_fields()
+    others = (name for name in content_fields() if name not in embedded)
+    told = pieces(_canonical(as_one(items.column(name))) for name in (*embedded, *others, "attributes"))
+    embed_hash, content_hash = map(as_hex, told.digests(LAYOUT.encode(), (len(embedded), len(told.columns))))
     return content_hash, embed_hash
 
 
@@ -68,23 +68,32 @@ class Pieces:
     texts: pa.Array
     columns: Sequence[Sequence[_Places]]
 
-    def digests(self, layout: bytes, chosen: Iterable[int]) -> bytes:
-        """sha256, cut to 128 bits, of the layout and the chosen columns; one row's after another's."""
+    def digests(self, layout: bytes, ends: Sequence[int]) -> list[bytes]:
+        """For each of `ends`, sha256 (128 bits) of the layout and a row's columns before it: one row after another.
+
+        A row's bytes are fed once, and its digest is taken at each end.
+        """
         begun, found = hashlib.sha256(layout), list[bytes]()
-        for text in self._rows([places for at in chosen for places in self.columns[at]]):
-            one = begun.copy()
+        one = begun
+        for at, text in zip(cycle(range(len(ends))), self._stretches(ends)):
+            one = one if at else begun.copy()
             one.update(text)
             found.append(one.digest())
-        return np.frombuffer(b"".join(found), np.uint8).reshape(-1, 2 * BYTES)[:, :BYTES].tobytes()
+        whole = np.frombuffer(b"".join(found), np.uint8).reshape(-1, len(ends), 2 * BYTES)
+        return [whole[:, at, :BYTES].tobytes() for at in range(len(ends))]
 
-    def _rows(self, places: Sequence[_Places]) -> Iterable[bytes]:
-        # Taken in this order, the texts of a row lie one behind another: its bytes end where its last text does.
+    def _stretches(self, ends: Sequence[int]) -> Iterable[bytes]:
+        """The bytes of each row up to the first of `ends`, from there to the next, and so on."""
+        places = [place for column in self.columns for place in column]
+        # Taken in this order, the texts of a row lie one behind another: a stretch ends where its last text does.
         taken = self.texts.take(pa.array(np.stack(places).T.ravel()))
         _, offsets, data = taken.buffers()
-        ends = np.frombuffer(offsets, np.int32, len(taken) + 1)[:: len(places)].copy()
-        rows = pa.BinaryArray.from_buffers(pa.binary(), len(places[0]), [None, pa.py_buffer(ends), data])
+        begins = np.frombuffer(offsets, np.int32, len(taken) + 1)
+        counts = [sum(map(len, self.columns[:end])) for end in (0, *ends[:-1])]
+        marks = np.append(begins[:-1].reshape(-1, len(places))[:, counts], begins[-1])
+        stretches = pa.BinaryArray.from_buffers(pa.binary(), len(marks) - 1, [None, pa.py_buffer(marks), data])
         # As numpy: Arrow's own way to a list makes a scalar of each text.
-        return rows.to_numpy(zero_copy_only=False)
+        return stretches.to_numpy(zero_copy_only=False)
 
 
 def pieces(columns: Iterable[pa.Array]) -> Pieces:

@@ -21,7 +21,7 @@ def raw_hashes(page: pa.Table) -> pa.Array:
     """One hash a row, fixed binary."""
     named = [(field.name, as_one(page.column(at))) for at, field in enumerate(page.schema) if field.name != ROW]
     layout = repr([(name, str(array.type)) for name, array in named]).encode("utf-8", "surrogatepass")
-    found = pieces(comparable(array) for _, array in named).digests(layout, range(len(named)))
+    found = pieces(comparable(array) for _, array in named).digests(layout, [len(named)])[0]
     return pa.FixedSizeBinaryArray.from_buffers(HASH, page.num_rows, [None, pa.py_buffer(found)])
 
 

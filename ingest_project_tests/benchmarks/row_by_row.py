@@ -56,8 +56,10 @@ def _stored(item: Item, row: Row, spec: BranchSpec, time: Verdict, notes: Iterab
     values: Row = item.model_dump()
     values["attributes"] = to_json({name: value for name, value in row.items() if name not in used and value})
     values["issues"] = f"[{','.join(notes)}]"
-    values["content_hash"] = _hash(values, (*content_fields(), "attributes"))
-    values["embed_hash"] = _hash(values, embeddable_fields())
+    embedded = embeddable_fields()
+    others = (field for field in content_fields() if field not in embedded)
+    values["content_hash"] = _hash(values, (*embedded, *others, "attributes"))
+    values["embed_hash"] = _hash(values, embedded)
     values["source_updated_at"] = time.values[0]
     values["row"] = row["__row"]
     return values
