@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from ingest_project.branches import column_words as words
 from ingest_project.branches.spec import BranchSpec
@@ -22,6 +23,9 @@ _OTHERS_NAME = re.compile(
     r"contact|group|type|category|brand|chain|parent|source|dataset|layer|column)name$"
 )
 _KEY_LIKE = re.compile(r"(id|uuid|guid|nr|nummer|number|code|key|ref)$")
+# Of Latin, Greek and Cyrillic, and of Arabic; then letters that no normal form takes apart.
+_ACCENTS = re.compile("[\u0300-\u036f\u0653-\u0655]")
+_WITHOUT_STROKE = str.maketrans({"ı": "i", "ł": "l", "đ": "d", "ø": "o", "æ": "ae", "ð": "d", "þ": "th"})
 _SHOWN = 6
 
 
@@ -119,7 +123,7 @@ def has_words_of_decimal_comma(found: Sequence[str]) -> bool:
 
 
 def _count_of_language(found: Sequence[str], language: str) -> int:
-    return len({_folded(name) for name in found} & set(words.LANGUAGES[language].split()))
+    return len({_folded(name) for name in found} & set(folded_words(words.LANGUAGES[language])))
 
 
 def _by_word(names: Sequence[str]) -> dict[str, str]:
@@ -137,12 +141,18 @@ def _last_words(name: str) -> list[str]:
 
 def _folded(name: str) -> str:
     bare = re.sub(r"\(.*?\)|\[.*?\]", "", name) or name
-    plain = unicodedata.normalize("NFKD", bare.casefold())
-    return re.sub(r"[^a-z0-9]", "", plain)
+    plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", bare.casefold().translate(_WITHOUT_STROKE)))
+    return re.sub(r"[\W_]", "", unicodedata.normalize("NFC", plain))
+
+
+@cache
+def folded_words(known: str) -> tuple[str, ...]:
+    """The words of a list as the names of columns are compared with them."""
+    return tuple(map(_folded, known.split()))
 
 
 def _first(known: str, free: Mapping[str, str]) -> str | None:
-    return next((free[word] for word in known.split() if word in free), None)
+    return next((free[word] for word in folded_words(known) if word in free), None)
 
 
 def _key(free: Mapping[str, str], unique: Sequence[str] | None) -> str | None:
@@ -155,7 +165,7 @@ def _key(free: Mapping[str, str], unique: Sequence[str] | None) -> str | None:
 
 def _named(free: Mapping[str, str], guessed: Mapping[str, str], filled: Collection[str]) -> dict[str, str]:
     """The likeliest name that no first row lacks, or the likeliest; else what is called the name of something."""
-    known = [free[word] for word in words.FIELDS["name"].split() if word in free]
+    known = [free[word] for word in folded_words(words.FIELDS["name"]) if word in free]
     others = [name for word, name in free.items() if word.endswith("name") and not _OTHERS_NAME.search(word)]
     taken = {name for field, name in guessed.items() if field != "name"}
     found = [name for name in (*known, *reversed(others)) if name not in taken]
