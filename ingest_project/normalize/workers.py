@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 
 _Answer = tuple[Any, Exception | None]
 
-# Rows: a worker imports for seconds, names of countries in twenty languages and all; below, two of them gained nothing.
+# Rows: a worker imports for seconds, names of countries in most languages and all; below, two of them gained nothing.
 ENOUGH = 2_000_000
 _AHEAD = 2  # tasks a worker may be ahead of the one whose result is awaited
 _MAIN = "from ingest_project.normalize.workers import serve; serve({})"

@@ -45,6 +45,18 @@ RECOGNISED, UNKNOWN = ["country_recognised"], ["country_unknown"]
         ("St. Lucia", "LC"),
         ("\u200bDE", "DE"),
         ("Curac\u0327ao", "CW"),
+        ("Eesti", "EE"),
+        ("Latvija", "LV"),
+        ("Lietuva", "LT"),
+        ("Magyarország", "HU"),
+        ("भारत", "IN"),
+        ("대한민국", "KR"),
+        ("한국", "KR"),
+        ("مصر", "EG"),
+        ("РФ", "RU"),
+        ("台灣", "TW"),
+        ("Česká republika", "CZ"),
+        ("Çin", "CN"),  # China in Turkish
     ],
 )
 def test_a_country_is_recognised_by_its_names(given: str, expected: str) -> None:
@@ -71,6 +83,9 @@ def test_a_code_is_kept_without_a_word(code: str) -> None:
         "N.A.",
         "Kosov",
         "Virgin Islands",
+        "Cin",  # a code has other letters, a name its cedilla
+        "Áo",  # Austria in Vietnamese; AO is Angola
+        "भरत",  # without its vowel it is a man, not India
     ],
 )
 def test_what_is_no_country_is_set_aside(given: str) -> None:
