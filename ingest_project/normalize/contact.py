@@ -15,8 +15,10 @@ _SEVERAL = re.compile(rf"(?i)\s*(?:[;,|](?!\s*(?:{_EXT}|x\s*[0-9]))|\s(?:/|or|od
 # Letters that phonenumbers would turn into digits: only an extension may have some.
 _WORDS = re.compile(r"[A-Za-z]")
 _EXTENSION = re.compile(rf"(?i)[;,]?\s*(?:{_EXT}\.?\s*[:=]?|(?<![a-z])x)\s*([0-9]{{1,10}})\s*$")
-# Behind these stands another way to end: 030/1234567/8, 02-123-4567~8. Hours in brackets are no part of a number.
-_OR = re.compile(r"\s*[/~～〜∼]\s*(?=[0-9])")
+# Behind these stands another way to end: 030/1234567/8, 02-123-4567~8, 06/1234567-8. Hours in brackets are no part of
+# a number.
+_OR = re.compile(r"\s*[/~～〜∼]\s*(?=[0-9])|-(?=[0-9]$)")
+_DIALLED_THROUGH = ("+49", "+43")  # where a hyphen stands before the last digits of the same number
 _BRACKETS_BEHIND = re.compile(r"[0-9][^()]*\([^()]*\)\s*$")
 _LONG = 11  # an E.164 that nobody takes for an area code
 # What stands in a column of its own: digits, perhaps marked, perhaps from a spreadsheet's float.
@@ -66,6 +68,8 @@ def _first(country_code: str | None, text: str) -> tuple[str | None, str | None,
     """What the text says up to a slash, where that is a number already; joined, 030/1234567/8 could be one too."""
     whole = _single(country_code, text)
     for cut in _OR.finditer(text):
+        if cut[0] == "-" and (whole[0] or "").startswith(_DIALLED_THROUGH):
+            break
         number, extension, _ = _single(country_code, text[: cut.start()])
         if number is not None and (whole[0] is None or len(number) >= _LONG):
             return number, extension, "phone_multiple"

@@ -186,6 +186,10 @@ TRAPS: dict[str, Trap] = {
         "phone", "0562-2233445/2233446", "+915622233445", "phone_multiple", beside={"country_code": "IN"}
     ),
     "phone: another way to end": _one("phone", "030/1234567/8", "+49301234567", "phone_multiple", beside=DE),
+    "phone: another last digit": _one(
+        "phone", "06/1234567-8", "+39061234567", "phone_multiple", beside={"country_code": "IT"}
+    ),
+    "phone: digits dialled through": _one("phone", "0351 4961234-0", "+4935149612340", "phone_reformatted", beside=DE),
     "phone: two digits of another one": _one("phone", "0351 4961234/35", "+493514961234", "phone_multiple", beside=DE),
     "phone: slashes within one number": _one("phone", "089/2180/1234", "+498921801234", "phone_reformatted", beside=DE),
     "phone: a tilde is no extension": _one("phone", "064-123-4567~8", "+82641234567", "phone_multiple", beside=KR),
