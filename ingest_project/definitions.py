@@ -18,8 +18,7 @@ from ingest_project.defs.io_managers import (
 )
 from ingest_project.defs.jobs import embed_branch, ingest_branch
 from ingest_project.defs.logs import terminal_logger
-from ingest_project.defs.maintenance import prune_daily, prune_job
-from ingest_project.defs.reconciling import reconcile_daily, reconcile_job
+from ingest_project.defs.nightly import prune_daily, prune_job, reconcile_daily, reconcile_job
 from ingest_project.defs.resources import IngestRun
 from ingest_project.defs.sensors import branch_activation, release_leases
 

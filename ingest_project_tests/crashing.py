@@ -5,7 +5,7 @@ from pathlib import Path
 
 import ingest_project
 from ingest_project.torture.chain import Doing
-from ingest_project.upsert import rollback, tombstones, writers
+from ingest_project.upsert import parallel, rollback, tombstones
 
 _PACKAGE = Path(ingest_project.__file__).parent
 _REACH = re.compile(r"failpoints\.reach\((.*?)\)")
@@ -26,5 +26,5 @@ def one_by_one(doing: Doing, name: str, batch_size: int, *, run_id: str) -> None
     """Do it, in a process of its own, in so small pieces that there is more than one to be ended in."""
     tombstones._AT_ONCE = 1  # pyright: ignore[reportPrivateUsage]
     rollback._AT_ONCE = 1  # pyright: ignore[reportPrivateUsage]
-    writers._WORTH_A_SESSION = 1  # pyright: ignore[reportPrivateUsage]
+    parallel._WORTH_A_SESSION = 1  # pyright: ignore[reportPrivateUsage]
     doing(name, batch_size, run_id=run_id)

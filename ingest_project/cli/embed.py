@@ -51,9 +51,9 @@ def run_command(name: str | None, *, limit: int | None, workers: int, as_json: b
 
     Example: ingest embed run places --workers 4
     """
-    from ingest_project.embeddings.crew import run_workers
     from ingest_project.embeddings.models import working_models
     from ingest_project.embeddings.queue import chosen_limits, require_vectors
+    from ingest_project.embeddings.worker_pool import run_workers
 
     ensure_migrated()
     branch_id = _branch_id(name)

@@ -25,7 +25,7 @@ def prune_command(*, dry_run: bool, as_json: bool) -> None:
 
     Example: ingest prune --dry-run
     """
-    from ingest_project.defs.maintenance import prune_runs
+    from ingest_project.defs.nightly import prune_runs
 
     ensure_migrated()
     with session() as connection:

@@ -12,8 +12,8 @@ from ingest_project.branches.activations import Activation
 from ingest_project.branches.gates import gates_of
 from ingest_project.branches.overview import Overview, overviews, progress_of
 from ingest_project.branches.registry import Branch
+from ingest_project.cli.branch_status import HEADINGS, BranchStatus, Finding, ago
 from ingest_project.cli.completion import branch_names
-from ingest_project.cli.standing import HEADINGS, Finding, Standing, ago
 from ingest_project.cli.summary import COUNTS
 from ingest_project.cli.terminal import json_option, strong, table
 from ingest_project.embeddings.models import has_vectors, working_models
@@ -38,7 +38,7 @@ def status(name: str | None, *, as_json: bool) -> None:
     ensure_migrated()
     with session() as connection:
         heard = pulses(connection)
-        found = _standings(connection, name)
+        found = _branch_statuses(connection, name)
     if as_json:
         click.echo(json.dumps([_as_json(one, _OF_ONE if name else 1) for one in found], default=_as_text))
     elif not found:
@@ -49,19 +49,21 @@ def status(name: str | None, *, as_json: bool) -> None:
         click.echo("\n".join([*_overview(found), "", _by_themselves(heard)]))
 
 
-def _standings(connection: Connection, name: str | None) -> list[Standing]:
+def _branch_statuses(connection: Connection, name: str | None) -> list[BranchStatus]:
     branches = [registry.get_branch(connection, name)] if name else registry.list_branches(connection)
     known = overviews(connection, name)
     holders = {held.branch_id: held for held in leases.held(connection)}
     embeddings = embedding_status(connection, branches[0].branch_id if name else None)
     stored = any(has_vectors(connection, model) for model in working_models(connection))
     return [
-        _standing(connection, one, known[one.name], holders.get(one.branch_id), embeddings, stored, name is not None)
+        _branch_status(
+            connection, one, known[one.name], holders.get(one.branch_id), embeddings, stored, name is not None
+        )
         for one in branches
     ]
 
 
-def _standing(
+def _branch_status(
     connection: Connection,
     branch: Branch,
     overview: Overview,
@@ -69,10 +71,10 @@ def _standing(
     embeddings: list[EmbeddingStatus],
     has_vectors: bool,
     whole: bool,
-) -> Standing:
+) -> BranchStatus:
     newest = activations.newest(connection, branch.branch_id, _OF_ONE if whole else _OF_ALL)
     own = next((one for one in newest if one.kind != "rollback"), None)
-    return Standing(
+    return BranchStatus(
         branch,
         overview,
         newest,
@@ -87,7 +89,7 @@ def _standing(
 # ── for scripts ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _as_json(one: Standing, count: int) -> dict[str, Any]:
+def _as_json(one: BranchStatus, count: int) -> dict[str, Any]:
     return {
         "branch": one.branch.name,
         "source": one.branch.spec.source,
@@ -103,7 +105,7 @@ def _as_json(one: Standing, count: int) -> dict[str, Any]:
     }
 
 
-def _held(one: Standing) -> dict[str, Any]:
+def _held(one: BranchStatus) -> dict[str, Any]:
     assert one.holder is not None, "asked before"
     return {
         "run": one.holder.run_id,
@@ -114,7 +116,7 @@ def _held(one: Standing) -> dict[str, Any]:
     }
 
 
-def _told(one: Standing, activation: Activation) -> dict[str, Any]:
+def _told(one: BranchStatus, activation: Activation) -> dict[str, Any]:
     gates = one.gates if activation is one.newest else []
     return {
         "activation": activation.activation_id,
@@ -139,7 +141,7 @@ def _as_text(value: object) -> object:
 # ── for people ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _overview(found: list[Standing]) -> list[str]:
+def _overview(found: list[BranchStatus]) -> list[str]:
     told = [(one.branch.name, finding) for one in found for finding in one.findings]
     lines: list[str] = []
     for heading in HEADINGS:
@@ -168,7 +170,7 @@ _HEADER = ("branch", "newest", "last ingested", "read", "rejected", "items", "em
 _NUMBERS = (3, 4, 5, 6, 7, 8)
 
 
-def _row(one: Standing) -> tuple[object, ...]:
+def _row(one: BranchStatus) -> tuple[object, ...]:
     last = next((each for each in one.activations if each.kind == "ingest" and each.rows_read is not None), None)
     newest, active = one.newest, next((model for model in one.embeddings if model.state == "active"), None)
     return (
@@ -185,7 +187,7 @@ def _row(one: Standing) -> tuple[object, ...]:
     )
 
 
-def _run(one: Standing, last: Activation | None) -> str:
+def _run(one: BranchStatus, last: Activation | None) -> str:
     if one.findings or one.newest is None:
         return one.next()
     name = one.command.removeprefix("ingest run ")
@@ -197,7 +199,7 @@ def _percent(one: EmbeddingStatus) -> str:
     return f"{int(1000 * one.coverage) / 10:.1f} %"
 
 
-def _page(one: Standing) -> list[str]:
+def _page(one: BranchStatus) -> list[str]:
     spec = one.branch.spec
     lines = [f"{one.branch.name}   source {spec.source}   {spec.location}"]
     lines += [line for finding in one.findings for line in _lines(finding)]
@@ -213,7 +215,7 @@ def _page(one: Standing) -> list[str]:
     return [*lines, f"  next: {one.next()}"]
 
 
-def _history(one: Standing, activation: Activation) -> list[str]:
+def _history(one: BranchStatus, activation: Activation) -> list[str]:
     known = [(count, getattr(activation, count)) for count in COUNTS]
     told = ", ".join(f"{count} {value:,}" for count, value in known if value is not None)
     kind = f"rollback of {activation.undoes}, " if activation.undoes else ""

@@ -15,11 +15,11 @@ from ingest_project.defs.partitions import branch_partitions
 from ingest_project.defs.parts import Embedded, Ledger
 from ingest_project.defs.progress import EVERY_SECONDS
 from ingest_project.embeddings.backlog import Drained, drain
-from ingest_project.embeddings.crew import STAGE
 from ingest_project.embeddings.models import has_vectors, working_models
 from ingest_project.embeddings.queue import require_vectors
 from ingest_project.embeddings.status import EmbeddingStatus, embedding_status
 from ingest_project.embeddings.worker import EmbedOutcome
+from ingest_project.embeddings.worker_pool import STAGE
 from ingest_project.errors import VectorsMissing
 from ingest_project.postgres.connection import Connection, session
 from ingest_project.settings import settings

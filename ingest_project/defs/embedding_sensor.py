@@ -8,6 +8,7 @@ import dagster as dg
 from ingest_project.defs.embedding import lacking_vectors
 from ingest_project.defs.jobs import embed_branch
 from ingest_project.defs.partitions import branch_partitions
+from ingest_project.defs.resources import FINISHED
 from ingest_project.embeddings.backlog import due_branches
 from ingest_project.errors import VectorsMissing
 from ingest_project.postgres.connection import session
@@ -53,11 +54,7 @@ def _why_not(due: list[str], lacking: VectorsMissing | None) -> str:
 def _request(instance: dg.DagsterInstance, name: str) -> dg.RunRequest | None:
     at_work = dg.RunsFilter(
         tags={"dagster/partition": name},
-        statuses=[
-            status
-            for status in dg.DagsterRunStatus
-            if status not in (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-        ],
+        statuses=[status for status in dg.DagsterRunStatus if status not in FINISHED],
     )
     if instance.get_runs(at_work, limit=1):
         return None

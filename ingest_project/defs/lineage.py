@@ -7,7 +7,7 @@ import dagster as dg
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.defs.metadata import item_table_schema
 from ingest_project.item import item_schema
-from ingest_project.upsert.texts import TYPES
+from ingest_project.upsert.item_statements import TYPES
 
 ONLY_OF_PARTS = {"row"}
 Lineage = dg.TableColumnLineage

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ingest_project.branches.registry import Branch
-from ingest_project.embeddings.crew import run_workers
 from ingest_project.embeddings.models import Model, working_models
 from ingest_project.embeddings.queue import require_vectors
 from ingest_project.embeddings.status import EmbeddingStatus, embedding_status
 from ingest_project.embeddings.vectors import index_where_it_pays
 from ingest_project.embeddings.worker import EmbedOutcome
+from ingest_project.embeddings.worker_pool import run_workers
 from ingest_project.errors import Locked, ProviderUnusable
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection, session

@@ -2,7 +2,7 @@
 
 Deriving compares the wanted state with the ledger and writes the difference, so it can be repeated at will: after a
 crash between the items and their requests, the next attempt finds the same difference. First requests of many items
-are made in pieces side by side, each with its count in one transaction: what a crash leaves of them is not made again.
+are made in pieces in parallel, each with its count in one transaction: what a crash leaves of them is not made again.
 """
 
 from contextlib import closing
@@ -18,7 +18,7 @@ from ingest_project.branches.work import Work
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection
 from ingest_project.telemetry import Progress, report
-from ingest_project.upsert.writers import sessions_worth, side_by_side
+from ingest_project.upsert.parallel import in_parallel, session_count
 
 _SQL = statements.load(__name__, "ledger.sql")
 _Range = tuple[int | None, int | None]
@@ -47,7 +47,7 @@ def derive_requests(work: Work) -> Derived:
 
     Many first requests are made before it, in transactions of their own.
     """
-    before, is_left = _made_side_by_side(work)
+    before, is_left = _made_in_parallel(work)
     with work.transaction() as connection:
         connection.execute(_SQL["lock_source"], {"source_id": work.branch.source_id})
         values = _reach(connection, work)
@@ -67,10 +67,10 @@ def derive_requests(work: Work) -> Derived:
     return derived
 
 
-def _made_side_by_side(work: Work) -> tuple[int, bool]:
+def _made_in_parallel(work: Work) -> tuple[int, bool]:
     """First requests for the many items that this activation inserted: how many, and whether any are left to make."""
-    ranges = _ranges(work, sessions_worth(work, work.activation.inserted or 0))
-    with closing(side_by_side(work, ranges, _make_range, len(ranges))) as pieces:
+    ranges = _ranges(work, session_count(work, work.activation.inserted or 0))
+    with closing(in_parallel(work, ranges, _make_range, len(ranges))) as pieces:
         done = list(pieces)
     return sum(made for made, _ in done), not (done and all(is_whole for _, is_whole in done))
 

@@ -13,7 +13,7 @@ from ingest_project.embeddings.models import Model, has_vectors, working_models
 from ingest_project.postgres import pulses, statements
 from ingest_project.postgres.connection import Connection, retried
 from ingest_project.telemetry import Progress, report
-from ingest_project.upsert.ranges import RANGE, ranges
+from ingest_project.upsert.id_ranges import RANGE, ranges
 
 _SQL = statements.load(__name__, "reconcile.sql")
 # In this order: what is wanted is known before vectors are compared with it.

@@ -131,7 +131,7 @@ class _Worker:
         self._branch_id = branch_id
         self._progress = progress
         self._outcome = EmbedOutcome()
-        self._flying: dict[UUID, Claim] = {}
+        self._in_flight: dict[UUID, Claim] = {}
         self._cursors: dict[int, Cursor] = {}
         self._branches: list[int] = []
         self._claimed = 0
@@ -141,15 +141,15 @@ class _Worker:
 
     @property
     def held(self) -> list[Claim]:
-        return list(self._flying.values())
+        return list(self._in_flight.values())
 
     def run(self, stop: threading.Event) -> EmbedOutcome:
         began, tokens = time.monotonic(), self._provider.tokens
         idle_since = began
         while not stop.is_set():
             self._chores()
-            self._take_off()
-            if self._flying:
+            self._start_calls()
+            if self._in_flight:
                 if self._settle(_LOOK_EVERY):
                     idle_since = time.monotonic()
                 continue
@@ -160,7 +160,7 @@ class _Worker:
             if due == 0:
                 self._from_the_start()
             stop.wait(min(max(due, 0.005), _LOOK_EVERY))
-        self._land()
+        self._finish()
         self._outcome.stopped = stop.is_set() or self._limit_reached()
         self._outcome.seconds = time.monotonic() - began
         self._outcome.tokens = self._provider.tokens - tokens
@@ -183,18 +183,18 @@ class _Worker:
         if rescued := self._queue.rescue():
             log.warning("%d requests were held by a worker that is gone; they are due again", rescued)
 
-    def _take_off(self) -> None:
-        while len(self._flying) < self._limits.calls and not self._limit_reached():
+    def _start_calls(self) -> None:
+        while len(self._in_flight) < self._limits.calls and not self._limit_reached():
             claim = self._next_claim()
             if claim is None:
                 return
             failpoints.reach("requests_claimed")
             self._claimed += len(claim)
-            self._flying[claim.lease_id] = claim
+            self._in_flight[claim.lease_id] = claim
             context = copy_context()
-            threading.Thread(target=context.run, args=(self._fly, claim), daemon=True).start()
+            threading.Thread(target=context.run, args=(self._call, claim), daemon=True).start()
 
-    def _fly(self, claim: Claim) -> None:
+    def _call(self, claim: Claim) -> None:
         answer = Answer(rest=list(range(len(claim))), error=Transient("the call did not end", error_class="unexpected"))
         try:
             texts = [shortened(text, self._model.options.token_limit) for text in claim.texts]
@@ -222,9 +222,9 @@ class _Worker:
         ended = self._storing.get(timeout)
         if ended is None:
             return False
-        if ended.claim.lease_id in self._flying:
+        if ended.claim.lease_id in self._in_flight:
             self._book(ended.claim, ended.answer, ended.count)
-            self._flying.pop(ended.claim.lease_id)
+            self._in_flight.pop(ended.claim.lease_id)
         return True
 
     def _book(self, claim: Claim, answer: Answer, stored: int) -> None:
@@ -263,11 +263,11 @@ class _Worker:
         else:
             self._failed(claim, positions, error)
 
-    def _land(self) -> None:
+    def _finish(self) -> None:
         """Take what comes in within the grace: it is paid for. Hand back the rest."""
         deadline = time.monotonic() + self._limits.grace
-        while self._flying and (left := deadline - time.monotonic()) > 0:
+        while self._in_flight and (left := deadline - time.monotonic()) > 0:
             self._settle(left)
         for claim in self.held:
             self._queue.release(claim)
-        self._flying.clear()
+        self._in_flight.clear()

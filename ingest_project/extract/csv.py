@@ -15,10 +15,10 @@ from ingest_project.errors import SourceUnreadable
 from ingest_project.extract.compression import is_compressed
 from ingest_project.extract.files import Chunk, Head
 from ingest_project.extract.place import Place
-from ingest_project.extract.quotes import swallowing_rows
 from ingest_project.extract.source import MALFORMED, Pin
 from ingest_project.extract.stray_quotes import Requoted
 from ingest_project.extract.text import TextFiles
+from ingest_project.extract.unclosed_quotes import swallowing_rows
 from ingest_project.extract.utf8 import Utf8File
 
 _BLOCK = 2 << 20  # also the longest row that is read; Arrow holds up to 32 blocks that it has read ahead

@@ -2,8 +2,8 @@
 
 The baseline is the newest committed activation of the branch, where it was normalized by the same code and libraries
 under the same spec; without one nothing is carried. A part that is the same to the byte is taken over as a file. The
-others find their rows beside them (`beside`) or, where those are few, by raw hash, wherever they stood. What is carried
-is stored again under the new activation, so nothing of this one depends on the other being kept.
+others look for their rows in the part of the same number (`unchanged_rows`) and, where few are there, anywhere by raw
+hash. What is carried is stored again under the new activation, so that nothing of it depends on the other being kept.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -25,11 +25,11 @@ from ingest_project.extract.manifest import ListedPart, listed_parts
 from ingest_project.extract.snapshot import ASSET as SNAPSHOT
 from ingest_project.extract.source import ROW
 from ingest_project.extract.store import PartStore
-from ingest_project.normalize.beside import ROWS, Beside, spare_page
 from ingest_project.normalize.duplicates import out_of_core
 from ingest_project.normalize.part import NORMALIZER_VERSION
 from ingest_project.normalize.raw_hash import raw_hashes
-from ingest_project.normalize.workers import Crew
+from ingest_project.normalize.unchanged_rows import ROWS, BaselinePages, spare_page
+from ingest_project.normalize.workers import Pool
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection
 
@@ -37,7 +37,7 @@ _SQL = statements.load(__name__, "carry.sql")
 # Parts of the baseline that one part may take rows from: rows that were shuffled over many more are normalized again,
 # or each part would read the whole baseline.
 MOST_PARTS = 4
-# Where a part finds fewer of its rows beside it, all of the baseline is searched, unless most of that is taken by now:
+# Where a part finds fewer of its rows nearby, all of the baseline is searched, unless most of that is taken by now:
 # then the rows of the part are new.
 _ENOUGH = 0.5
 _WORTH = 0.1
@@ -86,8 +86,8 @@ class CarriedRejects:
 
 
 @dataclass(frozen=True)
-class Told:
-    """A part of the snapshot with what it takes from the baseline; and the part itself where it was looked into."""
+class CarryPlan:
+    """A part of the snapshot and what it takes from the baseline; `page` is the part itself, where it was read."""
 
     listed: ListedPart
     carried: Carried | None = None
@@ -114,24 +114,24 @@ def baseline_of(work: Work) -> Baseline | None:
 
 @contextmanager
 def carrying(
-    store: PartStore, baseline: Baseline | None, pages: Sequence[ListedPart], key: str, readers: Crew, scratch: Path
-) -> Generator[Iterator[Told]]:
-    """Tell of each page, in order, what it takes from the baseline; `key` is the column of the source's key."""
+    store: PartStore, baseline: Baseline | None, pages: Sequence[ListedPart], key: str, readers: Pool, scratch: Path
+) -> Generator[Iterator[CarryPlan]]:
+    """Plan for each page, in order, what it takes from the baseline; `key` is the column of the source's key."""
     if baseline is None:
-        yield map(Told, pages)
+        yield map(CarryPlan, pages)
         return
     same = {page.part: number for page in pages if (number := baseline.same_as(page)) is not None}
     other = [page for page in pages if page.part not in same]
     known = [page for number, page in baseline.pages.items() if number not in same.values()]
-    looked = readers.map(partial(_looked, store, Beside(store, baseline.pages, key), same), pages)
+    looked = readers.map(partial(_looked, store, BaselinePages(store, baseline.pages, key), same), pages)
     with ExitStack() as at_work:
         search = cache(lambda: at_work.enter_context(_matched(store, other, known, readers, scratch)))
-        yield _told(baseline, looked, sum(page.rows for page in known), search)
+        yield _planned(baseline, looked, sum(page.rows for page in known), search)
 
 
 @dataclass(frozen=True)
 class _Looked:
-    """A part that is `same` as one of the baseline, or its rows and those that stand beside them."""
+    """A part that is the `same` as one of the baseline, or its page and those of its rows that are unchanged."""
 
     listed: ListedPart
     same: int | None
@@ -139,32 +139,33 @@ class _Looked:
     rows: pa.Table | None = None
 
 
-def _looked(store: PartStore, beside: Beside, same: Mapping[int, int], listed: ListedPart) -> _Looked:
+def _looked(store: PartStore, base: BaselinePages, same: Mapping[int, int], listed: ListedPart) -> _Looked:
     if listed.part in same:
         return _Looked(listed, same[listed.part])
     try:
         page = store.get(listed.path, listed.digest)
     except PartDamaged:
         return _Looked(listed, None)  # said where it is to be normalized
-    return _Looked(listed, None, page, beside.found(page, listed.part))
+    return _Looked(listed, None, page, base.unchanged(page, listed.part))
 
 
-def _told(
+def _planned(
     baseline: Baseline, looked: Iterable[_Looked], unclaimed: int, search: Callable[[], Callable[[int], pa.Table]]
-) -> Iterator[Told]:
+) -> Iterator[CarryPlan]:
     worth = _WORTH * sum(page.rows for page in baseline.pages.values())
     for one in looked:
         rows = one.rows
         if one.same is not None:
-            yield Told(one.listed, Carried(None, {one.same: baseline.items[one.same]}))
+            yield CarryPlan(one.listed, Carried(None, {one.same: baseline.items[one.same]}))
             continue
         if rows is not None and len(rows) < _ENOUGH * one.listed.rows and unclaimed > worth:
             rows = search()(one.listed.part)
         if rows is None or not len(rows):
-            yield Told(one.listed, None, one.page)
+            yield CarryPlan(one.listed, None, one.page)
             continue
         unclaimed -= len(rows)
-        yield Told(one.listed, Carried(rows, {number: baseline.items[number] for number in _parts_of(rows)}), one.page)
+        items = {number: baseline.items[number] for number in _parts_of(rows)}
+        yield CarryPlan(one.listed, Carried(rows, items), one.page)
 
 
 def _parts_of(rows: pa.Table) -> list[int]:
@@ -173,7 +174,7 @@ def _parts_of(rows: pa.Table) -> list[int]:
 
 @contextmanager
 def _matched(
-    store: PartStore, pages: Sequence[ListedPart], known: Sequence[ListedPart], readers: Crew, scratch: Path
+    store: PartStore, pages: Sequence[ListedPart], known: Sequence[ListedPart], readers: Pool, scratch: Path
 ) -> Generator[Callable[[int], pa.Table]]:
     if not pages or not known:
         yield lambda _: ROWS.empty_table()

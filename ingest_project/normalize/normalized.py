@@ -28,13 +28,13 @@ from ingest_project.normalize.carry import Baseline, baseline_of, carrying, keep
 from ingest_project.normalize.columns import as_one
 from ingest_project.normalize.duplicates import KeyFile, Loser, duplicate_losers
 from ingest_project.normalize.gates import Outcome, RejectWatch, measured
-from ingest_project.normalize.making import MadePart, PageTask, Rule, make_part
+from ingest_project.normalize.page_task import MadePart, PageTask, Rule, make_part
 from ingest_project.normalize.part import NORMALIZER_VERSION
 from ingest_project.normalize.profile import null_counts, profile_of
 from ingest_project.normalize.quarantine import count_rejects, keep_rejects, losers_of_part, losers_per_part
 from ingest_project.normalize.rejects import Reject, error_of, rejects_of
 from ingest_project.normalize.replay import superseded
-from ingest_project.normalize.workers import crew, here
+from ingest_project.normalize.workers import process_pool, thread_pool
 from ingest_project.settings import settings
 from ingest_project.telemetry import Progress, report
 
@@ -76,12 +76,12 @@ def _normalize_parts(work: Work, store: PartStore, rule: Rule) -> None:
     scratch = _scratch() / f"carry-{work.branch.branch_id}"
     new = sum(part.rows for part in pending if not (baseline and baseline.same_as(part)))
     with (
-        here() as readers,
-        crew(new, len(pending), rule, readers) as workers,
-        carrying(store, baseline, pending, work.spec.key, readers, scratch) as told,
+        thread_pool() as readers,
+        process_pool(new, len(pending), rule, readers) as workers,
+        carrying(store, baseline, pending, work.spec.key, readers, scratch) as plans,
     ):
         tasks = (
-            PageTask(store, one.listed, part_key(work, ASSET, one.listed.part), one.carried, one.page) for one in told
+            PageTask(store, one.listed, part_key(work, ASSET, one.listed.part), one.carried, one.page) for one in plans
         )
         for made in workers.map(partial(make_part, rule), tasks):
             _keep(work, baseline, made)
@@ -149,7 +149,7 @@ def _set_losers_aside(work: Work, store: PartStore, duplicates: Iterator[Loser])
     pages = {part.part: part for part in listed_parts(work.connection, work.activation.activation_id, SNAPSHOT)}
     count = 0
     by_part = ((pages[number], list(losers)) for number, losers in groupby(duplicates, key=lambda loser: loser.part))
-    with here() as readers:
+    with thread_pool() as readers:
         for number, rejects in readers.map(partial(_losing, store), by_part):
             keep_rejects(work.connection, work.activation.activation_id, number, rejects)
             count += len(rejects)

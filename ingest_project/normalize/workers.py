@@ -31,28 +31,28 @@ _AHEAD = 2  # tasks a worker may be ahead of the one whose result is awaited
 _MAIN = "from ingest_project.normalize.workers import serve; serve({})"
 
 
-class Crew(Protocol):
-    """What does tasks."""
+class Pool(Protocol):
+    """What runs tasks."""
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """Yield the result of each task in order; an error of a task is raised when its turn comes, and is the end."""
         ...
 
 
-class _Alone:
+class _Sequential:
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         return map(function, tasks)
 
 
-ALONE: Crew = _Alone()
+SEQUENTIAL: Pool = _Sequential()
 
 
 @contextmanager
-def crew(rows: int, tasks: int, function: Callable[..., Any], here: Crew = ALONE) -> Generator[Crew]:
-    """Workers for so many rows in so many tasks; those that are `here` where that is as fast, or all it can be."""
+def process_pool(rows: int, tasks: int, function: Callable[..., Any], otherwise: Pool = SEQUENTIAL) -> Generator[Pool]:
+    """Processes for so many rows in so many tasks; `otherwise` where that is as fast, or where they cannot be used."""
     count = min(_wanted(rows), tasks)
     if count < 2 or not _can_travel(function):  # noqa: PLR2004 - one worker is this process
-        yield here
+        yield otherwise
         return
     processes = _Processes(count)
     try:
@@ -62,10 +62,10 @@ def crew(rows: int, tasks: int, function: Callable[..., Any], here: Crew = ALONE
 
 
 @contextmanager
-def here() -> Generator[Crew]:
-    """Two threads of this process; none where it has one core, or was told to work alone."""
+def thread_pool() -> Generator[Pool]:
+    """Two threads of this process; none where it has one core, or INGEST_WORKERS is 1."""
     if (settings().workers or _cores()) < 2:  # noqa: PLR2004 - as above
-        yield ALONE
+        yield SEQUENTIAL
         return
     with threads(2, ahead=1) as ours:
         yield ours

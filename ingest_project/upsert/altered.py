@@ -22,7 +22,7 @@ from ingest_project.normalize.columns import to_json
 from ingest_project.normalize.hashing import hashes
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection, retried
-from ingest_project.upsert.ranges import RANGE, ranges
+from ingest_project.upsert.id_ranges import RANGE, ranges
 
 _SQL = statements.load(__name__, "altered.sql")
 _KNOWN = {

@@ -18,11 +18,11 @@ from ingest_project.normalize.originals import originals_of
 from ingest_project.postgres.connection import Connection, retried
 from ingest_project.upsert.binary import copy_binary, with_constants
 from ingest_project.upsert.counts import Counts
+from ingest_project.upsert.item_statements import STAGED, judging, statement
 from ingest_project.upsert.part import ValidPart
 from ingest_project.upsert.probe import Hits
 from ingest_project.upsert.rank import kind_of
 from ingest_project.upsert.saved_plan import refuse_other
-from ingest_project.upsert.texts import STAGED, judging, statement
 
 ACCEPTED = frozenset({"accepted"})
 REPAIRABLE = frozenset({"committed", "done"})

@@ -1,7 +1,7 @@
 """Arrow tables into COPY in its binary format, made column by column with Arrow's and numpy's kernels.
 
 What a column becomes is told by its Arrow type, and by its name where a part holds as text what Postgres does not
-(`texts.TYPES`). Postgres takes what it is sent for what it is declared: int32 into int, int64 into bigint.
+(`item_statements.TYPES`). Postgres takes what it is sent for what it is declared: int32 into int, int64 into bigint.
 """
 
 # pyright: reportUnknownParameterType=false
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import Cursor, sql
 
-from ingest_project.upsert.texts import TYPES
+from ingest_project.upsert.item_statements import TYPES
 
 _HEAD = b"PGCOPY\n\xff\r\n\0" + struct.pack("!ii", 0, 0)
 _END = struct.pack("!h", -1)

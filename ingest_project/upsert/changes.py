@@ -9,7 +9,7 @@ from typing import Any
 from ingest_project.branches.work import Work
 from ingest_project.item import content_fields
 from ingest_project.postgres.connection import Connection
-from ingest_project.upsert.texts import statement
+from ingest_project.upsert.item_statements import statement
 
 Row = Mapping[str, Any]
 

@@ -21,12 +21,12 @@ from ingest_project.telemetry import Progress, log, report
 from ingest_project.upsert.batch import ACCEPTED, Batch, is_done, planned_counts
 from ingest_project.upsert.counts import Counts
 from ingest_project.upsert.gates import pass_gates
+from ingest_project.upsert.item_statements import analyzing_history, statement
+from ingest_project.upsert.parallel import in_parallel
 from ingest_project.upsert.part import ValidPart
 from ingest_project.upsert.probe import Probe, probe
 from ingest_project.upsert.saved_plan import let_through
-from ingest_project.upsert.texts import analyzing_history, statement
 from ingest_project.upsert.tombstones import tombstone_missing
-from ingest_project.upsert.writers import side_by_side
 
 ASSET = "core_items"
 _QUIET_PARTS = 100  # parts without anything to write that are accounted for in one transaction
@@ -112,7 +112,7 @@ def _each(work: Work, parts: Sequence[ValidPart], way: _Way) -> Generator[Counts
     def is_busy(part: ValidPart) -> bool:
         return len(found.of(part).positions) > 0
 
-    yield from side_by_side(work, [part for part in parts if is_busy(part)], write, settings().writers)
+    yield from in_parallel(work, [part for part in parts if is_busy(part)], write, settings().writers)
     quiet = [part for part in parts if not is_busy(part)]
     for start in range(0, len(quiet), _QUIET_PARTS):
         yield from _account_for_quiet(work, quiet[start : start + _QUIET_PARTS], found, repair=way.repair)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ingest_project.branches.work import Work
 from ingest_project.postgres import statements
-from ingest_project.upsert.stretches import Stretch
+from ingest_project.upsert.key_ranges import KeyRange
 
 _SQL = statements.load(__name__, "missing.sql")
 Ids = np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -35,9 +35,9 @@ def named(work: Work) -> Missing:
     return Missing(len(ids), ids)
 
 
-def set_aside(work: Work, stretch: Stretch) -> int:
-    """How many items of a stretch are carried in rejects alone, the probe table of the open transaction being of it."""
-    return _count(work, "set_aside", low=stretch.low, high=stretch.high) if work.activation.kind == "ingest" else 0
+def set_aside(work: Work, key_range: KeyRange) -> int:
+    """How many items of a range occur in rejects only; the probe table of the open transaction holds that range."""
+    return _count(work, "set_aside", low=key_range.low, high=key_range.high) if work.activation.kind == "ingest" else 0
 
 
 def counted(work: Work, carried: int) -> Missing:

@@ -12,10 +12,10 @@ from ingest_project.upsert.batch import sorted_rows
 from ingest_project.upsert.binary import copy_binary
 from ingest_project.upsert.changes import differences
 from ingest_project.upsert.gates import would_block
+from ingest_project.upsert.item_statements import counting, judging, statement
 from ingest_project.upsert.part import ValidPart
 from ingest_project.upsert.probe import Probe, probe
 from ingest_project.upsert.rank import kind_of
-from ingest_project.upsert.texts import counting, judging, statement
 
 PER_COLUMN = 3
 _FIRST = 20  # rows looked at beside those that are sure to differ in some column

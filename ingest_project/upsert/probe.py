@@ -1,4 +1,4 @@
-"""Probe: the whole activation against core.items in one join, or one a stretch of keys. What it tells is the plan."""
+"""Probe: the whole activation against core.items, in one join or in one per range of keys. Its result is the plan."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,13 +14,13 @@ from ingest_project.item import KEY
 from ingest_project.postgres.connection import Connection, is_pooled, one_snapshot, shared_snapshot
 from ingest_project.telemetry import log
 from ingest_project.upsert.binary import copy_binary
+from ingest_project.upsert.item_statements import judging, statement
+from ingest_project.upsert.key_ranges import ALL_KEYS, POSITION, KeyRange, PartSpans, split_keys
 from ingest_project.upsert.missing import Missing, are_tombstoned, counted, named, set_aside
+from ingest_project.upsert.parallel import in_parallel, session_count
 from ingest_project.upsert.part import ValidPart
 from ingest_project.upsert.rank import kind_of
 from ingest_project.upsert.saved_plan import NO_ROWS, Live, live_rows
-from ingest_project.upsert.stretches import ALL_KEYS, POSITION, Spans, Stretch, cut
-from ingest_project.upsert.texts import judging, statement
-from ingest_project.upsert.writers import sessions_worth, side_by_side
 
 _MANY = 1_000
 Positions = np.ndarray[tuple[int], np.dtype[np.int32]]
@@ -65,7 +65,7 @@ _NONE = Hits(np.empty(0, np.int32), {})
 
 
 def probe(work: Work, parts: Sequence[ValidPart], *, live: bool = False) -> Probe:
-    """Compare all parts with core.items: in one transaction, or one for each stretch of keys. No table outlives it.
+    """Compare all parts with core.items: in one transaction, or one for each range of keys. No table outlives it.
 
     `live` asks for the fingerprint of the rows that it was compared with.
     """
@@ -73,41 +73,41 @@ def probe(work: Work, parts: Sequence[ValidPart], *, live: bool = False) -> Prob
     row = work.connection.execute(statement("source_is_new"), values).fetchone()
     if row and row[0]:
         return Probe(source_is_new=True)
-    stretches = _stretches(work, parts, live=live)
-    if stretches != [ALL_KEYS]:
+    key_ranges = _key_ranges(work, parts, live=live)
+    if key_ranges != [ALL_KEYS]:
         try:
-            return _side_by_side(work, parts, stretches)
+            return _in_parallel(work, parts, key_ranges)
         except DatabaseUnreachable as error:
             log.warning("keys are probed in one session: there is none for more (%s)", error.what)
-    return _put_together([_looked(work, Spans().within(ALL_KEYS, parts), ALL_KEYS, live=live)])
+    return _put_together([_looked(work, PartSpans().within(ALL_KEYS, parts), ALL_KEYS, live=live)])
 
 
-def _stretches(work: Work, parts: Sequence[ValidPart], *, live: bool) -> list[Stretch]:
+def _key_ranges(work: Work, parts: Sequence[ValidPart], *, live: bool) -> list[KeyRange]:
     # What is missing by name, and a fingerprint of all that is live, are told beside a table of all keys; and what
     # others see behind a pooler is not to be had.
     if live or are_tombstoned(work) or is_pooled(work.connection):
         return [ALL_KEYS]
-    return cut(parts, sessions_worth(work, sum(part.valid for part in parts)))
+    return split_keys(parts, session_count(work, sum(part.valid for part in parts)))
 
 
-def _side_by_side(work: Work, parts: Sequence[ValidPart], stretches: Sequence[Stretch]) -> Probe:
-    """A look at each stretch, all of them and the count of what is missing at one moment."""
-    spans = Spans()
+def _in_parallel(work: Work, parts: Sequence[ValidPart], key_ranges: Sequence[KeyRange]) -> Probe:
+    """A look at each range; all of them, and the count of what is missing, see one snapshot."""
+    spans = PartSpans()
     with shared_snapshot(work.connection) as (connection, moment):
 
-        def look(work: Work, stretch: Stretch) -> _Look:
-            return _looked(work, spans.within(stretch, parts), stretch, moment=moment)
+        def look(work: Work, key_range: KeyRange) -> _Look:
+            return _looked(work, spans.within(key_range, parts), key_range, moment=moment)
 
-        with closing(side_by_side(work, stretches, look, len(stretches))) as looks:
+        with closing(in_parallel(work, key_ranges, look, len(key_ranges))) as looks:
             found = list(looks)
         return _put_together(found, counted(replace(work, connection=connection), sum(one.carried for one in found)))
 
 
 @dataclass(frozen=True)
 class _Look:
-    """What was found in a stretch of the keys; `carried` of the branch's live items are in it, good or bad.
+    """What was found in a range of the keys; `carried` of the branch's live items are in it, good or bad.
 
-    What is missing is told where the stretch is all of them.
+    `missing` is known only where the range is all keys.
     """
 
     found: "dict[int, _Collected]"
@@ -119,7 +119,7 @@ class _Look:
 def _looked(
     work: Work,
     keys: Iterable[tuple[ValidPart, pa.Table]],
-    stretch: Stretch,
+    key_range: KeyRange,
     *,
     live: bool = False,
     moment: str | None = None,
@@ -127,12 +127,12 @@ def _looked(
     with one_snapshot(work.connection, moment):  # or a plan would be of one moment and its fingerprint of another
         rows = fill(work.connection, keys)
         seen = live_rows(work) if live else NO_ROWS.copy()
-        found = _classified(work, stretch)
+        found = _classified(work, key_range)
         held = rows - sum(one.not_held for one in found.values())
         if are_tombstoned(work):
             return _Look(found, held, named(work), seen)
-        carried = held + set_aside(work, stretch)
-        return _Look(found, carried, counted(work, carried) if stretch == ALL_KEYS else None, seen)
+        carried = held + set_aside(work, key_range)
+        return _Look(found, carried, counted(work, carried) if key_range == ALL_KEYS else None, seen)
 
 
 def _put_together(looks: Sequence[_Look], missing: Missing | None = None) -> Probe:
@@ -164,8 +164,8 @@ def _placed(part: ValidPart, keys: pa.Table) -> pa.Table:
     return table
 
 
-def _classified(work: Work, stretch: Stretch) -> "dict[int, _Collected]":
-    text = judging("classify_probe", kind_of(work), work.branch, within=stretch.condition)
+def _classified(work: Work, key_range: KeyRange) -> "dict[int, _Collected]":
+    text = judging("classify_probe", kind_of(work), work.branch, within=key_range.condition)
     found: dict[int, _Collected] = {}
     with work.connection.cursor(binary=True) as cursor:
         for part, kind, rows, held, positions in cursor.execute(text):

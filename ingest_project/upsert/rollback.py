@@ -23,11 +23,11 @@ from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection, retried
 from ingest_project.postgres.leases import Lease, fenced
 from ingest_project.telemetry import Progress, log, report
-from ingest_project.upsert import texts
+from ingest_project.upsert import item_statements
 from ingest_project.upsert.batch import ACCEPTED, is_done
 from ingest_project.upsert.counts import Counts
+from ingest_project.upsert.item_statements import CONTENT
 from ingest_project.upsert.rank import NO_RANK
-from ingest_project.upsert.texts import CONTENT
 
 _RAW = statements.load(__name__, "rollback.sql")
 _RESTORED = (
@@ -246,7 +246,7 @@ def _account(connection: Connection, work: Work, part: int) -> None:
     counts = Counts(valid=items, updated=undone, stale=items - undone)
     lease = work.lease
     connection.execute(
-        texts.statement("keep_batch"),
+        item_statements.statement("keep_batch"),
         {
             "activation_id": work.activation.activation_id,
             "part": part,

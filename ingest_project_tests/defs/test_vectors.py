@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from ingest_project.branches.registry import get_branch
-from ingest_project.defs.reconciling import reconcile_job
+from ingest_project.defs.nightly import reconcile_job
 from ingest_project.embeddings import backlog
 from ingest_project.embeddings.backlog import NAMESPACE, due_branches
 from ingest_project.postgres import leases
@@ -201,7 +201,7 @@ def test_the_nightly_job_reconciles(line: Callable[..., Line]) -> None:
 
 
 def test_the_schedule_is_for_the_night() -> None:
-    from ingest_project.defs.reconciling import reconcile_daily  # noqa: PLC0415 - of this test only
+    from ingest_project.defs.nightly import reconcile_daily  # noqa: PLC0415 - of this test only
 
     assert reconcile_daily.cron_schedule == "45 3 * * *"
     assert reconcile_daily.default_status == dg.DefaultScheduleStatus.RUNNING

@@ -10,7 +10,7 @@ import pytest
 from ingest_project.branches.work import Work
 from ingest_project.embeddings.ledger import _SQL
 from ingest_project.postgres.connection import session
-from ingest_project.upsert.texts import analyzing_history, statement
+from ingest_project.upsert.item_statements import analyzing_history, statement
 from ingest_project_tests.upsert.making import Source
 from ingest_project_tests.upsert.test_plans_explain import FILL, nodes
 

@@ -17,7 +17,7 @@ from ingest_project.embeddings.reconcile import (
 from ingest_project.failpoints import FailpointReached
 from ingest_project.postgres.connection import Connection, session
 from ingest_project.postgres.pulses import pulses
-from ingest_project.upsert.ranges import ranges
+from ingest_project.upsert.id_ranges import ranges
 from ingest_project_tests.conftest import _database
 from ingest_project_tests.embeddings.asking import derived, requests
 from ingest_project_tests.embeddings.modelling import alone, assert_true, declared, embed, empty, shared, told

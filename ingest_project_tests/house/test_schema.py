@@ -10,7 +10,7 @@ from ingest_project.branches.spec import BranchSpec
 from ingest_project.item import KEY, Item, columns, embeddable_fields, item_schema
 from ingest_project.postgres.connection import Connection
 from ingest_project.settings import Settings
-from ingest_project.upsert.texts import CONTENT
+from ingest_project.upsert.item_statements import CONTENT
 from ingest_project_tests.house.test_architecture import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")

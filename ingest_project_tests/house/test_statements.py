@@ -15,7 +15,7 @@ from ingest_project.embeddings.search import nearest_items
 from ingest_project.embeddings.text import text_of
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection
-from ingest_project.upsert import rollback, target, texts
+from ingest_project.upsert import item_statements, rollback, target
 from ingest_project.upsert.target import Table, TableColumn, Target
 from ingest_project_tests.house.test_architecture import PACKAGE, modules
 
@@ -58,12 +58,12 @@ def complete(name: str, text: sql.SQL) -> sql.Composable:
 
 def _of_items(name: str, text: sql.SQL) -> sql.Composable:
     if name in ("classify_probe", "judge_stage"):
-        return texts.judging(name, _KIND, _BRANCH)
+        return item_statements.judging(name, _KIND, _BRANCH)
     if name == "nearest_items":
         return nearest_items(_MODEL)
     if name == "count_column_changes":
-        return texts.counting(1)
-    return texts.statement(name) if name in texts._RAW else text  # pyright: ignore[reportPrivateUsage]
+        return item_statements.counting(1)
+    return item_statements.statement(name) if name in item_statements._RAW else text  # pyright: ignore[reportPrivateUsage]
 
 
 def all_statements() -> Iterator[tuple[str, str, sql.SQL]]:
@@ -83,8 +83,8 @@ PREPARED = {f"{package}.{name}": text for package, name, text in all_statements(
 
 @pytest.mark.parametrize("place", PREPARED)
 def test_postgres_understands_it(connection: Connection, place: str) -> None:
-    connection.execute(texts.statement("make_stage"))
-    connection.execute(texts.statement("make_probe"))
+    connection.execute(item_statements.statement("make_stage"))
+    connection.execute(item_statements.statement("make_probe"))
     connection.execute(_UNDO)
     connection.execute("create table public.any (id int primary key, at date)")
     connection.execute("create table public.kept (id int, changed_at timestamptz, old jsonb)")

@@ -14,7 +14,7 @@ from ingest_project import failpoints
 from ingest_project.failpoints import FailpointReached
 from ingest_project.torture import chain
 from ingest_project.torture.chain import Doing
-from ingest_project.upsert import rollback, tombstones, writers
+from ingest_project.upsert import parallel, rollback, tombstones
 from ingest_project_tests.crashing import one_by_one, points
 from ingest_project_tests.journey.conftest import FIRST, SECOND, Place
 from ingest_project_tests.journey.test_exactly_once import EVERYWHERE, ON_UPDATE, forget_everything, killed_at, settled
@@ -75,7 +75,7 @@ def _one_by_one(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As the children do it: in so small pieces that there is a second one to be ended in."""
     monkeypatch.setattr(tombstones, "_AT_ONCE", 1)
     monkeypatch.setattr(rollback, "_AT_ONCE", 1)
-    monkeypatch.setattr(writers, "_WORTH_A_SESSION", 1)
+    monkeypatch.setattr(parallel, "_WORTH_A_SESSION", 1)
     yield
     failpoints.arm("")
 

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from ingest_project import cli
 from ingest_project.branches import registry
-from ingest_project.cli.standing import HEADINGS, ago
+from ingest_project.cli.branch_status import HEADINGS, ago
 from ingest_project.postgres.connection import Connection, session
 from ingest_project.postgres.leases import this_host
 from ingest_project_tests.conftest import _pointed_at

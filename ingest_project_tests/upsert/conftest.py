@@ -7,7 +7,7 @@ import pytest
 from ingest_project import failpoints
 from ingest_project.postgres.connection import Connection, session
 from ingest_project.settings import settings
-from ingest_project.upsert import writers
+from ingest_project.upsert import parallel
 from ingest_project_tests.upsert.making import Source
 
 
@@ -38,7 +38,7 @@ def connection(source: Source) -> Connection:
 def three_sessions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Three sessions share whatever has fifteen rows or more."""
     monkeypatch.setenv("INGEST_WRITERS", "3")
-    monkeypatch.setattr(writers, "_WORTH_A_SESSION", 5)
+    monkeypatch.setattr(parallel, "_WORTH_A_SESSION", 5)
     settings.cache_clear()
     yield
     monkeypatch.undo()

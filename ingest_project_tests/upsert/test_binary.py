@@ -18,7 +18,7 @@ from ingest_project.item import columns, item_schema
 from ingest_project.postgres.connection import Connection
 from ingest_project.upsert.batch import sorted_rows, stage
 from ingest_project.upsert.binary import blocks, copy_binary, with_constants
-from ingest_project.upsert.texts import STAGED
+from ingest_project.upsert.item_statements import STAGED
 from ingest_project_tests.upsert.making import Row, Source, item, table_of
 
 NASTY = (

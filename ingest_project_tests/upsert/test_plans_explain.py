@@ -10,10 +10,10 @@ from ingest_project.branches.work import Work
 from ingest_project.postgres.connection import Connection, session
 from ingest_project.upsert import missing as missing_of
 from ingest_project.upsert.batch import Batch, sorted_rows, stage
+from ingest_project.upsert.item_statements import counting, judging, statement
+from ingest_project.upsert.key_ranges import ALL_KEYS, KeyRange, PartSpans
 from ingest_project.upsert.probe import fill
 from ingest_project.upsert.rank import kind_of
-from ingest_project.upsert.stretches import ALL_KEYS, Spans, Stretch
-from ingest_project.upsert.texts import counting, judging, statement
 from ingest_project_tests.upsert.making import Line, Part, Row, Source, item, parts_of, table_of
 
 ROWS = 200_000
@@ -86,17 +86,19 @@ def fill_all(connection: Connection, up_to: int = ROWS) -> None:
     connection.execute(statement("analyze_probe"))
 
 
-@pytest.mark.parametrize("stretch", [Stretch(None, "000500"), Stretch("199501", None), Stretch("100000", "100500")])
-def test_a_stretch_of_the_keys_reads_no_more_of_the_items_than_that(large: Line, stretch: Stretch) -> None:
+@pytest.mark.parametrize(
+    "key_range", [KeyRange(None, "000500"), KeyRange("199501", None), KeyRange("100000", "100500")]
+)
+def test_a_range_of_keys_reads_no_more_of_the_items_than_that(large: Line, key_range: KeyRange) -> None:
     connection, work = large.connection, large.work(0)
     with connection.transaction(force_rollback=True):
-        fill(connection, Spans().within(stretch, parts_of(spread(ROWS // 10))))
-        plan = nodes(connection, judging("classify_probe", kind_of(work), work.branch, within=stretch.condition))
+        fill(connection, PartSpans().within(key_range, parts_of(spread(ROWS // 10))))
+        plan = nodes(connection, judging("classify_probe", kind_of(work), work.branch, within=key_range.condition))
     assert scans_of_items(plan) + quadratic(plan) == []
 
 
 def test_half_of_all_keys_are_joined_in_memory(large: Line) -> None:
-    connection, work, half = large.connection, large.work(0), Stretch(None, f"{ROWS // 2 + 1:06}")
+    connection, work, half = large.connection, large.work(0), KeyRange(None, f"{ROWS // 2 + 1:06}")
     with connection.transaction(force_rollback=True):
         fill(connection, [])
         fill_all(connection, ROWS // 2)
@@ -111,7 +113,7 @@ def test_half_of_all_keys_are_joined_in_memory(large: Line) -> None:
 def test_the_probe_is_one_join_whatever_the_activation_carries(large: Line, carried: int) -> None:
     connection, work = large.connection, large.work(0)
     with connection.transaction(force_rollback=True):
-        fill(connection, Spans().within(ALL_KEYS, parts_of(spread(carried) if carried < ROWS else [])))
+        fill(connection, PartSpans().within(ALL_KEYS, parts_of(spread(carried) if carried < ROWS else [])))
         if carried == ROWS:
             fill_all(connection)
         plan = nodes(connection, judging("classify_probe", kind_of(work), work.branch))
@@ -133,7 +135,7 @@ def test_the_probe_is_one_join_whatever_the_activation_carries(large: Line, carr
 def test_the_planner_is_told_how_many_rows_the_temp_tables_have(large: Line) -> None:
     connection = large.connection
     with connection.transaction(force_rollback=True):
-        fill(connection, Spans().within(ALL_KEYS, parts_of(spread(2_000), 500)))
+        fill(connection, PartSpans().within(ALL_KEYS, parts_of(spread(2_000), 500)))
         stage(connection, sorted_rows(table_of(spread(HITS))))
         counted = "select relname, reltuples::int from pg_class where relname = any('{probe,stage}') order by 1"
         assert connection.execute(counted).fetchall() == [("probe", 2_000), ("stage", HITS)]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection
 
-_SQL = statements.load(__name__, "ranges.sql")
+_SQL = statements.load(__name__, "id_ranges.sql")
 RANGE = 50_000
 _LAST = 2**63 - 1
 

@@ -14,7 +14,7 @@ from ingest_project.postgres import leases
 from ingest_project.postgres.connection import Connection, session
 from ingest_project.settings import settings
 from ingest_project.telemetry import Progress, listening
-from ingest_project.upsert import writers as writers_module
+from ingest_project.upsert import parallel
 from ingest_project.upsert.items import apply_activation
 from ingest_project_tests.upsert.making import Row, Source, item, parts_of
 from ingest_project_tests.upsert.meeting import PATIENCE
@@ -263,7 +263,7 @@ def test_an_interrupt_does_not_wait_for_a_lock_that_a_writer_waits_for(
 def test_where_postgres_has_no_place_for_more_sessions_fewer_write(
     source: Source, places: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    opened, real = [0], writers_module.another
+    opened, real = [0], parallel.another
 
     def another(connection: Connection) -> Connection:
         if opened[0] == places:
@@ -271,7 +271,7 @@ def test_where_postgres_has_no_place_for_more_sessions_fewer_write(
         opened[0] += 1
         return real(connection)
 
-    monkeypatch.setattr(writers_module, "another", another)
+    monkeypatch.setattr(parallel, "another", another)
     applied = source.line().ingest(FIRST, SIZE)
     assert applied.counts.inserted == len(FIRST)
     assert f"{places} of 3 writers" in caplog.text
@@ -280,14 +280,14 @@ def test_where_postgres_has_no_place_for_more_sessions_fewer_write(
 @pytest.mark.parametrize(("rows", "sessions"), [(0, 1), (199_999, 1), (200_000, 2), (300_000, 3), (9_000_000, 3)])
 def test_each_session_has_enough_to_do(source: Source, rows: int, sessions: int) -> None:
     work = source.line().work(0)
-    assert writers_module.sessions_worth(work, rows) == sessions
+    assert parallel.session_count(work, rows) == sessions
     with source.connection.transaction():
-        assert writers_module.sessions_worth(work, rows) == 1
+        assert parallel.session_count(work, rows) == 1
 
 
 def test_no_session_is_opened_for_one_part(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     def another(connection: Connection) -> Connection:
         raise AssertionError("one part has one writer, and the run has a session")
 
-    monkeypatch.setattr(writers_module, "another", another)
+    monkeypatch.setattr(parallel, "another", another)
     assert source.line().ingest(FIRST, len(FIRST)).counts.inserted == len(FIRST)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from ingest_project.extract.manifest import ListedPart
 from ingest_project.extract.store import PartStore
-from ingest_project.normalize.beside import Beside, same_rows
 from ingest_project.normalize.raw_hash import raw_hashes
+from ingest_project.normalize.unchanged_rows import BaselinePages, same_rows
 from ingest_project_tests.normalize.pages import numbered
 
 KEYS = st.sampled_from([None, "", "1", "2", "3"])
@@ -75,7 +75,7 @@ def test_rows_are_found_in_the_part_of_their_number_and_beside_it(
 ) -> None:
     store = PartStore(str(tmp_path))
     pages = {number: listed(store, number, table(rows_of(4 * number, 4 * number + 4))) for number in range(4)}
-    found = Beside(store, pages, "id").found(table(now), 1)
+    found = BaselinePages(store, pages, "id").unchanged(table(now), 1)
     assert Counter(found["base_part"].to_pylist()) == expected
     assert found["row"].to_pylist() == sorted(found["row"].to_pylist())
 
@@ -84,16 +84,16 @@ def test_parts_of_other_columns_or_damaged_ones_are_not_compared(tmp_path: Path)
     store = PartStore(str(tmp_path))
     page = table(rows_of(0, 4))
     other = listed(store, 0, table(rows_of(0, 4)).rename_columns(["id", "words", "number", "__row", "__malformed"]))
-    assert Beside(store, {0: other}, "id").found(page, 0).num_rows == 0
+    assert BaselinePages(store, {0: other}, "id").unchanged(page, 0).num_rows == 0
     gone = ListedPart(0, "nowhere.parquet", 4, 1, "0", None)
-    assert Beside(store, {0: gone}, "id").found(page, 0).num_rows == 0
-    assert Beside(store, {}, "id").found(page, 0).num_rows == 0
+    assert BaselinePages(store, {0: gone}, "id").unchanged(page, 0).num_rows == 0
+    assert BaselinePages(store, {}, "id").unchanged(page, 0).num_rows == 0
 
 
 def test_for_a_few_rows_no_other_part_is_read(tmp_path: Path) -> None:
     store = PartStore(str(tmp_path))
     pages = {0: listed(store, 0, table(rows_of(0, 60))), 1: listed(store, 1, table(rows_of(60, 62)))}
-    few = Beside(store, pages, "id").found(table([*rows_of(0, 58), *rows_of(60, 62)]), 0)
+    few = BaselinePages(store, pages, "id").unchanged(table([*rows_of(0, 58), *rows_of(60, 62)]), 0)
     assert (few.num_rows, set(few["base_part"].to_pylist())) == (58, {0})
-    more = Beside(store, pages, "id").found(table([*rows_of(0, 5), *rows_of(60, 62)]), 0)
+    more = BaselinePages(store, pages, "id").unchanged(table([*rows_of(0, 5), *rows_of(60, 62)]), 0)
     assert (more.num_rows, set(more["base_part"].to_pylist())) == (7, {0, 1})

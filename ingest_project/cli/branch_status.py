@@ -1,4 +1,4 @@
-"""How a branch stands: what of it needs a hand, what goes on, what waits, and the command for each."""
+"""The status of one branch as findings: what needs a hand, what is at work, what waits, and the command for each."""
 
 import shlex
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Standing:
+class BranchStatus:
     """What is known of a branch. `activations` newest first; `gates` and `progress` of the first of its own line."""
 
     branch: Branch

@@ -1,4 +1,4 @@
-"""One part of the snapshot made into a normalized part: what a worker does, wherever it is."""
+"""One part of the snapshot made into a normalized part: the task of a worker, thread or process."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from ingest_project.extract.quotes import swallowing_rows
 from ingest_project.extract.source import MALFORMED
+from ingest_project.extract.unclosed_quotes import swallowing_rows
 from ingest_project_tests.extract.conftest import MakeSpec
 from ingest_project_tests.extract.reading import rows_of, write_csv
 

@@ -1,4 +1,4 @@
-"""Several workers at once, and their progress as one."""
+"""Several embedding workers at once, and their progress as one."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from ingest_project.definitions import defs
-from ingest_project.defs.maintenance import prune_daily, prune_job, prune_runs
+from ingest_project.defs.nightly import prune_daily, prune_job, prune_runs
 
 
 @dg.op
@@ -57,4 +57,4 @@ def _pretend_it_is(moment: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
         def now(cls, tz: object = None) -> datetime:
             return moment
 
-    monkeypatch.setattr("ingest_project.defs.maintenance.datetime", Clock)
+    monkeypatch.setattr("ingest_project.defs.nightly.datetime", Clock)

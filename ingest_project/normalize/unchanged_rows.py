@@ -1,8 +1,8 @@
-"""Rows of a part that stand in the baseline where they would be looked for first: in the part of its number.
+"""Rows of a part that are unchanged since the baseline, looked for where they likely are: in the part of its number.
 
-Compared column by column, which takes a fifth of the time of hashing both. Rows with keys that are not there are looked
-for in the parts beside it, where rows put in or taken out have moved them. A row is the same by the same bytes that its
-raw hash is made of.
+Compared column by column, which takes a fifth of the time of hashing both. Rows whose key is not there are looked for
+in the two neighbouring parts, where inserted or deleted rows have moved them. Two rows are equal where the bytes are
+that their raw hashes are made of.
 """
 
 from collections.abc import Mapping
@@ -21,25 +21,25 @@ from ingest_project.normalize.columns import as_one
 from ingest_project.normalize.raw_hash import comparable
 from ingest_project.telemetry import log
 
-# Of its rows: with fewer left than this, to normalize them is cheaper than to read a part beside it.
+# Of its rows: with fewer left than this, to normalize them is cheaper than to read another part.
 _FEW = 1 / 30
 ROWS = pa.schema({"row": pa.int64(), "base_part": pa.int32(), "base_row": pa.int64()})
 
 
 _Places: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.int64]]"
-_Told: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.bool_]]"
+_Mask: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.bool_]]"
 
 
 @dataclass(frozen=True)
-class Beside:
-    """The snapshot of the baseline by part, and the name of the key's column."""
+class BaselinePages:
+    """The snapshot of the baseline by part number, and the name of the key's column."""
 
     store: PartStore
     pages: Mapping[int, ListedPart]
     key: str
 
-    def found(self, page: pa.Table, part: int) -> pa.Table:
-        """`row`, `base_part` and `base_row` of the rows that are the same, by row."""
+    def unchanged(self, page: pa.Table, part: int) -> pa.Table:
+        """The rows of a page that the baseline has too, as `ROWS`, sorted by `row`."""
         made, left = [], np.arange(page.num_rows)
         for number in (part, part - 1, part + 1):
             worth = len(left) > _FEW * page.num_rows
@@ -68,7 +68,7 @@ def spare_page(store: PartStore, listed: ListedPart) -> pa.Table | None:
 
 
 def same_rows(page: pa.Table, base: pa.Table, places: _Places, key: str, number: int) -> tuple[pa.Table, _Places]:
-    """The rows at these places that part `number` of the baseline has too, as `ROWS`; and the places it has no key of.
+    """The rows at these places that part `number` of the baseline has too, as `ROWS`; and the places of unknown keys.
 
     The first row of the baseline with its key is what a row is compared with.
     """
@@ -84,8 +84,8 @@ def same_rows(page: pa.Table, base: pa.Table, places: _Places, key: str, number:
     return pa.table([pa.array(rows), numbers, pa.array(base_rows)], schema=ROWS), places[~there]
 
 
-def _equal_at(ours: list[pa.Array], theirs: list[pa.Array], here: _Places, at: _Places) -> _Told:
-    """Whether the rows of the ones at these places are the rows of the others at those."""
+def _equal_at(ours: list[pa.Array], theirs: list[pa.Array], here: _Places, at: _Places) -> _Mask:
+    """Whether row `here[n]` of our columns equals row `at[n]` of theirs."""
     same, stayed = np.ones(len(here), bool), here == at
     for one, other in zip(ours, theirs, strict=True):
         if stayed.any():
@@ -97,8 +97,8 @@ def _equal_at(ours: list[pa.Array], theirs: list[pa.Array], here: _Places, at: _
     return same
 
 
-def _equal(one: pa.Array, other: pa.Array) -> _Told:
-    """Value by value; nothing is the same as nothing."""
+def _equal(one: pa.Array, other: pa.Array) -> _Mask:
+    """Value by value; null equals null."""
     if one.equals(other):
         return np.ones(len(one), bool)
     neither = pc.and_(pc.is_null(one), pc.is_null(other))

@@ -1,4 +1,4 @@
-"""Work side by side: each piece of it in one of several sessions, such as parts, each a fenced transaction of its own.
+"""Pieces of work, such as parts, in parallel: each in one of several sessions, as a fenced transaction of its own.
 
 Pieces have no key in common, so their order does not matter and none waits for another. While one writer reads and
 encodes, Postgres is at work for another.
@@ -26,12 +26,12 @@ Act = Callable[[Work, Piece], Outcome]
 _WORTH_A_SESSION = 100_000  # rows, beside what it costs to open one and to find where to cut
 
 
-def sessions_worth(work: Work, rows: int) -> int:
+def session_count(work: Work, rows: int) -> int:
     """How many sessions to share so many rows among; within a transaction, which others do not see, one."""
     return max(1, min(settings().writers, rows // _WORTH_A_SESSION)) if is_idle(work.connection) else 1
 
 
-def side_by_side(work: Work, pieces: Sequence[Piece], act: Act[Piece, Outcome], writers: int) -> Generator[Outcome]:
+def in_parallel(work: Work, pieces: Sequence[Piece], act: Act[Piece, Outcome], writers: int) -> Generator[Outcome]:
     """Do the pieces and yield what each came to as it becomes durable, in the order in which they end.
 
     What one writer raises is raised here, when the others have ended: each piece is done as a whole or not at all.

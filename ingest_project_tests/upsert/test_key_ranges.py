@@ -1,7 +1,7 @@
-"""Keys cut into stretches: together all of them, none twice, and told apart in Postgres as they are here."""
+"""Keys split into ranges: together all of them, none twice, and in Postgres the same as in Python."""
 
 # pyright: reportPrivateUsage=false
-# The probe of this many rows is made to go by stretches.
+# The probe of this many rows is made to go by ranges.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -21,10 +21,10 @@ from psycopg import sql
 from ingest_project.errors import DatabaseUnreachable
 from ingest_project.postgres import connection as connection_module
 from ingest_project.postgres.connection import Connection
+from ingest_project.upsert import parallel
 from ingest_project.upsert import probe as probe_module
-from ingest_project.upsert import writers
+from ingest_project.upsert.key_ranges import ALL_KEYS, KeyRange, PartSpans, split_keys
 from ingest_project.upsert.probe import Probe, probe
-from ingest_project.upsert.stretches import ALL_KEYS, Spans, Stretch, cut
 from ingest_project_tests.upsert.making import Line, Part, Row, Source, item, parts_of, table_of
 from ingest_project_tests.upsert.meeting import PATIENCE
 
@@ -55,8 +55,8 @@ class Counted:
         return self.part.keys()
 
 
-def keys_of(stretch: Stretch, parts: Sequence[Part | Counted], spans: Spans | None = None) -> list[str]:
-    found = (spans or Spans()).within(stretch, parts)
+def keys_of(key_range: KeyRange, parts: Sequence[Part | Counted], spans: PartSpans | None = None) -> list[str]:
+    found = (spans or PartSpans()).within(key_range, parts)
     return [key for _, table in found for key in table["external_id"].to_pylist()]
 
 
@@ -64,17 +64,17 @@ def keys_of(stretch: Stretch, parts: Sequence[Part | Counted], spans: Spans | No
 @given(keys=KEYS, count=st.integers(1, 6), size=st.integers(1, 9))
 def test_every_key_is_in_exactly_one_stretch(keys: list[str], count: int, size: int) -> None:
     parts = parts_of([item(key) for key in keys], size)
-    spans, stretches = Spans(), cut(parts, count)
-    assert len(stretches) <= count
-    assert sorted(key for stretch in stretches for key in keys_of(stretch, parts, spans)) == sorted(keys)
+    spans, key_ranges = PartSpans(), split_keys(parts, count)
+    assert len(key_ranges) <= count
+    assert sorted(key for key_range in key_ranges for key in keys_of(key_range, parts, spans)) == sorted(keys)
 
 
 @hypothesis_settings(max_examples=40)
 @given(keys=KEYS, count=st.integers(2, 6), size=st.integers(1, 9))
 def test_positions_are_those_of_the_part(keys: list[str], count: int, size: int) -> None:
     parts = parts_of([item(key) for key in keys], size)
-    for stretch in cut(parts, count):
-        for part, table in Spans().within(stretch, parts):
+    for key_range in split_keys(parts, count):
+        for part, table in PartSpans().within(key_range, parts):
             assert part.load().take(table["position"])["external_id"].to_pylist() == table["external_id"].to_pylist()
 
 
@@ -84,19 +84,19 @@ def test_positions_are_those_of_the_part(keys: list[str], count: int, size: int)
 def test_postgres_tells_the_same_keys_apart(
     any_source: Source, keys: list[str], low: str | None, high: str | None
 ) -> None:
-    stretch = Stretch(low, high)
+    key_range = KeyRange(low, high)
     text = 'select external_id from (select unnest({}::text[]) collate "C" as external_id) i where true'
-    query = sql.SQL(text).format(sql.Literal(keys)) + stretch.condition
+    query = sql.SQL(text).format(sql.Literal(keys)) + key_range.condition
     found = any_source.connection.execute(query).fetchall()  # as the probe asks: without parameters
-    assert sorted(key for (key,) in found) == sorted(keys_of(stretch, parts_of([item(key) for key in keys])))
+    assert sorted(key for (key,) in found) == sorted(keys_of(key_range, parts_of([item(key) for key in keys])))
 
 
 @hypothesis_settings(max_examples=40)
 @given(keys=KEYS, low=st.none() | TEXT, high=st.none() | TEXT)
 def test_a_stretch_that_lacks_a_span_has_none_of_its_keys(keys: list[str], low: str | None, high: str | None) -> None:
-    stretch = Stretch(low, high)
-    if stretch.lacks(min(keys), max(keys)):
-        assert keys_of(stretch, parts_of([item(key) for key in keys])) == []
+    key_range = KeyRange(low, high)
+    if key_range.excludes(min(keys), max(keys)):
+        assert keys_of(key_range, parts_of([item(key) for key in keys])) == []
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
@@ -104,21 +104,21 @@ def test_a_stretch_that_lacks_a_span_has_none_of_its_keys(keys: list[str], low: 
 def test_stretches_are_about_as_long_as_each_other(count: int, is_sorted: bool) -> None:
     rows = [item(f"{at:05}") for at in range(6_000)]
     parts = parts_of(rows if is_sorted else Random(7).sample(rows, len(rows)), 250)
-    lengths = [len(keys_of(stretch, parts)) for stretch in cut(parts, count)]
+    lengths = [len(keys_of(key_range, parts)) for key_range in split_keys(parts, count)]
     assert len(lengths) == count
     assert max(lengths) < 1.5 * 6_000 / count
 
 
 def test_one_key_cannot_be_cut_and_no_key_neither() -> None:
-    assert cut(parts_of([item("a")]), 4) in ([ALL_KEYS], [Stretch(None, "a"), Stretch("a", None)])
-    assert cut([Part(0, table_of([])), Part(1, table_of([]))], 4) == [ALL_KEYS]
-    assert cut([], 4) == [ALL_KEYS]
+    assert split_keys(parts_of([item("a")]), 4) in ([ALL_KEYS], [KeyRange(None, "a"), KeyRange("a", None)])
+    assert split_keys([Part(0, table_of([])), Part(1, table_of([]))], 4) == [ALL_KEYS]
+    assert split_keys([], 4) == [ALL_KEYS]
 
 
 def test_of_a_sorted_source_none_reads_what_another_has_read() -> None:
     parts = [Counted(part) for part in parts_of([item(f"{at:03}") for at in range(100)], 10)]
-    low, high = Stretch(None, "050"), Stretch("050", None)
-    spans = Spans()
+    low, high = KeyRange(None, "050"), KeyRange("050", None)
+    spans = PartSpans()
     first, last = spans.within(low, parts), spans.within(high, parts)
     for _ in range(5):
         next(first)
@@ -127,7 +127,7 @@ def test_of_a_sorted_source_none_reads_what_another_has_read() -> None:
     assert Counter(at for part in parts for at in part.read) == Counter(range(10)), "each part once"
 
 
-# ── the probe by stretches ──────────────────────────────────────────────────────────────────────────────────
+# ── the probe by ranges ──────────────────────────────────────────────────────────────────────────────────
 
 
 LIVE = [item(f"{at:02}", at=5) for at in range(60)]
@@ -155,7 +155,7 @@ def set_aside(connection: Connection, activation: int, keys: Sequence[str]) -> N
 
 
 def both(line: Line, rows: Sequence[Row], size: int, patch: pytest.MonkeyPatch) -> tuple[Probe, Probe, int]:
-    """The same rows probed in one, and by stretches; and how many looks that were."""
+    """The same rows probed in one, and by ranges; and how many looks that were."""
     work, looks, real = line.work(len(rows)), Counter[str](), probe_module._looked
 
     def looked(*given: object, **named: object) -> object:
@@ -164,7 +164,7 @@ def both(line: Line, rows: Sequence[Row], size: int, patch: pytest.MonkeyPatch) 
 
     set_aside(line.connection, work.activation.activation_id, ["01", "03", "39", "unknown"])
     with patch.context() as alone:
-        alone.setattr(writers, "_WORTH_A_SESSION", 1_000_000)
+        alone.setattr(parallel, "_WORTH_A_SESSION", 1_000_000)
         whole = probe(work, parts_of(rows, size))
     patch.setattr(probe_module, "_looked", looked)
     return whole, probe(work, parts_of(rows, size)), looks["taken"]
@@ -193,11 +193,11 @@ def test_what_is_told_of_all_keys_at_once_is_asked_at_once(
 ) -> None:
     line = source.line(missing="tombstone" if way == "tombstones" else "keep")
     line.ingest(LIVE)
-    work, looks, real = line.work(len(NEXT)), list[Stretch](), probe_module._looked
+    work, looks, real = line.work(len(NEXT)), list[KeyRange](), probe_module._looked
 
-    def looked(work: object, keys: object, stretch: Stretch, *, live: bool = False) -> object:
-        looks.append(stretch)
-        return real(work, keys, stretch, live=live)  # pyright: ignore[reportArgumentType]
+    def looked(work: object, keys: object, key_range: KeyRange, *, live: bool = False) -> object:
+        looks.append(key_range)
+        return real(work, keys, key_range, live=live)  # pyright: ignore[reportArgumentType]
 
     monkeypatch.setattr(probe_module, "_looked", looked)
     if way == "within a transaction":
@@ -218,13 +218,13 @@ def test_they_are_looked_at_in_three_sessions_at_once_and_one_failing_ends_all(
     work, together, lock, real = line.work(len(NEXT)), Barrier(3, timeout=PATIENCE), Lock(), probe_module._classified
     pids: set[int] = set()
 
-    def classified(work: probe_module.Work, stretch: Stretch) -> object:
+    def classified(work: probe_module.Work, key_range: KeyRange) -> object:
         with lock:
             pids.add(work.connection.info.backend_pid)
         together.wait()
-        if stretch.low is None:
+        if key_range.low is None:
             work.connection.execute("select 1 / 0")
-        return real(work, stretch)
+        return real(work, key_range)
 
     monkeypatch.setattr(probe_module, "_classified", classified)
     with pytest.raises(psycopg.errors.DivisionByZero):
@@ -240,7 +240,7 @@ def taking_over(source: Source, classified: Callable[..., object], branch_id: in
     """As `classified`, but before the first look another branch takes some items over."""
     lock, taken = Lock(), list[str]()
 
-    def meanwhile(work: probe_module.Work, stretch: Stretch) -> object:
+    def meanwhile(work: probe_module.Work, key_range: KeyRange) -> object:
         with lock:
             if not taken:
                 taken.extend(TAKEN)
@@ -249,13 +249,13 @@ def taking_over(source: Source, classified: Callable[..., object], branch_id: in
                         "update core.items set branch_id = %s where source_id = %s and external_id = any(%s)",
                         (branch_id, work.branch.source_id, TAKEN),
                     )
-        return classified(work, stretch)
+        return classified(work, key_range)
 
     return meanwhile
 
 
 @pytest.mark.usefixtures("three_sessions")
-@pytest.mark.parametrize("worth", [5, 1_000_000], ids=["by stretches", "whole"])
+@pytest.mark.parametrize("worth", [5, 1_000_000], ids=["by ranges", "whole"])
 def test_what_another_branch_takes_over_meanwhile_is_not_counted_twice(
     source: Source, worth: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,7 +263,7 @@ def test_what_another_branch_takes_over_meanwhile_is_not_counted_twice(
     line.ingest(LIVE)
     work = line.work(len(NEXT))
     before = probe(work, parts_of(NEXT, 11))
-    monkeypatch.setattr(writers, "_WORTH_A_SESSION", worth)
+    monkeypatch.setattr(parallel, "_WORTH_A_SESSION", worth)
     monkeypatch.setattr(probe_module, "_classified", taking_over(source, probe_module._classified, others))
     assert told(probe(work, parts_of(NEXT, 11))) == told(before)
     assert before.missing.count == 24

@@ -1,4 +1,4 @@
-"""The statements of items.sql with their column lists, made from the declaration of an item."""
+"""The statements of items.sql, with column lists made from the declaration of an item."""
 
 from functools import cache
 
