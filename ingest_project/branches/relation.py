@@ -13,7 +13,7 @@ _URL_IN_VARIABLE = re.compile(r"\$\{\w+\}[?&]table=")
 _WORDS = re.compile(r"\s*(host|hostaddr|port|dbname|user|password|passfile|service|sslmode|table)\s*=\s*\S+\s+\w")
 _VARIABLE = re.compile(r"\$\{\w+\}")
 _OF_URL = re.compile(r"[?&]table=([^&]*)")
-_OF_WORDS = re.compile(r"(?:^|\s)table\s*=\s*(\S+)")
+_OF_WORDS = re.compile(r"(?:^|\s)table\s*=\s*('(?:[^'\\]|\\.)*'|\S+)")  # in libpq's quotes, where it has spaces
 _SECRETS = re.compile(
     r"(?:^|[?&\s])(password|sslpassword|oauth_client_secret|scram_client_key|scram_server_key)\s*=\s*'?[^'&\s]"
 )
@@ -32,7 +32,7 @@ def taken_apart(location: str) -> tuple[str, str]:
     before, behind = location[: found[-1].start()], location[found[-1].end() :]
     if found[-1][0].startswith("?"):
         behind = behind.replace("&", "?", 1)
-    return before + behind, found[-1][1] if _is_words(location) else unquote(found[-1][1])
+    return before + behind, _as_sql(location, found[-1][1])
 
 
 def has_secret(location: str) -> bool:
@@ -44,7 +44,13 @@ def has_secret(location: str) -> bool:
 def table_name(location: str) -> str:
     """The bare name of the table: what a branch is called that nobody named."""
     found = (_OF_WORDS if _is_words(location) else _OF_URL).findall(location)
-    return unquote(found[-1]).rpartition(".")[2].strip('"') if found else location
+    return _as_sql(location, found[-1]).rpartition(".")[2].strip('"') if found else location
+
+
+def _as_sql(location: str, table: str) -> str:
+    if not _is_words(location):
+        return unquote(table)
+    return re.sub(r"\\(.)", r"\1", table[1:-1]) if table.startswith("'") else table
 
 
 def _is_words(location: str) -> bool:

@@ -1,6 +1,7 @@
 """`ingest history`: what happened to one item, version by version."""
 
 import json
+import shlex
 from dataclasses import asdict
 
 import click
@@ -32,7 +33,8 @@ def history(name: str, key: str, *, as_json: bool) -> None:
     if not changes:
         raise UsageError(
             f"core.items has no item {key!r} of source {branch.spec.source!r}",
-            todo=f"Keys are those of column {branch.spec.key!r}; `ingest rejects` shows rows that are no items.",
+            todo=f"Keys are those of column {branch.spec.key!r}; "
+            f"`ingest rejects {shlex.quote(name)}` shows rows that are no items.",
         )
     if as_json:
         click.echo(json.dumps([asdict(change) for change in changes], default=str, ensure_ascii=False))

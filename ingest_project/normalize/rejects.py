@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingest_project.extract.source import MALFORMED, MORE, ROW
 from ingest_project.normalize.cells import as_json, plain
 from ingest_project.normalize.columns import shown, to_json
 from ingest_project.normalize.text import storable
@@ -37,21 +38,20 @@ def rejects_of(
 ) -> list[Reject]:
     """Rejects of these rows, in the order given."""
     rows = page.take(pa.array(positions, pa.int64()))
-    numbers = rows.column("__row" if "__row" in page.column_names else "row").to_pylist()
+    numbers = rows.column(ROW if ROW in page.column_names else "row").to_pylist()
     raws = _raw_rows(rows).to_pylist()
     made = zip(numbers, keys, errors, raws, strict=True)
     return [Reject(row, key, found, raw[:RAW_CAP], len(raw) > RAW_CAP) for row, key, found, raw in made]
 
 
 def _raw_rows(rows: pa.Table) -> pa.Array:
-    """Each row as a JSON object in UTF-8, columns in source order; a malformed line under its own name."""
-    fragments: list[pa.Array] = []
+    """Each row as a JSON object in UTF-8, columns in source order; those of ours only where they say something."""
+    fragments = [pa.nulls(rows.num_rows, pa.string())]
     for at, name in enumerate(rows.column_names):
-        if name == "__row" or (name == "__malformed" and rows.column(at).null_count == rows.num_rows):
+        if name == ROW:
             continue
         found, _ = as_json(plain(rows.column(at), whole=True)[0], name)
-        fragments.append(pc.binary_join_element_wise(f"{to_json(storable(name))}:", pc.fill_null(found, "null"), ""))
-    if not fragments:
-        return pa.array([b"{}"] * rows.num_rows)
-    joined = pc.binary_join_element_wise(*fragments, ",")
+        found = found if name in (MALFORMED, MORE) else pc.fill_null(found, "null")
+        fragments.append(pc.binary_join_element_wise(f"{to_json(storable(name))}:", found, ""))
+    joined = pc.binary_join_element_wise(*fragments, ",", null_handling="skip")
     return pc.binary_join_element_wise("{", joined, "}", "").cast(pa.binary())

@@ -63,3 +63,4 @@ def test_a_key_that_is_no_item(command: Command, twice: str) -> None:
     assert ran.code == 2
     assert "core.items has no item 'nope'" in ran.err
     assert "column 'id'" in ran.err
+    assert f"`ingest rejects '{twice}'`" in ran.err

@@ -6,6 +6,7 @@ import uuid
 import pyarrow as pa
 import pytest
 
+from ingest_project.extract.source import MORE
 from ingest_project.normalize.part import normalize_part
 from ingest_project.normalize.rejects import RAW_CAP, error_of, rejects_of
 from ingest_project_tests.normalize.pages import codes_of, page, part, rejected, spec
@@ -90,6 +91,16 @@ def test_the_raw_row_is_json_in_the_order_of_the_source() -> None:
     found = rejected({"z": "1", "name": "", "a": 'q"\\', "n": None, "é": "\u2028"})
     assert found.raw.decode() == '{"external_id":"k0","name":"","z":"1","a":"q\\"\\\\","n":null,"é":"\u2028"}'
     assert not found.raw_truncated
+
+
+def test_the_raw_row_has_columns_of_ours_only_where_they_say_something() -> None:
+    late = pa.array([None, '{"late":1}', None], pa.string())
+    given = page({"external_id": ["a", "b", "c"], "name": [None] * 3, MORE: late}, {3: "c,"})
+    assert [one.raw.decode() for one in normalize_part(given, spec()).rejects] == [
+        '{"external_id":"a","name":null}',
+        '{"external_id":"b","name":null,"__more":"{\\"late\\":1}"}',
+        '{"external_id":"c","name":null,"__malformed":"c,"}',
+    ]
 
 
 def test_the_raw_row_has_no_nul() -> None:
