@@ -14,11 +14,13 @@ from ingest_project.branches.relation import is_relation, table_name
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.cli.fitting import fitted
 from ingest_project.errors import UsageError
+from ingest_project.extract.location import refuse_undecodable
 from ingest_project.extract.look import Look, look
 
 _WIDTH = 60
 _SAMPLES = 3
 _ENDINGS = re.compile(r"\.(csv|tsv|tab|txt|parquet|jsonl|ndjson|json|geojson|gz|zst)$", re.IGNORECASE)
+_WILD = re.compile(r"\[[^]]*\]|[*?]")
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ def guessed(
     settings: Sequence[str] = (),
 ) -> Guessed:
     """Look at a location and guess. Raises SpecInvalid, UsageError, and the Refused errors."""
+    refuse_undecodable(location)
     place = anchored(location)
     given = _settings(settings)
     seen = look(place, given)
@@ -116,10 +119,27 @@ def is_location(text: str) -> bool:
 
 
 def name_of(location: str) -> str:
-    """A branch's name after its file or table: `exports/places.csv.gz` is `places`, as is `…?table=public.places`."""
+    """A branch's name after its data.
+
+    `exports/places.csv.gz` is `places`, as is `…?table=public.places`; so are the globs `exports/places-*.csv` and
+    `places/*.csv`: what is named is the last part that does not consist of wild cards.
+    """
     if is_relation(location):
         return table_name(location)
-    name = location.rstrip("/").rpartition("/")[2]
+    if not _is_glob(location):
+        return _bare(location.rstrip("/").rpartition("/")[2])
+    parts = reversed(anchored(location).split("/"))
+    return next(filter(None, (_bare(_WILD.sub("", part)).strip("-_. ") for part in parts)), location)
+
+
+def _is_glob(location: str) -> bool:
+    # In a URL a question mark begins the query; a file whose name holds brackets is itself, not a pattern.
+    if "://" in location:
+        return "*" in location
+    return bool(_WILD.search(location)) and not Path(location).expanduser().exists()
+
+
+def _bare(name: str) -> str:
     while _ENDINGS.search(name):
         name = _ENDINGS.sub("", name)
     return name

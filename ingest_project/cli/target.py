@@ -8,6 +8,7 @@ from ingest_project.branches import registry
 from ingest_project.cli.branch import apply_spec
 from ingest_project.cli.guessed import anchored, guessed, is_location, name_of
 from ingest_project.errors import UsageError
+from ingest_project.extract.location import refuse_undecodable
 from ingest_project.postgres.connection import session
 from ingest_project.postgres.migrations import ensure_migrated
 
@@ -23,6 +24,7 @@ def registered(
 ) -> str:
     """The branch that these words name; one is made for a location that none has. Raises BranchUnknown, UsageError."""
     told = bool(key or updated_at or maps or settings)
+    refuse_undecodable(target)
     ensure_migrated()
     with session() as connection:
         found = registry.find_branch(connection, target)

@@ -59,6 +59,7 @@ def _places(spec: BranchSpec) -> list[Place]:
     found = sorted(set(_candidates(pattern, spec.format)))
     for path in found:
         _refuse_outside_roots(path)
+        refuse_undecodable(str(path))
     return [LocalPlace(path) for path in found]
 
 
@@ -82,6 +83,15 @@ def expanded(location: str) -> str:
         return os.environ[match[1]]
 
     return _VARIABLE.sub(value, location)
+
+
+def refuse_undecodable(name: str) -> None:
+    """Neither Postgres nor JSON can hold a file's name that is no UTF-8. Raises SourceUnreadable."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(name).decode(errors="backslashreplace")
+        raise SourceUnreadable(f"the name of a file is not UTF-8: {shown}", todo="Rename it.") from None
 
 
 def _local(location: str) -> str:

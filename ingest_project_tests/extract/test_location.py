@@ -49,6 +49,13 @@ def test_brackets_in_the_name_of_a_file_are_no_pattern(tmp_path: Path, spec: Mak
     assert names(resolve(spec(touch(tmp_path / "a[1].csv")))) == ["a[1].csv"]
 
 
+def test_a_name_that_is_no_utf8_is_refused(tmp_path: Path, spec: MakeSpec) -> None:
+    touch(tmp_path / "a.csv")
+    touch(tmp_path / "z\udcfc.csv")
+    with pytest.raises(SourceUnreadable, match=r"not UTF-8: .*z\\xfc\.csv"):
+        resolve(spec(tmp_path))
+
+
 def test_home_variables_and_file_urls(tmp_path: Path, spec: MakeSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     path = touch(tmp_path / "a b.csv")
     monkeypatch.setenv("HOME", str(tmp_path))

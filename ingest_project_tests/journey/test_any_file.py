@@ -103,6 +103,15 @@ def test_a_name_that_is_taken_by_other_data(command: Command, file: Path, tmp_pa
     assert command("run", other, "--name", f"{file.stem}-2", "--json").json["inserted"] == 2
 
 
+@pytest.mark.parametrize("words", [("run",), ("plan",), ("branch", "init")])
+def test_a_name_that_is_no_utf8_is_refused(command: Command, tmp_path: Path, words: tuple[str, ...]) -> None:
+    file = write_csv(tmp_path / "z\udcfcrich.csv", ROWS, HEADER)
+    ran = command(*words, file)
+    assert ran.code == 4
+    assert "the name of a file is not UTF-8: " in ran.err
+    assert "z\\xfcrich.csv" in ran.err
+
+
 def test_a_registered_branch_is_not_guessed_again(command: Command, file: Path) -> None:
     command("run", file)
     ran = command("run", file.stem, "--key", "code")

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from ingest_project.cli.guessed import Guessed, guessed
+from ingest_project.cli.guessed import Guessed, guessed, name_of
 from ingest_project.errors import SpecInvalid, UsageError
 
 
@@ -190,3 +190,32 @@ def test_settings_are_those_of_a_branch_file(tmp_path: Path) -> None:
         of(tmp_path, text, settings=("colour=red",))
     with pytest.raises(SpecInvalid, match="must be an ISO"):
         of(tmp_path, text, settings=("country=Germany",))
+
+
+@pytest.mark.parametrize(
+    ("location", "name"),
+    [
+        ("exports/places.csv.gz", "places"),
+        ("exports/places-*.csv", "places"),
+        ("exports/*.csv", "exports"),
+        ("exports/2024_??.jsonl.zst", "2024"),
+        ("/data/places/**/*.parquet", "places"),
+        ("/data/places/[0-9]*/part-?.csv", "part"),
+        ("s3://bucket/places/*.csv", "places"),
+        ("https://example.org/places.csv", "places"),
+        ("postgresql://h/db?table=public.places", "places"),
+        ("/**", "/**"),
+    ],
+)
+def test_a_branch_is_named_after_its_data(location: str, name: str) -> None:
+    assert name_of(location) == name
+
+
+def test_a_glob_without_words_is_named_after_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert name_of("*.csv") == tmp_path.name
+
+
+def test_brackets_of_a_file_are_its_name(tmp_path: Path) -> None:
+    (tmp_path / "a[1].csv").touch()
+    assert name_of(str(tmp_path / "a[1].csv")) == "a[1]"
