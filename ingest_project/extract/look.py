@@ -21,11 +21,14 @@ from ingest_project.extract.postgres import Relation
 from ingest_project.extract.preamble import has_bare_quotes, header_line
 from ingest_project.extract.preflight import likely_delimiter
 from ingest_project.extract.source import MALFORMED, MORE, Pin, Source
+from ingest_project.extract.text import TextFiles
 from ingest_project.extract.values import as_python
 from ingest_project.extract.western import WESTERN, refuse_other_alphabets
 
 _ROWS = 50
 _MOST_INSIDE = 200
+_AS_BYTES = "latin-1"  # each byte is a letter
+_BEHIND = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -57,25 +60,35 @@ def look(location: str, given: Mapping[str, Any] | None = None) -> Look:
     try:
         return _look(location, said)
     except SourceUnreadable as error:
-        for other in _other_ways(error, said):
+        for other in _other_ways(location, error, said):
             try:
-                found = _look(location, {**said, **other})
+                return _look(location, {**said, **other})
             except Refused:
                 continue
-            if other.get("encoding") == WESTERN:
-                texts = (text for samples in found.samples.values() for text in samples)
-                refuse_other_alphabets([*found.columns, *texts], error)
-            return found
         raise
 
 
-def _other_ways(error: SourceUnreadable, said: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _other_ways(location: str, error: SourceUnreadable, said: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if "encoding" not in said and "UTF-16" in error.what:
         yield {"encoding": "utf-16"}
     elif "encoding" not in said and "byte" in error.where:
+        refuse_other_alphabets(_around(location, error, said), error)
         yield {"encoding": WESTERN}
     if "format" not in said and "as jsonl" in error.what:
         yield {"format": "json"}
+
+
+def _around(location: str, error: SourceUnreadable, said: Mapping[str, Any]) -> bytes:
+    """The bytes of the file up to where it is no UTF-8, and some behind it."""
+    source = _opened(location, {**said, "encoding": _AS_BYTES})
+    most = int(str(error.where["byte"])) + _BEHIND
+    with closing(source):
+        assert isinstance(source, TextFiles)  # no other has bytes of a place
+        place = next(one for one in source.places if source.where(one).items() <= error.where.items())
+        with source.utf8(place) as file:
+            text = file.read(most)
+    whole = text if len(text) < most else text[: text.rfind(b"\n") + 1]
+    return whole.decode().encode(_AS_BYTES)
 
 
 def _look(location: str, written: dict[str, Any]) -> Look:

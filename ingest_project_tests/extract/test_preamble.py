@@ -107,24 +107,6 @@ def test_what_is_said_is_not_tried(tmp_path: Path) -> None:
         look(str(path), {"encoding": "nonsense"})
 
 
-@pytest.mark.parametrize(
-    ("encoding", "name"), [("windows-1251", "Кофейня «Зерно»"), ("gb18030", "上海国金中心"), ("euc_kr", "신토불이")]
-)
-def test_letters_of_other_alphabets_are_not_taken_for_western_ones(tmp_path: Path, encoding: str, name: str) -> None:
-    path = write_csv(tmp_path / "a.csv", f"id,name\n1,{name}\n".encode(encoding))
-    with pytest.raises(SourceUnreadable, match=r"not UTF-8 at byte 10, line 2.*\n    nor is it windows-1252") as caught:
-        look(str(path))
-    assert f"{name!r} in {encoding}" in caught.value.todo
-    assert look(str(path), {"encoding": encoding}).samples["name"] == [name]
-
-
-def test_a_few_western_letters_in_a_row_are_western(tmp_path: Path) -> None:
-    seen = look(
-        str(write_csv(tmp_path / "a.csv", "id,name\n1,Ärger à Öçöé\n2,Ünïöü äöü\n3,Café Müller\n".encode("cp1252")))
-    )
-    assert seen.written == {"encoding": "windows-1252"}
-
-
 def test_the_first_words_are_those_that_are_told(tmp_path: Path) -> None:
     # No UTF-8 and no windows-1252: the byte that is named is the one that UTF-8 stumbles at.
     path = write_csv(tmp_path / "a.csv", b"id,\x96\xbc\x8f\x81\n1,a\n")
