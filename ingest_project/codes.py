@@ -101,6 +101,8 @@ ISSUES: dict[str, Code] = {
 
 # Why a row may have been set aside: a branch may reject on any issue.
 REASONS = {**REJECTS, **ISSUES}
+# Of rows that are no items since another one is: a replay does not take them up.
+GAVE_WAY = ("key_superseded", "duplicate_key")
 
 # The limit of a gate is `max_` and its code, under `limits` of the branch; of the first two `max_age` and `contract`.
 GATES: dict[str, Code] = {
@@ -108,7 +110,9 @@ GATES: dict[str, Code] = {
     "contract": Code("not the columns of the last time, and `contract` is `freeze`", "mend the source or the mapping"),
     "reject_ratio": Code("too many rows are rejects", "`ingest rejects NAME` says why; mend the source or the mapping"),
     "duplicate_ratio": Code("too many rows share their key with another", "name the column that is the key"),
-    "null_ratio": Code("a field is null in too many items", "look at its issues in `ingest profile NAME`"),
+    "null_ratio": Code(
+        "a field is null in too many items", "see that its column is there; look at its issues in `ingest profile NAME`"
+    ),
     "shrink_ratio": Code("much smaller than the activation before", "check that the export is whole"),
     "rekeyed_ratio": Code("most keys are new and most old ones missing", "check that the key column is what it was"),
     "change_ratio": Code("too many items would be updated", "`ingest plan NAME` shows which columns differ"),

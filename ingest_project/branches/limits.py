@@ -26,7 +26,9 @@ class Limits(BaseModel):
         description="Share of rows whose key another row of the activation has; left out, 0.5 from 100 rows on.",
     )
     max_null_ratio: dict[str, Ratio] = Field(
-        default={}, description="Item field to the share of items in which it may be null."
+        default={},
+        description="Item field (or source_updated_at) to the share of items in which it may be null; left out, 0.95 "
+        "from 100 items on of one that at least half of them had the last time.",
     )
     max_shrink_ratio: Ratio | None = Field(
         default=None,
@@ -43,12 +45,17 @@ class Limits(BaseModel):
     )
 
     def of(self, code: str, rows: int) -> float:
-        """The limit of a gate; what is not declared is not judged by a handful of `rows`."""
-        declared: float | None = getattr(self, f"max_{code}")
-        if declared is not None:
-            return declared
-        return _USUAL_LIMITS.get(code, 1.0) if rows >= _JUDGED_FROM else 1.0
+        """The limit of a gate, `null_ratio.FIELD` or another; what is not declared is not judged by few `rows`."""
+        ratio, _, field = code.partition(".")
+        declared = getattr(self, f"max_{ratio}")
+        limit: float | None = declared.get(field) if field else declared
+        if limit is not None:
+            return limit
+        return _USUAL_LIMITS.get(ratio, 1.0) if rows >= _JUDGED_FROM else 1.0
 
 
-_USUAL_LIMITS = {"reject_ratio": 0.5, "duplicate_ratio": 0.5, "shrink_ratio": 0.5, "rekeyed_ratio": 0.9}
+_USUAL_LIMITS = {
+    **{"reject_ratio": 0.5, "duplicate_ratio": 0.5, "shrink_ratio": 0.5},
+    **{"null_ratio": 0.95, "rekeyed_ratio": 0.9},
+}
 _JUDGED_FROM = 100

@@ -219,8 +219,8 @@ class BranchSpec(_Strict):
     @model_validator(mode="after")
     def _fields_are_fields(self) -> Self:
         for setting, named in (
-            *(("mapping", self.mapping), ("limits.max_null_ratio", self.limits.max_null_ratio)),
-            *(("required", self.required), ("sentinels", self.sentinels)),
+            *(("mapping", self.mapping), ("required", self.required), ("sentinels", self.sentinels)),
+            ("limits.max_null_ratio", set(self.limits.max_null_ratio) - {"source_updated_at"}),
         ):
             unknown = sorted(set(named) - (set(columns()) - {KEY}))
             if unknown:

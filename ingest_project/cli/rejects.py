@@ -15,9 +15,9 @@ from ingest_project.branches.registry import Branch
 from ingest_project.cli.completion import branch_names
 from ingest_project.cli.groups import ToldGroup
 from ingest_project.cli.terminal import json_option
-from ingest_project.codes import REASONS
+from ingest_project.codes import GAVE_WAY, REASONS
 from ingest_project.errors import ActivationUnknown
-from ingest_project.normalize.quarantine import listed_rejects, reject_codes
+from ingest_project.normalize.quarantine import count_replayed, listed_rejects, reject_codes
 from ingest_project.normalize.rejects import Reject
 from ingest_project.postgres.connection import Connection, session
 from ingest_project.postgres.migrations import ensure_migrated
@@ -72,7 +72,8 @@ def show(
             click.echo(f"{_exported(rows, export):,} rows of activation {found.activation_id} written to {export}")
         else:
             counted = reject_codes(connection, found.activation_id)
-            click.echo("\n".join(_told(name, found, counted, list(islice(rows, limit)))))
+            replayed = count_replayed(connection, found.activation_id)
+            click.echo("\n".join(_told(name, found, counted, replayed, list(islice(rows, limit)))))
 
 
 @rejects.command()
@@ -101,16 +102,19 @@ def _activation(connection: Connection, branch: Branch, wanted: int | None) -> A
     return found
 
 
-def _told(name: str, found: Activation, counted: dict[str, int], rows: list[Reject]) -> list[str]:
+def _told(name: str, found: Activation, counted: dict[str, int], replayed: int, rows: list[Reject]) -> list[str]:
     lines = [f"activation {found.activation_id} of {name!r}: {found.rejected or 0:,} of {found.rows_read or 0:,} rows"]
     for code, count in counted.items():
         meaning = REASONS[code]
         lines.append(f"  {count:>9,}  {code}: {meaning.meaning}; to do: {meaning.remedy}")
+    lines += [f"  taken up again since: {replayed:,} of them, which are not shown"] if replayed else []
     for reject in rows:
         why = "; ".join(f"{error['code']}: {error['message']}" for error in reject.errors)
         lines += ["", f"row {reject.row}  key {reject.external_id or '-'}  {why}", f"  {_raw(reject)[:_WIDTH]}"]
-    if len(rows) < (found.rejected or 0):
+    if len(rows) < (found.rejected or 0) - replayed:
         lines += ["", f"all of them: ingest rejects {shlex.quote(name)} --export FILE"]
+    if set(counted) - set(GAVE_WAY) and rows:
+        lines += ["", f"once the branch file is mended: ingest rejects replay {shlex.quote(name)}"]
     return lines
 
 

@@ -10,14 +10,13 @@ from ingest_project.branches import registry
 from ingest_project.cli.run import run_branch, tell
 from ingest_project.cli.summary import Outcome
 from ingest_project.cli.summary import as_json as summary_as_json
+from ingest_project.codes import GAVE_WAY
 from ingest_project.extract.store import PartStore
 from ingest_project.normalize.replay import begin_replay, count_truncated
 from ingest_project.postgres import leases
 from ingest_project.postgres.connection import session
 from ingest_project.postgres.migrations import ensure_migrated
 from ingest_project.settings import settings
-
-_GAVE_WAY = ("key_superseded", "duplicate_key")
 
 
 def replay_rejects(name: str, *, as_json: bool) -> int:
@@ -54,7 +53,7 @@ def _told(outcome: Outcome) -> dict[str, int]:
     done = outcome.activation
     if done is None or done.valid is None:
         return {}
-    given_way = {code: outcome.rejects.get(code, 0) for code in _GAVE_WAY}
+    given_way = {code: outcome.rejects.get(code, 0) for code in GAVE_WAY}
     return {"fixed": done.valid, **given_way, "still_rejected": (done.rejected or 0) - sum(given_way.values())}
 
 
@@ -71,7 +70,7 @@ def _lines(name: str, outcome: Outcome, truncated: int) -> list[str]:
     if told["duplicate_key"]:
         lines.append(f"  gave way: {told['duplicate_key']:,}   to a newer row of the replay with their key")
     if told["still_rejected"]:
-        codes = [f"{code} {rows:,}" for code, rows in outcome.rejects.items() if code not in _GAVE_WAY]
+        codes = [f"{code} {rows:,}" for code, rows in outcome.rejects.items() if code not in GAVE_WAY]
         lines.append(f"  still rejected: {told['still_rejected']:,}   {', '.join(codes)}")
     if truncated:
         lines.append(

@@ -7,6 +7,7 @@ column; keys that turn up later are kept in `__more`, one JSON object a row, and
 # pyright: reportUnknownParameterType=false
 # Arrow ships no types, so a parameter that is a table is Unknown, not wrong.
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -30,6 +31,7 @@ LONGEST = 2 << 20  # bytes of a line, as of a CSV row
 _KEPT = 128 << 10  # of a longer one, which is malformed: more than a reject keeps, so that it is marked as cut
 _MOST_COLUMNS = 1000  # a file whose keys are data must not make a table of a million columns
 _SPACE = b" \t\r"
+_WHOLE = re.compile(r"\.0+$")
 _TEXT: dict[object, str] = {True: "true", False: "false"}
 
 
@@ -93,7 +95,7 @@ class JsonLinesFiles(TextFiles):
 
     def chunks(self, file: int, pin: Pin, skip: int) -> Iterator[Chunk]:
         """Yield the file's blocks as tables; the rows to skip are counted, not parsed."""
-        table = _Table(pin.columns, self._shown(), self._inside)
+        table = _Table(pin.columns, self.spec.key, self._shown(), self._inside)
         counted = 0
         with self.utf8(self.place(pin.files[file])) as handle:
             for lines in self.blocks(handle):
@@ -117,6 +119,7 @@ class JsonLinesFiles(TextFiles):
 @dataclass(frozen=True)
 class _Table:
     columns: tuple[str, ...]
+    key: str
     shown: Shown | None
     inside: tuple[str, ...] | None
 
@@ -125,12 +128,14 @@ class _Table:
         found = [_row(line, names, self.shown, self.inside) for line in lines]
         bad = [None if row is not None else _cut(line) for line, row in zip(lines, found, strict=True)]
         rows: list[Row] = [row or {} for row in found]
-        columns = {name: pa.array(_column(rows, name), pa.string()) for name in self.columns}
+        columns = {name: pa.array(_column(rows, name, self.key), pa.string()) for name in self.columns}
         return pa.table({**columns, MALFORMED: pa.array(bad, pa.string())})
 
 
-def _column(rows: list[Row], name: str) -> list[str | bool | None]:
+def _column(rows: list[Row], name: str, key: str) -> list[str | bool | None]:
     values = [row.get(name) for row in rows]
+    if name == key:  # of numbers 7.0 is 7: a blank among them makes others of all
+        values = [_WHOLE.sub("", value) if isinstance(value, Number) else value for value in values]
     return [_TEXT.get(value, value) for value in values] if bool in set(map(type, values)) else values
 
 

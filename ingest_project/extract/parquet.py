@@ -43,13 +43,14 @@ class ParquetFiles(Files):
     def chunks(self, file: int, pin: Pin, skip: int) -> Iterator[Chunk]:
         """Yield the file's batches, group by group."""
         schema = self._schema(pin)
-        with self._open(self.place(pin.files[file])) as opened:
+        place = self.place(pin.files[file])
+        with self._open(place) as opened:
             for group in range(opened.num_row_groups):
                 facts = opened.metadata.row_group(group)
                 if skip >= facts.num_rows:
                     skip -= facts.num_rows
                     continue
-                yield from self._group(opened, group, schema, skip)
+                yield from self._group(opened, group, schema, skip, place)
                 skip = 0
 
     def _schema(self, pin: Pin) -> pa.Schema:
@@ -80,7 +81,7 @@ class ParquetFiles(Files):
             return table
         return spread_table(table, [name for name in self.spec.declared_columns() if is_inside(name)])
 
-    def _group(self, file: pq.ParquetFile, group: int, schema: pa.Schema, skip: int) -> Generator[Chunk]:
+    def _group(self, file: pq.ParquetFile, group: int, schema: pa.Schema, skip: int, place: Place) -> Generator[Chunk]:
         facts = file.metadata.row_group(group)
         taken = sum(facts.column(at).total_compressed_size for at in range(facts.num_columns))
         wanted = schema.names if self.spec.nested == "keep" else None
@@ -89,9 +90,28 @@ class ParquetFiles(Files):
                 skip -= batch.num_rows
                 continue
             table = self._spread(pa.Table.from_batches([batch])).select(schema.names).slice(skip)
-            table = table.replace_schema_metadata(None).cast(schema)
+            table = self._cast(table.replace_schema_metadata(None), schema, place)
             yield Chunk(table.append_column(MALFORMED, pa.nulls(table.num_rows, pa.string())), taken)
             skip = taken = 0
+
+    def _cast(self, table: pa.Table, schema: pa.Schema, place: Place) -> pa.Table:
+        try:
+            return table.cast(schema)
+        except pa.ArrowInvalid as error:
+            raise self._unfit(table.schema, schema, place, error) from None
+
+    def _unfit(self, schema: pa.Schema, shared: pa.Schema, place: Place, error: pa.ArrowInvalid) -> SourceUnreadable:
+        lines = [
+            f"{one.name!r}: {one.type} in {place.name}, {shared.field(one.name).type} in all of them together"
+            for one in schema
+            if one.type != shared.field(one.name).type
+        ]
+        return SourceUnreadable(
+            f"a value does not fit the type that its column has in the files of the branch together: {error}"
+            + "".join(f"\n    {line}" for line in lines),
+            where=self.where(place),
+            todo="Write the column with one type in all files, or name them as branches of their own; then run again.",
+        )
 
     def _rows(self, place: Place) -> int:
         with self._open(place) as file:

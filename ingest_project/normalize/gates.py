@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ingest_project.branches import activations, gates
 from ingest_project.branches.gates import Gate
 from ingest_project.branches.work import Work
+from ingest_project.normalize import profiles, times
 from ingest_project.normalize.quarantine import count_rejects
 
 _EARLY = 10  # parts after which a hopeless activation is stopped
@@ -13,7 +14,7 @@ _EARLY = 10  # parts after which a hopeless activation is stopped
 
 @dataclass(frozen=True)
 class Outcome:
-    """What normalization came to, in rows; `nulls` are those of the fields that have a limit."""
+    """What normalization came to, in rows; `nulls` are those of each field."""
 
     read: int
     rejected: int
@@ -43,15 +44,36 @@ def _duplicates(work: Work, outcome: Outcome) -> Gate:
 
 
 def _nulls(work: Work, outcome: Outcome) -> list[Gate]:
+    limits, usual = work.spec.limits, _had_by_most(work)
     return [
         Gate(
             f"null_ratio.{field}",
             _share(outcome.nulls[field], outcome.items),
-            limit,
-            f"{field} is null in {outcome.nulls[field]:,} of {outcome.items:,} items",
+            limits.of(f"null_ratio.{field}", outcome.items),
+            f"{field} is null in {outcome.nulls[field]:,} of {outcome.items:,} items{usual.get(field, '')}",
         )
-        for field, limit in work.spec.limits.max_null_ratio.items()
+        for field in {**limits.max_null_ratio, **usual}
     ]
+
+
+def _had_by_most(work: Work) -> dict[str, str]:
+    """Fields that at least half of the items had the last time, with how many had not.
+
+    Whatever the contract, and however it came about: a key of JSON that is gone, a column that is blank by now, values
+    that are written in another way.
+    """
+    last = activations.last_committed(work.connection, work.branch.branch_id)
+    before = profiles.find(work.connection, last.activation_id) if last else None
+    if last is None or before is None:
+        return {}
+    mapped = {*work.spec.mapping, *([times.FIELD] if work.spec.updated_at else [])}
+    lacked = {one["column"]: one["nulls"] for one in before["columns"] if one["column"] in mapped}
+    rows = before["rows"]
+    return {
+        field: f" where it was in {nulls:,} of {rows:,} of activation {last.activation_id}"
+        for field, nulls in lacked.items()
+        if nulls <= rows / 2
+    }
 
 
 def _shrink(work: Work, outcome: Outcome) -> list[Gate]:

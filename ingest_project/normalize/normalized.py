@@ -52,7 +52,7 @@ def normalize_activation(work: Work, store: PartStore, rule: Rule) -> Work:
     # Asked before the transaction: its sort may take longer than Postgres lets a transaction sit idle.
     losers = _begun(_losers(work, store))
     paths = _paths(work, store)
-    nulls = null_counts(paths, list(work.spec.limits.max_null_ratio))
+    nulls = null_counts(paths)
     profile = profile_of(work, paths)
     with work.transaction() as connection:
         if profile:

@@ -118,10 +118,9 @@ def _is_of_the_same(work: Work, before: Mapping[str, Any], against: int) -> bool
     return whole and profiles.same_parts(work.connection, against, work.activation.activation_id)
 
 
-def null_counts(paths: Sequence[str], fields: Sequence[str]) -> dict[str, int]:
-    """In how many rows each of the fields is null."""
-    found = {one.column: one.nulls for one in _extremes(paths)} if fields else {}
-    return {name: found.get(name, 0) for name in fields}
+def null_counts(paths: Sequence[str]) -> dict[str, int]:
+    """In how many rows each field is null."""
+    return {one.column: one.nulls for one in _extremes(paths)}
 
 
 def _extremes(paths: Sequence[str]) -> list[ColumnProfile]:

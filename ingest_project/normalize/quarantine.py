@@ -37,6 +37,12 @@ def count_rejects(connection: Connection, activation_id: int) -> int:
     return row[0] if row else 0
 
 
+def count_replayed(connection: Connection, activation_id: int) -> int:
+    """How many rows that an activation set aside a replay has taken up since."""
+    row = connection.execute(_SQL["count_replayed"], {"activation_id": activation_id}).fetchone()
+    return row[0] if row else 0
+
+
 def losers_per_part(connection: Connection, activation_id: int) -> dict[int, int]:
     """Part to the number of its rows that are not the newest with their key; parts without any are left out."""
     return dict(connection.execute(_SQL["losers_per_part"], {"activation_id": activation_id}).fetchall())
@@ -54,7 +60,7 @@ def reject_codes(connection: Connection, activation_id: int) -> dict[str, int]:
 
 
 def listed_rejects(connection: Connection, activation_id: int, code: str | None = None) -> Iterator[Reject]:
-    """The rejects of an activation in the order of the source, drawn as they are asked for."""
+    """Rows set aside that no replay took up since, in the order of the source, drawn as they are asked for."""
     values = {"activation_id": activation_id, "code": code}
     with connection.transaction(), connection.cursor("rejects", row_factory=class_row(Reject)) as cursor:
         yield from cursor.execute(_SQL["listed_rejects"], values)

@@ -298,6 +298,7 @@ def test_what_is_not_declared_is_not_judged_by_a_handful_of_rows() -> None:
     assert [limits.of("reject_ratio", rows) for rows in (99, 100)] == [1.0, 0.5]
     assert [limits.of("shrink_ratio", rows) for rows in (1, 100)] == [0.1, 0.1]
     assert limits.of("change_ratio", 10**6) == 1.0
+    assert [limits.of("null_ratio.phone", rows) for rows in (99, 100)] == [1.0, 0.95]
 
 
 names = st.text(min_size=1, max_size=20).filter(lambda text: "\0" not in text)

@@ -105,6 +105,46 @@ def test_nothing_walks_around_a_gate(line: Callable[..., Line], selection: tuple
     assert (place.items, place.states) == ({}, ["blocked"])
 
 
+@pytest.mark.parametrize(
+    ("field", "lost"),
+    [
+        ("locality", lambda row: (*row[:2], "", *row[3:])),
+        ("source_updated_at", lambda row: (*row[:6], "1 January 2024", row[7])),
+    ],
+)
+def test_what_most_items_had_and_next_to_none_has_is_blocked(
+    line: Callable[..., Line], field: str, lost: Callable[[Sequence[str]], Sequence[str]]
+) -> None:
+    place = line(places(120), contract="evolve")
+    place.run()
+    place.holds([*map(lost, places(115)), *places(5, first=115)])
+    blocked = place.run()
+    assert blocked.told["error"] == "GateBlocked"
+    assert f"{field} is null in 115 of 120 items where it was in 0 of 120 of activation" in blocked.told["what"]
+    assert blocked.told["what"].endswith("95.8% with a limit of 95.0%")
+    assert checks(blocked)["null_ratio"] is False
+    accept(place, f"null_ratio.{field}")
+    assert place.run().success
+
+
+@pytest.mark.parametrize(
+    ("count", "limits"), [(99, {}), (120, {"max_null_ratio": {"locality": 1, "source_updated_at": 1}})]
+)
+def test_what_is_lost_of_few_or_may_be_passes(line: Callable[..., Line], count: int, limits: dict[str, Any]) -> None:
+    place = line(places(count), limits=limits)
+    place.run()
+    place.holds([(*row[:2], "", *row[3:6], "", row[7]) for row in places(count)])
+    assert place.run().success
+
+
+def test_what_most_items_never_had_may_go(line: Callable[..., Line]) -> None:
+    some = [(*row[:2], row[2] if at < 59 else "", *row[3:]) for at, row in enumerate(places(120))]
+    place = line(some)
+    place.run()
+    place.holds([(*row[:2], "", *row[3:]) for row in some])
+    assert place.run().success
+
+
 def test_a_null_ratio_is_that_of_its_field(line: Callable[..., Line]) -> None:
     place = line(places(4), limits={"max_null_ratio": {"name": 0, "locality": 0, "phone": 1}})
     assert place.run().success

@@ -65,6 +65,14 @@ def test_a_value_stays_as_it_is_spelled(value: str, text: str, read) -> None:  #
     assert read(f'{{"id": 1, "name": {value}}}\n') == [{"id": "1", "name": text}]
 
 
+@pytest.mark.parametrize("beside", ["", ', "x": {"a": [1.0]}'])
+def test_a_key_is_the_same_number_however_it_is_written(beside: str, read) -> None:  # noqa: ANN001
+    written = ["7", '"7"', "7.0", "7.00", '"7.0"', "7.5", "7e0", "true", "null"]
+    rows = read("".join(f'{{"id": {one}, "name": 7.0{beside}}}\n' for one in written))
+    assert [row.get("id") for row in rows] == ["7", "7", "7", "7", "7.0", "7.5", "7e0", "true", None]
+    assert {row["name"] for row in rows} == {"7.0"}
+
+
 def test_null_and_absent_are_null(read) -> None:  # noqa: ANN001
     assert read('{"id": 1, "name": null}\n{"name": "b"}\n{}\n') == [{"id": "1"}, {"name": "b"}, {}]
 

@@ -95,11 +95,29 @@ def test_types_that_do_not_meet_are_both_shown(tmp_path: Path, spec: MakeSpec) -
         preflight.check(spec(tmp_path))
 
 
-def test_a_number_that_would_be_rounded_is_refused(tmp_path: Path, spec: MakeSpec) -> None:
-    write(tmp_path / "a.parquet", {"id": [9007199254740993], "name": ["a"]})
-    write(tmp_path / "b.parquet", {"id": [1.5], "name": ["a"]})
-    with pytest.raises(SourceUnreadable, match="9007199254740993"):
+@pytest.mark.parametrize(
+    ("one", "other", "words"),
+    [
+        (pa.array([2**53 + 1]), pa.array([1.5]), "int64 in a.parquet, double in all of them together"),
+        (
+            pa.array([datetime(9999, 12, 31)], pa.timestamp("us")),
+            pa.array([1], pa.timestamp("ns")),
+            "timestamp[us] in a.parquet, timestamp[ns] in all of them together",
+        ),
+        (pa.array([2**64 - 1], pa.uint64()), pa.array([1]), "uint64 in a.parquet, int64 in all of them together"),
+    ],
+)
+def test_a_value_that_all_files_together_have_no_type_for_is_refused_with_both(
+    one: pa.Array, other: pa.Array, words: str, tmp_path: Path, spec: MakeSpec
+) -> None:
+    """The times are of 96 bits, which are read in microseconds, for the sake of the year 9999."""
+    write(tmp_path / "a.parquet", {"id": [1], "name": ["a"], "x": one}, use_deprecated_int96_timestamps=True)
+    write(tmp_path / "b.parquet", {"id": [2], "name": ["b"], "x": other})
+    with pytest.raises(SourceUnreadable) as caught:
         pages_of(spec(tmp_path))
+    assert f"'x': {words}" in caught.value.what
+    assert "one type in all files" in caught.value.todo
+    assert "'id'" not in caught.value.what
 
 
 def test_a_damaged_page_is_refused(tmp_path: Path, spec: MakeSpec) -> None:

@@ -65,6 +65,7 @@ def test_a_limit_points_to_the_rest(command: Command, ingested: str) -> None:
     assert "row 5 " in out
     assert "row 10 " not in out
     assert f"all of them: ingest rejects '{ingested}' --export FILE" in out
+    assert f"once the branch file is mended: ingest rejects replay '{ingested}'" in out
 
 
 def test_an_older_activation_by_its_number(command: Command, ingested: str, file: Path) -> None:
