@@ -7,7 +7,7 @@ counter    ingest.stage.retries    attempts of a stage behind the first of its r
 counter    ingest.postgres.retries transactions that Postgres undid, and sessions it had no place for, by sqlstate
 counter    ingest.rows             rows that are durably through a stage, by stage, branch
 counter    ingest.outcomes         rows by what became of them: rejected, inserted, updated, …, by branch
-counter    ingest.read.bytes       taken from sources, by branch
+counter    ingest.read.bytes       taken from sources, by readings that failed as well, by branch
 histogram  ingest.read.page        s, by branch
 gauge      ingest.source.lag       s between the writing of the source and its reading, by branch
 """
@@ -87,10 +87,13 @@ def count_outcomes(branch: str, counts: Mapping[str, int | None]) -> None:
             _outcomes.add(count, {"branch": branch, "outcome": outcome})
 
 
-def measure_reading(branch: str, *, pages: Iterable[float], taken: int, lag: float | None) -> None:
-    """What one attempt read: seconds of each page, bytes, and how old the source was."""
+def measure_reading(branch: str, *, pages: Iterable[float], taken: int) -> None:
+    """What one attempt read, whether or not it got to its end: seconds of each page, and bytes."""
     for seconds in pages:
         _page_seconds.record(seconds, {"branch": branch})
     _bytes.add(taken, {"branch": branch})
-    if lag is not None:
-        _lag.set(lag, {"branch": branch})
+
+
+def measure_lag(branch: str, seconds: float) -> None:
+    """How old the source was when it had been read."""
+    _lag.set(seconds, {"branch": branch})

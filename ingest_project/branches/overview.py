@@ -17,7 +17,7 @@ class Overview:
     """Of one branch. `pulse_age`: since the holder was last heard of; `source_age`: since what is in core was written.
 
     `claims_expired`: embedding requests that a worker has claimed and not come back to. `untold`: what the webhook has
-    not taken yet, if anything. `daemon_age`: since the daemon was heard of that starts what waits, of whatever branch.
+    not taken yet, if anything.
     """
 
     branch: str
@@ -28,7 +28,6 @@ class Overview:
     source_age: timedelta | None
     claims_expired: int
     untold: str | None
-    daemon_age: timedelta | None
 
 
 @dataclass(frozen=True)

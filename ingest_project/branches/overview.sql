@@ -3,8 +3,7 @@
 select s.branch, s.last_done, s.last_done_at, s.since_done, now() - s.heartbeat_at as pulse_age, f.age as source_age,
        (select count(*) from core.embedding_requests r
          where r.status = 'l' and r.leased_until < now() and r.branch_id = b.branch_id) as claims_expired,
-       (select a.event from ingest.alerts a where a.branch_id = b.branch_id and a.told_at is null) as untold,
-       (select now() - p.at from ingest.pulses p where p.what = 'daemon') as daemon_age
+       (select a.event from ingest.alerts a where a.branch_id = b.branch_id and a.told_at is null) as untold
   from ingest.branch_status s
   join ingest.branches b on b.name = s.branch
   left join ingest.source_freshness f on f.branch = s.branch

@@ -15,7 +15,7 @@ from ingest_project.embeddings.status import EmbeddingStatus
 from ingest_project.errors import VectorsMissing
 from ingest_project.postgres import leases
 from ingest_project.postgres.leases import Holder
-from ingest_project.postgres.pulses import is_alive
+from ingest_project.postgres.pulses import SENSORS, Pulses, Worker, is_alive
 
 Heading = Literal["needs a hand", "at work", "waiting"]
 _HAPPENED = {"failed": "failed", "refused": "was refused", "recovered": "has recovered"}
@@ -45,6 +45,7 @@ class BranchStatus:
     holder: Holder | None
     embeddings: list[EmbeddingStatus]
     has_vectors: bool
+    heard: Pulses
 
     @property
     def is_held(self) -> bool:
@@ -115,18 +116,20 @@ class BranchStatus:
             yield self._failed(newest)
         elif newest.state == "requested":
             what = f"{number} was asked for by {newest.requested_by} and has no run yet"
-            yield Finding("waiting", "requested", what, self.command, self._nobody_at_work())
+            yield Finding("waiting", "requested", what, self.command, self._nobody_starts_it("daemon"))
         elif newest.state == "planned":
             saved = f"ingest run --plan {newest.activation_id}" if (newest.plan or {}).get("saved") else self.command
             yield Finding("waiting", "planned", f"{number} is a dry run's: nothing is written to core", saved)
         elif newest.is_open:
             what = f"{number} stands at {newest.state} and nobody works on it; the next run goes on with it"
-            yield Finding("waiting", "open", what, self.command, self._nobody_at_work())
+            yield Finding("waiting", "open", what, self.command, self._nobody_starts_it("daemon"))
 
-    def _nobody_at_work(self) -> str | None:
-        age = self.overview.daemon_age
-        if is_alive(age):
+    def _nobody_starts_it(self, worker: Worker) -> str | None:
+        if is_alive(self.heard.get(worker)):
             return None
+        age = min((self.heard[one] for one in SENSORS if one in self.heard), default=None)
+        if is_alive(age):
+            return f"the sensor {SENSORS[worker]} is off: switch it on in Dagster's UI, Automation; or run it once"
         heard = "the daemon was never heard of" if age is None else f"the daemon was last heard of {ago(age)}"
         return f"nobody is at work, {heard}: `ingest dev` starts it; or run it once"
 
@@ -185,7 +188,7 @@ class BranchStatus:
             return Finding("waiting", "paused", paused, f"ingest embed status {name}")
         gone = f"; {self.overview.claims_expired:,} were claimed by a worker that is gone" if one.leased else ""
         what = f"{waiting}{gone}"
-        return Finding("waiting", "not embedded", what, f"ingest embed run {name}", self._nobody_at_work())
+        return Finding("waiting", "not embedded", what, f"ingest embed run {name}", self._nobody_starts_it("embedding"))
 
     def _unreconciled(self, one: EmbeddingStatus) -> str | None:
         newest = self.newest

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any, get_args
+from typing import Any
 
 import click
 
@@ -22,7 +22,7 @@ from ingest_project.postgres import leases
 from ingest_project.postgres.connection import Connection, session
 from ingest_project.postgres.leases import Holder
 from ingest_project.postgres.migrations import ensure_migrated
-from ingest_project.postgres.pulses import Worker, is_alive, pulses
+from ingest_project.postgres.pulses import SENSORS, WORKERS, Pulses, is_alive, pulses
 
 _OF_ALL, _OF_ONE = 3, 10  # activations: a rollback and a replay may stand before the newest ingest
 
@@ -38,7 +38,7 @@ def status(name: str | None, *, as_json: bool) -> None:
     ensure_migrated()
     with session() as connection:
         heard = pulses(connection)
-        found = _branch_statuses(connection, name)
+        found = _branch_statuses(connection, name, heard)
     if as_json:
         click.echo(json.dumps([_as_json(one, _OF_ONE if name else 1) for one in found], default=_as_text))
     elif not found:
@@ -49,7 +49,7 @@ def status(name: str | None, *, as_json: bool) -> None:
         click.echo("\n".join([*_overview(found), "", _by_themselves(heard)]))
 
 
-def _branch_statuses(connection: Connection, name: str | None) -> list[BranchStatus]:
+def _branch_statuses(connection: Connection, name: str | None, heard: Pulses) -> list[BranchStatus]:
     branches = [registry.get_branch(connection, name)] if name else registry.list_branches(connection)
     known = overviews(connection, name)
     holders = {held.branch_id: held for held in leases.held(connection)}
@@ -57,7 +57,7 @@ def _branch_statuses(connection: Connection, name: str | None) -> list[BranchSta
     stored = any(has_vectors(connection, model) for model in working_models(connection))
     return [
         _branch_status(
-            connection, one, known[one.name], holders.get(one.branch_id), embeddings, stored, name is not None
+            connection, one, known[one.name], holders.get(one.branch_id), embeddings, stored, name is not None, heard
         )
         for one in branches
     ]
@@ -71,6 +71,7 @@ def _branch_status(
     embeddings: list[EmbeddingStatus],
     has_vectors: bool,
     whole: bool,
+    heard: Pulses,
 ) -> BranchStatus:
     newest = activations.newest(connection, branch.branch_id, _OF_ONE if whole else _OF_ALL)
     own = next((one for one in newest if one.kind != "rollback"), None)
@@ -83,6 +84,7 @@ def _branch_status(
         holder,
         [one for one in embeddings if one.branch == branch.name],
         has_vectors,
+        heard,
     )
 
 
@@ -150,9 +152,10 @@ def _overview(found: list[BranchStatus]) -> list[str]:
     return [*lines, strong(head), table([_HEADER, *(_row(one) for one in found)], right=_NUMBERS)]
 
 
-def _by_themselves(heard: dict[Worker, timedelta]) -> str:
-    told = ", ".join(f"{worker} {ago(heard.get(worker))}" for worker in get_args(Worker))
-    return f"last at work: {told}{'' if is_alive(heard.get('daemon')) else '; `ingest dev` starts the daemon'}"
+def _by_themselves(heard: Pulses) -> str:
+    told = ", ".join(f"{worker} {ago(heard.get(worker))}" for worker in WORKERS)
+    is_dead = not any(is_alive(heard.get(starter)) for starter in SENSORS)
+    return f"last at work: {told}{'; `ingest dev` starts the daemon' if is_dead else ''}"
 
 
 def _block(heading: str, told: list[tuple[str, Finding]]) -> list[str]:

@@ -11,6 +11,7 @@ from ingest_project.defs.partitions import branch_partitions
 from ingest_project.defs.resources import FINISHED
 from ingest_project.embeddings.backlog import due_branches
 from ingest_project.errors import VectorsMissing
+from ingest_project.postgres import pulses
 from ingest_project.postgres.connection import session
 from ingest_project.postgres.migrations import ensure_migrated
 
@@ -35,7 +36,8 @@ def embedding_backlog(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     with session() as connection:
         due = due_branches(connection)
         lacking = None if due else lacking_vectors(connection)
-    asked = [request for name in due if (request := _request(context.instance, name))]
+        asked = [request for name in due if (request := _request(context.instance, name))]
+        pulses.beat(connection, "embedding")
     known = set(context.instance.get_dynamic_partitions(str(branch_partitions.name)))
     new = sorted({str(request.partition_key) for request in asked} - known)
     return dg.SensorResult(

@@ -29,6 +29,7 @@ from ingest_project.embeddings.ledger import derive_requests
 from ingest_project.errors import GateBlocked, Refused
 from ingest_project.extract import snapshot
 from ingest_project.extract.manifest import ListedPart, listed_parts
+from ingest_project.extract.source import ReadMetrics
 from ingest_project.extract.store import PartStore
 from ingest_project.normalize import normalized, profiles
 from ingest_project.normalize.quarantine import reject_codes
@@ -69,15 +70,14 @@ class ParquetParts(dg.IOManager):
         with explained(context):
             work = ingest.begin(pages.branch.name)
         with explained(context, work), _gated(context, work, gates.SNAPSHOT), mirrored(context, snapshot.ASSET, work):
-            taken = snapshot.take_snapshot(work, ingest.store, batch_size=pages.batch_size)
+            taken = _measured_snapshot(work, ingest.store, pages)
             listed = listed_parts(work.connection, work.activation.activation_id, snapshot.ASSET)
             first = ingest.store.get(listed[0].path) if listed else None
         activation = taken.work.activation
         columns, drift = (activation.pin or {}).get("columns", []), activation.told_drift
         lag = taken.lag_seconds
-        instruments.measure_reading(
-            pages.branch.name, pages=taken.metrics.page_seconds, taken=taken.metrics.bytes, lag=lag
-        )
+        if lag is not None:
+            instruments.measure_lag(pages.branch.name, lag)
         context.add_output_metadata(
             {
                 **_of(taken.work),
@@ -209,6 +209,14 @@ def _gated(context: dg.OutputContext, work: Work, codes: tuple[str, ...]) -> Gen
     except Refused as error:
         gates.report_refused(context, error)
         raise
+
+
+def _measured_snapshot(work: Work, store: PartStore, pages: Pages) -> snapshot.Snapshot:
+    read = ReadMetrics()
+    try:
+        return snapshot.take_snapshot(work, store, batch_size=pages.batch_size, metrics=read)
+    finally:
+        instruments.measure_reading(pages.branch.name, pages=read.page_seconds, taken=read.bytes)
 
 
 def _loader(store: PartStore, part: ListedPart) -> Callable[[], pa.Table]:

@@ -33,9 +33,9 @@ def branch_activation(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """
     ensure_migrated()
     with session() as connection:
-        pulses.beat(connection, "daemon")
         waiting = activations.needing_a_run(connection)
-    asked = [request for name, number in waiting if (request := _request(context.instance, name, number))]
+        asked = [request for name, number in waiting if (request := _request(context.instance, name, number))]
+        pulses.beat(connection, "daemon")
     new = sorted({str(request.partition_key) for request in asked} - set(_partitions(context.instance)))
     return dg.SensorResult(
         run_requests=asked,

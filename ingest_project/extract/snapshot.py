@@ -116,16 +116,17 @@ def moved_since(branch: Branch, activation: Activation) -> SourceMoved | None:
     return SourceMoved(f"the source changed since it was pinned: {'; '.join(moved)}") if moved else None
 
 
-def take_snapshot(work: Work, store: PartStore, *, batch_size: int) -> Snapshot:
+def take_snapshot(work: Work, store: PartStore, *, batch_size: int, metrics: ReadMetrics | None = None) -> Snapshot:
     """Read the source into parts of `batch_size` rows, each listed in a fenced transaction.
 
-    Raises GateBlocked, and the other Refused errors after closing the activation with the reason.
+    `metrics` is filled meanwhile: it says as well what a reading took that failed. Raises GateBlocked, and the other
+    Refused errors after closing the activation with the reason.
     """
     if work.activation.snapshotted_at:
         return Snapshot(work)
     try:
         source, pin, work = _pinned(work)
-        snapshot = Snapshot(work)
+        snapshot = Snapshot(work, metrics or ReadMetrics())
         with closing(source):
             gates.pass_or_block(work, freshness(work, pin))
             sealed = _taken_over(snapshot, store, source, pin, batch_size)

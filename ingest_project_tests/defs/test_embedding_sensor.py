@@ -9,6 +9,7 @@ from ingest_project.definitions import defs
 from ingest_project.defs import embedding, embedding_sensor
 from ingest_project.defs.embedding_sensor import embedding_backlog
 from ingest_project.postgres.connection import session
+from ingest_project.postgres.pulses import pulses
 from ingest_project_tests.defs.conftest import Line
 from ingest_project_tests.defs.test_activation_sensor import age_runs
 
@@ -44,6 +45,13 @@ def spoil(place: Line, change: str) -> None:
         connection.execute(
             f"update core.embedding_requests set {change} where branch_id = %s".encode(), (place.branch_id,)
         )
+
+
+def test_each_tick_is_heard_of(line: Callable[..., Line]) -> None:
+    with session() as connection:
+        connection.execute("delete from ingest.pulses")
+        tick(line())
+        assert list(pulses(connection)) == ["embedding"]
 
 
 def test_what_is_not_due_waits(line: Callable[..., Line]) -> None:

@@ -97,6 +97,23 @@ def test_reading_is_measured(collected: Collected, line: Callable[..., Line]) ->
     assert collected.value("ingest.source.lag", branch=place.name) >= 0
 
 
+def test_what_a_reading_took_that_failed_is_measured(
+    collected: Collected, line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(reached: str) -> None:
+        if reached == "part_listed":
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(dg.RetryPolicy, "calculate_delay", lambda *_: 0)
+    place = line()
+    with monkeypatch.context() as full:
+        full.setattr(failpoints, "reach", full_disk)
+        place.run()
+    assert collected.value("ingest.read.bytes", branch=place.name) > 0
+    assert collected.points("ingest.read.page", branch=place.name)
+    assert not collected.points("ingest.source.lag", branch=place.name)
+
+
 def test_further_attempts_of_a_stage_are_counted(
     collected: Collected, line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,7 +169,8 @@ def test_without_an_sdk_nothing_is_collected_and_nothing_fails() -> None:
         "with instruments.stage('core_items', branch='b', activation=1):\n"
         "    report(Progress('core_items', 1))\n"
         "instruments.count_outcomes('b', {'inserted': 1, 'stale': None})\n"
-        "instruments.measure_reading('b', pages=[0.1], taken=1, lag=None)\n"
+        "instruments.measure_reading('b', pages=[0.1], taken=1)\n"
+        "instruments.measure_lag('b', 1.0)\n"
         "import sys; print([name for name in sys.modules if name.startswith('opentelemetry.sdk')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

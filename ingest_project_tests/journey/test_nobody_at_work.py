@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ingest_project.postgres.connection import session
-from ingest_project.postgres.pulses import beat
+from ingest_project.postgres.pulses import Worker, beat
 from ingest_project_tests.journey.test_status import (
     Command,
     Known,
@@ -38,7 +38,9 @@ def test_where_something_waits_and_no_daemon_is_alive_it_is_said(
         known.connection.execute("delete from ingest.pulses")
         if heard:
             known.connection.execute(
-                "insert into ingest.pulses (what, at) values ('daemon', now() - %s::interval)", (heard,)
+                "insert into ingest.pulses (what, at) select * from unnest(array['daemon', 'embedding']),"
+                " (select now() - %s::interval) a",
+                (heard,),
             )
         waits(known)
 
@@ -47,6 +49,28 @@ def test_where_something_waits_and_no_daemon_is_alive_it_is_said(
     if said:
         assert_commands_exist([found["do"]])
         assert said in command("status").out
+
+
+@pytest.mark.parametrize(
+    ("waits", "ticks", "off"),
+    [
+        (asked_for, "embedding", "branch_activation"),
+        (left_in_the_middle, "embedding", "branch_activation"),
+        (lambda it: it.item("p"), "daemon", "embedding_backlog"),
+    ],
+)
+def test_a_sensor_that_is_switched_off_is_named(
+    waits: State, ticks: Worker, off: str, standing: Callable[[State], dict[str, Any]], command: Command
+) -> None:
+    def waiting(known: Known) -> None:
+        known.connection.execute("delete from ingest.pulses")
+        beat(known.connection, ticks)
+        waits(known)
+
+    (found,) = standing(waiting)["findings"]
+    assert found["do"] == f"the sensor {off} is off: switch it on in Dagster's UI, Automation; or run it once"
+    assert found["do"] in command("status").out
+    assert "`ingest dev` starts the daemon" not in command("status").out
 
 
 def test_who_works_by_itself_is_told_with_when_it_was_heard_of(
@@ -58,8 +82,11 @@ def test_who_works_by_itself_is_told_with_when_it_was_heard_of(
 
     standing(heard)
     last = command("status").out.splitlines()[-1]
-    assert last == "last at work: daemon never, prune 3 hours ago, reconcile never; `ingest dev` starts the daemon"
+    assert last == (
+        "last at work: daemon never, embedding never, prune 3 hours ago, reconcile never;"
+        " `ingest dev` starts the daemon"
+    )
     with session() as connection:
         beat(connection, "daemon")
     last = command("status").out.splitlines()[-1]
-    assert re.fullmatch(r"last at work: daemon \d+ s ago, prune 3 hours ago, reconcile never", last)
+    assert re.fullmatch(r"last at work: daemon \d+ s ago, embedding never, prune 3 hours ago, reconcile never", last)
