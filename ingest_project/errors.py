@@ -4,6 +4,7 @@ IngestError                        exit 1  failed; the state on disk and in Post
 ├── DatabaseError                          Postgres said no
 │   ├── DatabaseUnreachable                  no answer, wrong host, wrong password
 │   ├── DatabaseTooOld                       older than PostgreSQL 15
+│   ├── DatabaseReadOnly                     a standby, or read-only by its settings
 │   ├── MigrationFailed                      the schema could not be brought to this version
 │   └── VectorsMissing                       no pgvector: all but vectors works
 ├── Interrupted                   exit 130 Ctrl-C, SIGTERM or Terminate
@@ -75,6 +76,16 @@ class DatabaseTooOld(DatabaseError):
     """This server is older than PostgreSQL 15."""
 
     default_todo = "Point INGEST_DATABASE_URL to PostgreSQL 15 or later, or unset it to use the embedded server."
+
+
+class DatabaseReadOnly(DatabaseError):
+    """Postgres takes no writes here."""
+
+    default_todo = (
+        "It is a standby (target_session_attrs=read-write in INGEST_DATABASE_URL finds the primary of several hosts), "
+        "or default_transaction_read_only is on, for the server, this database or this role. Then run the same "
+        "command: it resumes."
+    )
 
 
 class MigrationFailed(DatabaseError):

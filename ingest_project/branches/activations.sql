@@ -137,7 +137,7 @@ update ingest.activations
 -- name: commit_activation
 -- Every batch is committed; the counts are the batches' own.
 update ingest.activations a
-   set state = 'committed', committed_at = now(), missing = %(missing)s, tombstoned = %(tombstoned)s,
+   set state = 'committed', committed_at = now(), error = null, missing = %(missing)s, tombstoned = %(tombstoned)s,
        inserted = b.inserted, updated = b.updated, touched = b.touched, unchanged = b.unchanged, stale = b.stale
   from (select coalesce(sum(inserted), 0) as inserted, coalesce(sum(updated), 0) as updated,
                coalesce(sum(touched), 0) as touched, coalesce(sum(unchanged), 0) as unchanged,
@@ -166,9 +166,9 @@ update ingest.activations set requests = coalesce(requests, 0) + %(requests)s
  where activation_id = %(activation_id)s and state in ('committed', 'done') returning {columns};
 
 -- name: finish_activation
--- Every item it changed has its request.
+-- Every item it changed has its request; what an attempt before this one stopped at is of no interest any more.
 update ingest.activations
-   set state = 'done', done_at = coalesce(done_at, now()), requests = coalesce(requests, 0) + %(requests)s
+   set state = 'done', done_at = coalesce(done_at, now()), requests = coalesce(requests, 0) + %(requests)s, error = null
  where activation_id = %(activation_id)s and state in ('committed', 'done') returning {columns};
 
 -- name: close_activation

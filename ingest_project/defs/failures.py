@@ -10,6 +10,7 @@ from ingest_project.branches import activations, alerts
 from ingest_project.branches.work import Work
 from ingest_project.errors import (
     DatabaseError,
+    DatabaseReadOnly,
     DatabaseUnreachable,
     Fenced,
     IngestError,
@@ -24,6 +25,7 @@ from ingest_project.errors import (
     first_line,
 )
 from ingest_project.postgres.connection import session
+from ingest_project.postgres.leases import fenced
 from ingest_project.telemetry import log
 
 AssetContext = dg.AssetExecutionContext
@@ -82,8 +84,10 @@ def as_database_error(error: psycopg.Error, work: Work | None = None) -> IngestE
             where=where,
             todo="Nothing is half done. When Postgres is back, run the same command: it resumes.",
         )
-    todo = _TODO.get(error.sqlstate or "")
-    return DatabaseError(f"Postgres refused a statement: {first_line(error)}", where=where, todo=todo)
+    words = f"Postgres refused a statement: {first_line(error)}"
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        return DatabaseReadOnly(words, where=where)
+    return DatabaseError(words, where=where, todo=_TODO.get(error.sqlstate or ""))
 
 
 def _failure(error: IngestError, context: Context | None, work: Work | None) -> dg.Failure:
@@ -119,7 +123,6 @@ def _tell_of(error: IngestError, work: Work) -> None:
     if not alerts.is_wanted() or isinstance(error, Interrupted | Fenced):
         return  # somebody stopped it, or another run goes on
     try:
-        # In a session of its own: that of the run may be what failed.
         with session() as connection:
             alerts.trouble(connection, work.branch.branch_id, work.activation.activation_id, work.lease.run_id, error)
             alerts.tell(connection)
@@ -128,10 +131,11 @@ def _tell_of(error: IngestError, work: Work) -> None:
 
 
 def _keep_with_activation(error: IngestError, work: Work) -> None:
-    if isinstance(error, Refused | Fenced) or work.connection.closed:
+    if isinstance(error, Refused | Fenced):
         return  # refused: kept already; fenced: no longer ours to write
     try:
-        with work.transaction() as connection:
+        # In a session of its own: that of the run may be what failed.
+        with session() as connection, fenced(connection, work.lease):
             if isinstance(error, PartDamaged):
                 # What was read is gone: only a new activation can go on. What is in core of this one stays.
                 activations.close(connection, work.activation, "failed", error)

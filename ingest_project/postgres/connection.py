@@ -146,6 +146,11 @@ def is_pooled(connection: Connection) -> bool:
     return isinstance(connection, _Session) and connection.is_pooled
 
 
+def is_read_only(connection: Connection) -> bool:
+    """Whether it takes no writes: of a standby, or by the settings of server, database or role."""
+    return connection.execute("show transaction_read_only").fetchone() == ("on",)
+
+
 def another(connection: Connection) -> Connection:
     """Open a further session where this one is, at once or not at all.
 

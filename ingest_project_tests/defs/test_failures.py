@@ -127,6 +127,15 @@ def test_who_lost_the_branch_meanwhile_writes_no_error_and_still_says_it(work: W
     assert kept(work) is None
 
 
+def test_a_server_that_takes_no_writes_any_more_is_told_as_such(work: Work) -> None:
+    work.connection.execute("set default_transaction_read_only = on")
+    with pytest.raises(dg.Failure) as caught, explained(None, work):
+        work.connection.execute("create table it_is (not_made int)")
+    assert told(caught.value)["error"] == "DatabaseReadOnly"
+    assert "target_session_attrs=read-write" in str(told(caught.value)["do"])
+    assert caught.value.allow_retries, "the primary may come back"
+
+
 def test_an_error_of_postgres_is_said_in_our_words(work: Work) -> None:
     with pytest.raises(dg.Failure) as caught, explained(None, work):
         work.connection.execute("select 1 / 0")
@@ -156,7 +165,7 @@ def test_a_lost_connection_is_a_lost_connection(work: Work) -> None:
         assert caught.value.allow_retries
     assert told(caught.value)["error"] == "DatabaseUnreachable"
     assert "resumes" in told(caught.value)["do"]
-    assert kept(work) is None
+    assert (kept(work) or {})["code"] == "DatabaseUnreachable", "in a session of its own"
 
 
 def test_an_error_without_words_is_still_an_error() -> None:

@@ -10,8 +10,9 @@ from uuid import uuid4
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
-from ingest_project.errors import MigrationFailed
+from ingest_project.errors import DatabaseReadOnly, MigrationFailed
 from ingest_project.postgres.connection import Connection, session
 from ingest_project.postgres.migrations import ensure_migrated, ensure_vectors, head, is_current, migrate
 from ingest_project_tests.postgres.conftest import one
@@ -124,6 +125,17 @@ def test_a_role_that_may_not_read_the_schema_is_told_so(empty_database: str, str
     with pytest.raises(MigrationFailed, match="permission denied") as caught:
         migrate(stranger)
     assert caught.value.where["sqlstate"] == "42501"
+    with session() as connection:
+        grant = caught.value.todo.removeprefix("As the DBA: ").partition(";")[0]
+        assert grant == f'grant "{connection.info.user}" to "{urlsplit(stranger).username}"'
+        connection.execute(grant.encode())
+    assert migrate(stranger) == head()
+
+
+def test_a_server_that_takes_no_writes_is_told_as_such(empty_database: str) -> None:
+    with pytest.raises(DatabaseReadOnly, match="read-only transaction") as caught:
+        migrate(make_conninfo(empty_database, options="-c default_transaction_read_only=on"))
+    assert caught.value.where["sqlstate"] == "25006"
 
 
 def test_an_owner_of_the_database_needs_no_more_but_for_vectors(

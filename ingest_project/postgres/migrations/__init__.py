@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from ingest_project.errors import MigrationFailed, first_line
+from ingest_project.errors import DatabaseError, DatabaseReadOnly, MigrationFailed, first_line
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection, connect, session
 from ingest_project.telemetry import log
@@ -35,7 +35,7 @@ def is_current(connection: Connection) -> bool:
 
 
 def ensure_migrated() -> None:
-    """Migrate where it is needed. Raises MigrationFailed."""
+    """Migrate where it is needed. Raises MigrationFailed, DatabaseReadOnly."""
     with session() as connection, _explained(connection):
         current = is_current(connection)
     if not current:
@@ -45,8 +45,8 @@ def ensure_migrated() -> None:
 def migrate(url: str | None = None) -> str:
     """Bring the schema to `head` and return it; any number of processes may do so at once.
 
-    Of `url`, or of this deployment's database. Raises MigrationFailed with the server's words; the whole step
-    is one transaction.
+    Of `url`, or of this deployment's database. Raises MigrationFailed or DatabaseReadOnly with the server's words; the
+    whole step is one transaction.
     """
     with session(url) as connection, _explained(connection):
         if not is_current(connection):
@@ -99,19 +99,30 @@ def _explained(connection: Connection) -> Generator[None]:
         raise _failed(error, connection) from error
 
 
-def _failed(error: psycopg.Error, connection: Connection) -> MigrationFailed:
+def _failed(error: psycopg.Error, connection: Connection) -> DatabaseError:
     words = first_line(error)
     where = {"database": connection.info.dbname, "sqlstate": error.sqlstate or "none"}
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        return DatabaseReadOnly(f"the schema was not changed: {words}", where=where)
     if error.sqlstate != INSUFFICIENT_PRIVILEGE:
         return MigrationFailed(f"the schema was not changed: {words}", where=where)
-    grant = sql.SQL("grant create on database {} to {};").format(
-        sql.Identifier(connection.info.dbname), sql.Identifier(connection.info.user)
+    role, owner = sql.Identifier(connection.info.user), _owner(connection)
+    grant = (
+        sql.SQL("grant {} to {};").format(sql.Identifier(owner), role)
+        if owner
+        else sql.SQL("grant create on database {} to {};").format(sql.Identifier(connection.info.dbname), role)
     )
     return MigrationFailed(
         f"this role may not make or read the schema: {words}",
         where={**where, "role": connection.info.user},
         todo=f"As the DBA: {grant.as_string()} Or run `ingest db migrate` as the owner of the database.",
     )
+
+
+def _owner(connection: Connection) -> str | None:
+    """Whose the schema is, where there is one."""
+    row = connection.execute("select pg_get_userbyid(nspowner) from pg_namespace where nspname = 'ingest'").fetchone()
+    return row[0] if row else None
 
 
 def ensure_vectors(connection: Connection) -> bool:
