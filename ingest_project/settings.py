@@ -99,4 +99,4 @@ def settings() -> Settings:
     except ValidationError as error:
         # Without the value: one of the settings holds a password.
         wrong = [f"INGEST_{'_'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors()]
-        raise UsageError("; ".join(wrong), todo="Mend or unset it: README, Settings.") from None
+        raise UsageError("; ".join(wrong), todo="Mend or unset it: .docs/operation.md, Settings.") from None

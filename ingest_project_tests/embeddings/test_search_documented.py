@@ -1,4 +1,4 @@
-"""The SQL that the README gives to applications does what it says."""
+"""The SQL that the documents give to applications does what it says."""
 
 import re
 
@@ -8,7 +8,7 @@ from ingest_project.embeddings.models import working_models
 from ingest_project.embeddings.search import search
 from ingest_project_tests.embeddings.modelling import alone, shared
 from ingest_project_tests.embeddings.test_search import filled
-from ingest_project_tests.house.test_schema import README
+from ingest_project_tests.house.test_schema import OPERATION
 from ingest_project_tests.upsert.making import Source
 
 pytestmark = pytest.mark.usefixtures("pgvector")
@@ -20,7 +20,8 @@ def test_the_sql_for_applications_finds_what_the_command_finds(alone: Source) ->
     filled(alone)
     (model,) = working_models(alone.connection)
     assert (model.model_id, model.dims) == (1, 384)
-    block = re.search(r"```sql\nbegin;\n(set local.*?;).*?\n(select .*?);\ncommit;\n```", README, re.DOTALL)
+    text = OPERATION.read_text(encoding="utf-8")
+    block = re.search(r"```sql\nbegin;\n(set local.*?;).*?\n(select .*?);\ncommit;\n```", text, re.DOTALL)
     assert block
     vector = alone.connection.execute(
         "select embedding::text from core.item_embeddings join core.items using (item_id) where external_id = 'kiel'"

@@ -1,6 +1,7 @@
 """One fact, one place: what the database, Arrow and the documents say of an item comes from its declaration."""
 
 import re
+from pathlib import Path
 
 import pytest
 from psycopg import sql
@@ -13,7 +14,9 @@ from ingest_project.settings import Settings
 from ingest_project.upsert.item_statements import CONTENT
 from ingest_project_tests.house.test_architecture import REPOSITORY
 
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+README = REPOSITORY / "README.md"
+BRANCH_FILES, OPERATION = (REPOSITORY / ".docs" / name for name in ("branch-files.md", "operation.md"))
+PAGES = [README, *sorted((REPOSITORY / ".docs").glob("*.md"))]
 OURS = {
     *("item_id", "source_id", "attributes", "issues", "content_hash", "embed_hash", "source_updated_at", "priority"),
     *("branch_id", "activation_id", "created_activation_id", "part", "first_seen_at", "updated_at", "version"),
@@ -64,19 +67,23 @@ def test_lengths_in_postgres_are_those_of_the_model(connection: Connection, fiel
         assert limit is None or int(limit[1]) == longest
 
 
-def test_the_readme_names_every_field_of_an_item() -> None:
-    section = README.split("### Item fields")[1].split("###")[0]
-    assert [name for name in Item.model_fields if f"`{name}`" not in section] == []
+def section(page: Path, heading: str) -> str:
+    return page.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
 
 
-def test_the_readme_names_every_setting_of_a_branch_and_no_other() -> None:
-    table = README.split("### A branch file")[1].split("###")[0]
+def test_the_documents_name_every_field_of_an_item() -> None:
+    fields = section(BRANCH_FILES, "Item fields")
+    assert [name for name in Item.model_fields if f"`{name}`" not in fields] == []
+
+
+def test_the_documents_name_every_setting_of_a_branch_and_no_other() -> None:
+    table = section(BRANCH_FILES, "Settings of a branch")
     first_cells = re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
     assert sorted(re.findall(r"`(\w+)`", " ".join(first_cells))) == sorted(BranchSpec.model_fields)
 
 
-def test_the_readme_names_every_setting_with_its_default() -> None:
-    table = README.split("### Settings")[1].split("###")[0]
+def test_the_documents_name_every_setting_with_its_default() -> None:
+    table = section(OPERATION, "Settings")
     rows = dict(re.findall(r"^\| `(INGEST_\w+)` \| (.*?) \|", table, re.MULTILINE))
     assert set(rows) == {f"INGEST_{name.upper()}" for name in Settings.model_fields}
     numbers = {name: field.default for name, field in Settings.model_fields.items() if isinstance(field.default, int)}
@@ -85,7 +92,20 @@ def test_the_readme_names_every_setting_with_its_default() -> None:
     }
 
 
-def test_the_readme_links_to_what_is_there() -> None:
-    links = re.findall(r"\]\((?!http|#)([^)]+)\)", README)
-    assert links
-    assert [link for link in links if not (REPOSITORY / link).exists()] == []
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {heading.lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_links_to_what_is_there(page: Path) -> None:
+    links = re.findall(r"\]\((?!http)([^)]+)\)", page.read_text(encoding="utf-8"))
+    for name, _, anchor in (link.partition("#") for link in links):
+        target = page.parent / name if name else page
+        assert target.exists(), name
+        assert not anchor or anchor in anchors(target), anchor
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert [page.name for page in PAGES[1:] if f"(.docs/{page.name}" not in text] == []

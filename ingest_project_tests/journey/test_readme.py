@@ -1,4 +1,4 @@
-"""Documents cannot lie: every command of the README runs, in its order, on a home of its own."""
+"""Documents cannot lie: every command of the README, and of the pages behind it, runs in its order, in a new home."""
 
 import os
 import re
@@ -14,6 +14,7 @@ import pytest
 from ingest_project_tests.house.test_architecture import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+PAGES = [(REPOSITORY / ".docs" / name).read_text(encoding="utf-8") for name in ("branch-files.md", "operation.md")]
 # What .ci/run runs, in a checkout of its own; what does not end by itself and has a test of its own (test_dev).
 ELSEWHERE = re.compile(r"^(pip install|pytest|ruff|pyright|lint-imports|ingest dev|dagster dev)")
 ROWS = """id,title,city,country,lat,lon,changed
@@ -24,7 +25,7 @@ ROWS = """id,title,city,country,lat,lon,changed
 
 def commands() -> list[str]:
     """Every line of every console block, `&&` taken apart."""
-    blocks = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    blocks = re.findall(r"```console\n(.*?)```", "".join([README, *PAGES]), re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if line.strip()]
     return [part.strip() for line in lines for part in line.split(" && ")]
 

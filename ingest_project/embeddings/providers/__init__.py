@@ -113,5 +113,5 @@ def provider_for(model: Model) -> Provider:
         return FastembedLocal(model.model, model.dims, model.options.folder)
     raise UsageError(
         f"no provider {model.provider!r} is known",
-        todo="Providers are: builtin, openai, fastembed (README, Embeddings).",
+        todo="Providers are: builtin, openai, fastembed (.docs/operation.md, Models).",
     )
