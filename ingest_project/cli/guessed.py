@@ -9,13 +9,13 @@ from typing import Any
 import click
 import yaml
 
-from ingest_project.branches.guess import Guess, guess
 from ingest_project.branches.relation import is_relation, table_name
 from ingest_project.branches.spec import BranchSpec
-from ingest_project.cli.fitting import fitted
 from ingest_project.errors import UsageError
 from ingest_project.extract.location import refuse_undecodable
-from ingest_project.extract.look import Look, look
+from ingest_project.guess.columns import Guess, guess
+from ingest_project.guess.fitting import fitted
+from ingest_project.guess.look import Look, look
 
 _WIDTH = 60
 _SAMPLES = 3

@@ -13,8 +13,8 @@ from ingest_project.branches.spec import BranchSpec
 from ingest_project.errors import ColumnsMissing, SourceEmpty, SourceUnreadable
 from ingest_project.extract import jsonl as ours
 from ingest_project.extract import preflight
-from ingest_project.extract.look import Look, look
 from ingest_project.extract.source import MALFORMED, MORE, Cursor
+from ingest_project.guess.look import Look, look
 from ingest_project.normalize.part import normalize_part
 from ingest_project_tests.extract.conftest import MakeSpec
 from ingest_project_tests.extract.reading import pages_of, rows_of, table_of

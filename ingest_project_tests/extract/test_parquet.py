@@ -9,8 +9,8 @@ import pytest
 
 from ingest_project.errors import SourceUnreadable
 from ingest_project.extract import preflight
-from ingest_project.extract.look import look
 from ingest_project.extract.source import Cursor
+from ingest_project.guess.look import look
 from ingest_project_tests.extract.conftest import MakeSpec
 from ingest_project_tests.extract.reading import pages_of, rows_of, table_of
 

@@ -14,8 +14,8 @@ from ingest_project.errors import (
 )
 from ingest_project.extract import copied, preflight
 from ingest_project.extract.kinds import open_source
-from ingest_project.extract.look import look
 from ingest_project.extract.source import MALFORMED, Cursor, Pin
+from ingest_project.guess.look import look
 from ingest_project_tests.extract.reading import pages_of, rows_of, table_of
 from ingest_project_tests.extract.relations import PLACES, Branch, MakeTable, branch, location_of, run, table
 

@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from ingest_project.errors import ColumnsMissing, SourceUnreadable
-from ingest_project.extract.look import look
 from ingest_project.extract.source import MALFORMED
+from ingest_project.guess.look import look
 from ingest_project_tests.extract.conftest import MakeSpec
 from ingest_project_tests.extract.reading import pages_of, rows_of, table_of, write_csv
 

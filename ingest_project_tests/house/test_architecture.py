@@ -19,7 +19,7 @@ TOP_LEVEL = {
 }
 NOT_KEPT = {"build", "ingest_project.egg-info"}  # what an install leaves behind; .gitignore names them
 EVERYTHING = [*sorted(PACKAGE.rglob("*.py")), *sorted(TESTS.rglob("*.py"))]
-STAGES = ("branches", "extract", "normalize", "upsert", "embeddings", "postgres")
+STAGES = ("branches", "extract", "normalize", "guess", "upsert", "embeddings", "postgres")
 LONGEST_FILE = 350
 _VERBS = "select|insert|update|delete|create|drop|alter|copy|with|truncate"
 _OBJECTS = "from|into|set|table|as|schema|index|stdin|database"

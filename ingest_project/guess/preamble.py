@@ -4,7 +4,7 @@ import csv
 from collections.abc import Sequence
 from itertools import pairwise
 
-from ingest_project.branches.guess import NUMBER
+from ingest_project.guess.columns import NUMBER
 
 _MARKS = (";", "\t", "|", ",")
 _DEEPEST = 20

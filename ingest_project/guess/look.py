@@ -18,12 +18,12 @@ from ingest_project.extract.csv import CsvFiles
 from ingest_project.extract.kinds import open_source
 from ingest_project.extract.nested import paths_in
 from ingest_project.extract.postgres import Relation
-from ingest_project.extract.preamble import has_bare_quotes, header_line
 from ingest_project.extract.preflight import likely_delimiter
 from ingest_project.extract.source import MALFORMED, MORE, Pin, Source
 from ingest_project.extract.text import TextFiles
 from ingest_project.extract.values import as_python
-from ingest_project.extract.western import WESTERN, refuse_other_alphabets
+from ingest_project.guess.preamble import has_bare_quotes, header_line
+from ingest_project.guess.western import WESTERN, refuse_other_alphabets
 
 _ROWS = 50
 _MOST_INSIDE = 200

@@ -1,4 +1,4 @@
-"""A branch file guessed from the names of columns: a start for a person to look over, never the last word.
+"""What the columns of a source are, guessed from their names: a start for a person to look over, never the last word.
 
 The names are those of `column_words`. A column is taken once, a field takes the first of its names that is there.
 """
@@ -9,12 +9,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-from ingest_project.branches import column_words as words
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.errors import SpecInvalid
-from ingest_project.item import columns
+from ingest_project.guess import column_words as words
+from ingest_project.item import PAIRS, columns
 
-_PAIRS = (("latitude", "longitude"), ("price", "currency"))
 # What a number looks like where a name or a value of a file of lines is one.
 NUMBER = re.compile(r"[-+]?[0-9]+([.,][0-9]+)?")
 # Names of something else than the row.
@@ -184,7 +183,7 @@ def _in_order(mapping: dict[str, str]) -> dict[str, str]:
 
 def _in_pairs(mapping: dict[str, str]) -> dict[str, str]:
     # Half a pair would set every row's value aside; unmapped, it is kept in attributes.
-    lonely = {field for pair in _PAIRS for field in pair if len(mapping.keys() & pair) == 1}
+    lonely = {field for pair in PAIRS for field in pair if len(mapping.keys() & pair) == 1}
     return {field: name for field, name in mapping.items() if field not in lonely}
 
 

@@ -7,8 +7,8 @@ from itertools import product
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ingest_project.branches.guess import Guess, decimal_comma_locale, has_words_of_decimal_comma
-from ingest_project.extract.look import Look
+from ingest_project.guess.columns import Guess, decimal_comma_locale, has_words_of_decimal_comma
+from ingest_project.guess.look import Look
 from ingest_project.normalize.geometry import point
 from ingest_project.normalize.money import price
 from ingest_project.normalize.status import status

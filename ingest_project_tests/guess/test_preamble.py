@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from ingest_project.errors import SourceUnreadable, SpecInvalid
-from ingest_project.extract.look import look
-from ingest_project.extract.preamble import header_line
 from ingest_project.extract.source import MALFORMED
+from ingest_project.guess.look import look
+from ingest_project.guess.preamble import header_line
 from ingest_project_tests.extract.conftest import MakeSpec
 from ingest_project_tests.extract.reading import pages_of, rows_of, write_csv
 

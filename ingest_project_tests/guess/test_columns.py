@@ -4,9 +4,9 @@ from itertools import combinations
 
 import pytest
 
-from ingest_project.branches import column_words
-from ingest_project.branches.guess import decimal_comma_locale, folded_words, guess
 from ingest_project.errors import SpecInvalid
+from ingest_project.guess import column_words
+from ingest_project.guess.columns import decimal_comma_locale, folded_words, guess
 
 KNOWN = [
     (
