@@ -7,6 +7,7 @@ import shlex
 import click
 
 from ingest_project.branches import gates, registry
+from ingest_project.cli.terminal import json_option
 from ingest_project.postgres.connection import session
 from ingest_project.postgres.migrations import ensure_migrated
 
@@ -16,7 +17,7 @@ from ingest_project.postgres.migrations import ensure_migrated
 @click.argument("codes", metavar="CODE...", nargs=-1, required=True)
 @click.option("--why", required=True, help="Kept with your name and the time.")
 @click.option("--by", "who", help="Who accepts it [default: the user that you are logged in as].")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@json_option
 def accept(activation: int, *, codes: tuple[str, ...], why: str, who: str | None, as_json: bool) -> None:
     """Take the blocked ACTIVATION although it fails the gates CODE; `ingest run` then goes on with it as it was read.
 

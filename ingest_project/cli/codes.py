@@ -4,6 +4,7 @@ import json
 
 import click
 
+from ingest_project.cli.terminal import json_option
 from ingest_project.codes import ALL, as_markdown
 from ingest_project.errors import UsageError
 
@@ -11,7 +12,7 @@ from ingest_project.errors import UsageError
 @click.command()
 @click.argument("code", required=False)
 @click.option("--markdown", is_flag=True, help="The page of the documentation.")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@json_option
 def codes(code: str | None, *, markdown: bool, as_json: bool) -> None:
     """Say what every code of rejects, issues and gates means, or what CODE does, and what to do about it.
 

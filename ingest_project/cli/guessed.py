@@ -11,6 +11,7 @@ import yaml
 
 from ingest_project.branches.relation import is_relation, table_name
 from ingest_project.branches.spec import BranchSpec
+from ingest_project.cli.terminal import one_line
 from ingest_project.errors import UsageError
 from ingest_project.extract.location import refuse_undecodable
 from ingest_project.guess.columns import Guess, guess
@@ -77,8 +78,7 @@ class Guessed:
         return [f"{what}: {_scalar(column)}{f'   # {told}' if told else ''}"]
 
     def _samples(self, column: str) -> str:
-        text = ", ".join(" ".join(value.split()) for value in self.look.samples.get(column, [])[:_SAMPLES])
-        return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
+        return one_line(", ".join(value.strip() for value in self.look.samples.get(column, [])[:_SAMPLES]), _WIDTH)
 
 
 def _scalar(value: object) -> str:

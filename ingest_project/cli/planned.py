@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ingest_project.branches.activations import Activation
-from ingest_project.cli.terminal import strong, table
+from ingest_project.cli.terminal import one_line, strong, table
 from ingest_project.codes import REJECTS
 
 _MEANING = {
@@ -73,8 +73,7 @@ def _embedded(one: Mapping[str, Any]) -> tuple[object, ...]:
 
 
 def _short(value: object) -> str:
-    text = " ".join(str("(none)" if value is None else value).split())
-    return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
+    return one_line("(none)" if value is None else str(value), _WIDTH)
 
 
 def _next(name: str, saved: int | None, rejects: Mapping[str, int]) -> list[str]:

@@ -1,12 +1,13 @@
 """`ingest profile`: what the columns of an activation hold, and what moved since the last one."""
 
 import json
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
 
 from ingest_project.branches import activations, registry
+from ingest_project.cli.completion import branch_names
+from ingest_project.cli.terminal import json_option, one_line, table
 from ingest_project.errors import ActivationUnknown
 from ingest_project.normalize import profiles
 from ingest_project.postgres.connection import session
@@ -16,9 +17,9 @@ _WIDTH = 28
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=branch_names)
 @click.option("--activation", type=click.IntRange(1), help="Of this activation [default: the newest that has one].")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@json_option
 def profile(name: str, *, activation: int | None, as_json: bool) -> None:
     """Show what the columns of the branch NAME hold: nulls, different values, extremes, frequent values, issues.
 
@@ -49,15 +50,15 @@ def _lines(name: str, number: int, found: dict[str, Any]) -> list[str]:
     sampled = f", values of {found['sampled']:,} of them" if "sampled" in found else ""
     lines = [f"activation {number} of {name!r}: {found['rows']:,} items{sampled}", ""]
     header = ("column", "nulls", "different", "least", "greatest", "frequent")
-    lines += _table(header, [_row(found, one) for one in found["columns"] if one["nulls"] < found["rows"]])
+    lines.append(table([header, *(_row(found, one) for one in found["columns"] if one["nulls"] < found["rows"])]))
     empty = [one["column"] for one in found["columns"] if one["nulls"] == found["rows"]]
     lines += ["", f"null everywhere: {', '.join(empty)}"] if empty else []
     issues = [(one["field"], one["code"], f"{one['rows']:,}") for one in found["issues"]]
-    lines += ["", *_table(("issues of", "code", "rows"), issues)] if issues else []
+    lines += ["", table([("issues of", "code", "rows"), *issues])] if issues else []
     moved = [(one["column"], one["what"], one["was"], one["now"]) for one in found["drift"]]
     if found["against"]:
         lines += ["", f"against activation {found['against']}: {'' if moved else 'nothing moved'}".rstrip()]
-        lines += _table(("column", "what", "was", "is"), moved) if moved else []
+        lines += [table([("column", "what", "was", "is"), *moved])] if moved else []
     return lines
 
 
@@ -68,13 +69,4 @@ def _row(found: dict[str, Any], one: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _cut(text: str | None) -> str:
-    flat = " ".join((text or "").split())
-    return flat if len(flat) <= _WIDTH else flat[: _WIDTH - 1] + "…"
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    whole = [header, *rows]
-    widths = [max(len(row[at]) for row in whole) for at in range(len(header))]
-    return [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in whole
-    ]
+    return one_line(text or "", _WIDTH)

@@ -58,6 +58,12 @@ def usage_error(error: click.ClickException) -> str:
     return f"{error.format_message()}\n  where: {usage}\n  do:    {context.command_path} --help"
 
 
+def one_line(text: str, width: int) -> str:
+    """Text with its white space folded, cut to `width` characters."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= width else flat[: width - 1] + "…"
+
+
 def table(rows: Iterable[Sequence[object]], *, right: Sequence[int] = (), indent: str = "  ") -> str:
     """Rows in columns that stand under each other; those numbered in `right` are set to the right."""
     from tabulate import tabulate

@@ -15,9 +15,8 @@ from ingest_project.branches.spec import BranchSpec
 from ingest_project.extract.json_rows import row_of
 from ingest_project.extract.source import MALFORMED, MORE, ROW
 from ingest_project.normalize.cells import as_json, as_text, geometry_text, plain, without_blanks
-from ingest_project.normalize.columns import SHOWN, as_one, join_fragments, note, spread, to_json
+from ingest_project.normalize.columns import SHOWN, as_one, join_fragments, note, spread, storable, to_json
 from ingest_project.normalize.geometry import FIELDS
-from ingest_project.normalize.text import storable
 
 _Column = pa.Array | pa.ChunkedArray
 _Named = TypeVar("_Named")

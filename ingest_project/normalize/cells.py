@@ -15,8 +15,8 @@ import pyarrow.types as kinds
 
 from ingest_project.extract.values import NOT_IN_PYTHON
 from ingest_project.item import INVISIBLE, JOINERS
-from ingest_project.normalize.columns import accepted_pattern, as_one, note, spread, to_json
-from ingest_project.normalize.text import BLANK, WHITE, storable
+from ingest_project.normalize.columns import accepted_pattern, as_one, note, spread, storable, to_json
+from ingest_project.normalize.text import BLANK, WHITE
 
 _EXACT = 2**53  # below it a float that is whole is an integer that lost its type
 _TICKS = {"s": 1, "ms": 10**3, "us": 10**6}  # a second in each unit; nanoseconds stay within the years 1 to 9999

@@ -10,7 +10,7 @@ import pyarrow.types as kinds
 
 from ingest_project.normalize import borders
 from ingest_project.normalize.cells import as_text
-from ingest_project.normalize.columns import Ruled, Verdict, accepted_pattern, apply_tuples, note
+from ingest_project.normalize.columns import Ruled, Verdict, accepted_pattern, apply_tuples, note, spread
 from ingest_project.normalize.text import cleaned, narrow
 
 LATITUDE, LONGITUDE = 90.0, 180.0
@@ -87,8 +87,7 @@ def coordinates(country: pa.Array, latitude: pa.Array, longitude: pa.Array, *, c
         pc.add(pc.replace_with_mask(array, slow, found), 0.0)
         for array, found in zip(numbers, ruled.columns, strict=True)
     ]
-    spread = [pc.replace_with_mask(pa.nulls(len(slow), pa.string()), slow, one) for one in ruled.notes]
-    return Ruled(tuple(values), tuple(spread))
+    return Ruled(tuple(values), tuple(spread(slow, one) for one in ruled.notes))
 
 
 def _text_or_number(array: pa.Array) -> pa.Array:

@@ -8,8 +8,7 @@ import pyarrow.compute as pc
 
 from ingest_project.extract.source import MALFORMED, MORE, ROW
 from ingest_project.normalize.cells import as_json, plain
-from ingest_project.normalize.columns import shown, to_json
-from ingest_project.normalize.text import storable
+from ingest_project.normalize.columns import shown, storable, to_json
 
 RAW_CAP = 65_536
 

@@ -13,9 +13,7 @@ from ftfy.badness import is_bad
 
 from ingest_project.item import INVISIBLE, JOINERS, SUSPECT, is_kept
 from ingest_project.normalize import evident
-from ingest_project.normalize.columns import Ruled, Verdict, apply_column, note, storable
-
-__all__ = ["BLANK", "WHITE", "cleaned", "narrow", "storable", "text_column"]
+from ingest_project.normalize.columns import Ruled, Verdict, apply_column, note
 
 # Text that shows nothing: white space, controls, zero-width and direction marks.
 WHITE = r"^[\s\p{Z}]*$"

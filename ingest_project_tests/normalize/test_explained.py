@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ingest_project.codes import ISSUES
 from ingest_project.item import KEY, columns
 from ingest_project.normalize import text
-from ingest_project.normalize.columns import SHOWN, accepted_pattern
+from ingest_project.normalize.columns import SHOWN, accepted_pattern, storable
 from ingest_project.normalize.part import normalize_part
 from ingest_project.normalize.times import FIELD
 from ingest_project_tests.normalize.pages import numbered, spec
@@ -124,7 +124,7 @@ def _lost(row: dict[str, str | None], item: dict[str, Any]) -> list[str]:
     return [
         field
         for field in FIELDS
-        if (was := row[field]) and item[field] is None and len(was) > SHOWN and kept.get(field) != text.storable(was)
+        if (was := row[field]) and item[field] is None and len(was) > SHOWN and kept.get(field) != storable(was)
         if (field, was) not in quoted
     ]
 

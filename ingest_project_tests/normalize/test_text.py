@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest_project.item import Item
+from ingest_project.normalize.columns import storable
 from ingest_project.normalize.part import LINES
-from ingest_project.normalize.text import cleaned, storable
+from ingest_project.normalize.text import cleaned
 from ingest_project_tests.normalize.pages import outcome, part, row, rows_of
 
 LONGEST = {
