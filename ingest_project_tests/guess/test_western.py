@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ingest_project.errors import SourceUnreadable
-from ingest_project.extract.look import look
+from ingest_project.guess.look import look
 from ingest_project_tests.extract.reading import write_csv
 
 OTHERS = [
