@@ -19,7 +19,7 @@ from psycopg.types.json import Jsonb
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.errors import ActivationClosed, ActivationUnknown, Fenced, IngestError
 from ingest_project.postgres import statements
-from ingest_project.postgres.connection import Connection
+from ingest_project.postgres.connection import Connection, fetch_value
 
 OPEN = frozenset({"requested", "pinned", "snapshotted", "normalized", "accepted", "planned", "committed"})
 
@@ -298,8 +298,7 @@ def note_error(connection: Connection, activation: Activation, error: IngestErro
 
 def has_batches(connection: Connection, activation: Activation) -> bool:
     """Whether anything of it is in core already."""
-    row = connection.execute(_SQL["has_batches"], {"activation_id": activation.activation_id}).fetchone()
-    return bool(row and row[0])
+    return bool(fetch_value(connection, _SQL["has_batches"], {"activation_id": activation.activation_id}))
 
 
 def _step(connection: Connection, statement: str, activation: Activation, **values: object) -> Activation:

@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.errors import BranchUnknown, SpecInvalid, UsageError
 from ingest_project.postgres import statements
-from ingest_project.postgres.connection import Connection
+from ingest_project.postgres.connection import Connection, fetch_value
 
 _SQL = statements.load(__name__, "registry.sql")
 Change = Literal["created", "changed", "unchanged"]
@@ -123,9 +123,7 @@ def get_branch(connection: Connection, name: str) -> Branch:
 
 def name_of(connection: Connection, branch_id: int) -> str:
     """The name of a branch that is there."""
-    row = connection.execute(_SQL["branch_name"], {"branch_id": branch_id}).fetchone()
-    assert row is not None, "activations name their branch"
-    return row[0]
+    return fetch_value(connection, _SQL["branch_name"], {"branch_id": branch_id})
 
 
 def list_branches(connection: Connection) -> list[Branch]:
@@ -141,9 +139,7 @@ def activate(connection: Connection, name: str) -> int:
     """
     get_branch(connection, name)
     try:
-        row = connection.execute(_SQL["activate"], {"name": name}).fetchone()
+        return fetch_value(connection, _SQL["activate"], {"name": name})
     except psycopg.errors.ObjectNotInPrerequisiteState as error:
         said = error.diag
         raise UsageError(said.message_primary, where={"branch": name}, todo=said.message_hint) from None
-    assert row is not None
-    return row[0]

@@ -15,7 +15,7 @@ from ingest_project.embeddings.worker import EmbedOutcome
 from ingest_project.embeddings.worker_pool import run_workers
 from ingest_project.errors import Locked, ProviderUnusable
 from ingest_project.postgres import statements
-from ingest_project.postgres.connection import Connection, session
+from ingest_project.postgres.connection import Connection, fetch_value, session
 
 _SQL = statements.load(__name__, "backlog.sql")
 NAMESPACE = 0x656D6265  # "embe": beside the leases' advisory locks
@@ -38,7 +38,7 @@ class Drained:
 
 def due_branches(connection: Connection) -> list[str]:
     """Names of branches in which a worker would find something to do now; none where vectors cannot be stored."""
-    if connection.execute(_SQL["can_be_stored"]).fetchone() != (True,):
+    if not fetch_value(connection, _SQL["can_be_stored"]):
         return []
     return [name for _, name in connection.execute(_SQL["due_branches"]).fetchall()]
 
@@ -62,9 +62,8 @@ def drain(branch: Branch, seconds: float) -> Drained:
         if unusable:
             raise unusable
         indexed = [model.model_id for model in models if index_where_it_pays(connection, model)]
-        lost = connection.execute(_SQL["count_lost"], {"branch_id": branch.branch_id}).fetchone()
-        assert lost is not None
-        return Drained(whole, embedding_status(connection, branch.branch_id), lost[0], indexed)
+        lost = fetch_value(connection, _SQL["count_lost"], {"branch_id": branch.branch_id})
+        return Drained(whole, embedding_status(connection, branch.branch_id), lost, indexed)
 
 
 def _drained(model: Model, branch: Branch, seconds: float) -> EmbedOutcome:
@@ -87,7 +86,7 @@ def _add(whole: EmbedOutcome, part: EmbedOutcome) -> None:
 @contextmanager
 def _turn(connection: Connection, branch: Branch) -> Generator[None]:
     values = {"namespace": NAMESPACE, "branch_id": branch.branch_id}
-    if connection.execute(_SQL["take_turn"], values).fetchone() != (True,):
+    if not fetch_value(connection, _SQL["take_turn"], values):
         raise Locked(
             "another run is embedding this branch",
             where={"branch": branch.name},

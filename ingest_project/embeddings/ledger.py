@@ -16,7 +16,7 @@ from ingest_project import failpoints
 from ingest_project.branches import activations
 from ingest_project.branches.work import Work
 from ingest_project.postgres import statements
-from ingest_project.postgres.connection import Connection
+from ingest_project.postgres.connection import Connection, fetch_value
 from ingest_project.telemetry import Progress, report
 from ingest_project.upsert.parallel import in_parallel, session_count
 
@@ -55,7 +55,7 @@ def derive_requests(work: Work) -> Derived:
         failpoints.reach("requests_derived")
         dropped = connection.execute(_SQL["drop_requests_of_deleted"], values).rowcount
         answered = 0
-        if connection.execute(_SQL["vectors_are_kept"]).fetchone() == (True,):
+        if fetch_value(connection, _SQL["vectors_are_kept"]):
             answered = connection.execute(_SQL["settle_answered"], values).rowcount
             connection.execute(_SQL["drop_vectors_of_deleted"], values)
         if values["whole_branch"]:
@@ -120,5 +120,4 @@ def _reach(connection: Connection, work: Work) -> dict[str, Any]:
 
 def unrequested(work: Work) -> int:
     """Items changed by this activation that lack a request for what they say now."""
-    row = work.connection.execute(_SQL["unrequested"], {"activation_id": work.activation.activation_id}).fetchone()
-    return row[0] if row else 0
+    return fetch_value(work.connection, _SQL["unrequested"], {"activation_id": work.activation.activation_id}) or 0

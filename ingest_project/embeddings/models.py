@@ -17,7 +17,7 @@ from ingest_project import failpoints
 from ingest_project.errors import ModelIncomplete, ModelUnknown, UsageError
 from ingest_project.item import embeddable_fields
 from ingest_project.postgres import statements
-from ingest_project.postgres.connection import Connection
+from ingest_project.postgres.connection import Connection, fetch_value
 from ingest_project.postgres.migrations import ensure_vectors
 
 _SQL = statements.load(__name__, "models.sql")
@@ -231,8 +231,7 @@ def retire_model(connection: Connection, model: Model, *, keep_vectors: bool = F
 
 def has_vectors(connection: Connection, model: Model) -> bool:
     """Whether there is a table of this model's vectors: pgvector may be missing, here or when the model was added."""
-    row = connection.execute(_SQL["vectors_table"], {"model_id": model.model_id}).fetchone()
-    return row is not None and row[0] is not None
+    return fetch_value(connection, _SQL["vectors_table"], {"model_id": model.model_id}) is not None
 
 
 def parse_options(given: dict[str, Any]) -> ModelOptions:
@@ -285,9 +284,7 @@ def _insert(connection: Connection, declared: Declared, options: Jsonb, alike: l
         "template_version": max((one.template_version for one in alike), default=0) + 1,
         "options": options,
     }
-    row = connection.execute(_SQL["add_model"], values).fetchone()
-    assert row is not None
-    return row[0]
+    return fetch_value(connection, _SQL["add_model"], values)
 
 
 def _model(**row: Any) -> Model:

@@ -19,7 +19,7 @@ from ingest_project.embeddings.text import BYTES_PER_TOKEN, text_of
 from ingest_project.errors import VectorsMissing
 from ingest_project.postgres import statements
 from ingest_project.postgres.arrays import BinaryArray, binary_array
-from ingest_project.postgres.connection import Connection
+from ingest_project.postgres.connection import Connection, fetch_value
 from ingest_project.postgres.migrations import ensure_vectors
 from ingest_project.settings import settings
 from ingest_project.telemetry import correlation_id
@@ -115,9 +115,7 @@ class Queue:
 
     def _complete(self, claim: Claim, positions: Sequence[int], vectors: Vectors) -> int:
         values = self._values(lease_id=claim.lease_id, **_arrays(claim, positions, vectors, self._vector_type()))
-        row = self._connection.execute(_SQL["complete"], values).fetchone()
-        assert row is not None
-        return row[0]
+        return fetch_value(self._connection, _SQL["complete"], values)
 
     def _complete_moved(self, claim: Claim, positions: Sequence[int], vectors: Vectors) -> int:
         item_ids = [claim.item_ids[at] for at in positions]
@@ -131,9 +129,7 @@ class Queue:
 
     def _vector_type(self) -> int:
         if not self._vectors_are:
-            row = self._connection.execute(_SQL["vector_type"]).fetchone()
-            assert row is not None
-            self._vectors_are = row[0]
+            self._vectors_are = fetch_value(self._connection, _SQL["vector_type"])
         return self._vectors_are
 
     def fail(self, claim: Claim, positions: Sequence[int], error: ProviderError) -> int:
@@ -174,11 +170,7 @@ class Queue:
     def pause(self, error: ProviderError, seconds: float | None) -> float:
         """Let all workers of the endpoint wait, as long as it asked for where it did; how many seconds from now."""
         waits = {"seconds": seconds, "first": FIRST_PAUSE, "longest": LONGEST_PAUSE}
-        row = self._connection.execute(
-            _SQL["pause"], self._values(reason=str(error)[:LONGEST_ERROR], **waits)
-        ).fetchone()
-        assert row is not None
-        return row[0]
+        return fetch_value(self._connection, _SQL["pause"], self._values(reason=str(error)[:LONGEST_ERROR], **waits))
 
     def unpause(self) -> None:
         """It answered: the next pause is a first one again."""
@@ -192,8 +184,8 @@ class Queue:
         """Seconds until there may be something to claim or to rescue; None where nothing waits."""
         branches = self.branches() if branch_id is None else [branch_id]
         values = self._values(branches=branches, branch_id=branch_id)
-        row = self._connection.execute(_SQL["next_due"], values).fetchone()
-        return None if row is None or row[0] is None else max(row[0], 0.0)
+        due = fetch_value(self._connection, _SQL["next_due"], values)
+        return None if due is None else max(due, 0.0)
 
     def _execute(self, name: str, **values: object) -> int:
         return self._connection.execute(_SQL[name], self._values(**values)).rowcount

@@ -11,7 +11,7 @@ from typing import Any
 from ingest_project import failpoints
 from ingest_project.embeddings.models import Model, has_vectors, working_models
 from ingest_project.postgres import pulses, statements
-from ingest_project.postgres.connection import Connection, retried
+from ingest_project.postgres.connection import Connection, fetch_value, retried
 from ingest_project.telemetry import Progress, report
 from ingest_project.upsert.id_ranges import RANGE, ranges
 
@@ -92,6 +92,4 @@ def _reconcile_range(connection: Connection, model: Model, values: dict[str, Any
 
 
 def _count(connection: Connection, statement: str, values: dict[str, Any]) -> int:
-    row = connection.execute(_SQL[statement], values).fetchone()
-    assert row is not None
-    return row[0]
+    return fetch_value(connection, _SQL[statement], values)

@@ -13,7 +13,7 @@ from ingest_project.embeddings.vectors import stored_as
 from ingest_project.embeddings.worker import usable_provider
 from ingest_project.errors import ModelUnknown, ProviderUnusable
 from ingest_project.postgres import statements
-from ingest_project.postgres.connection import Connection
+from ingest_project.postgres.connection import Connection, fetch_value
 
 _SQL = statements.load(__name__, "search.sql")
 _ITERATIVE = (0, 8)  # pgvector that goes on behind a filter
@@ -100,7 +100,7 @@ def nearest(connection: Connection, model: Model, vector: str, filters: Filters,
             connection.execute(_SQL["search_settings"], {"ef_search": min(1000, max(_EF_SEARCH, limit))})
         hits = cursor.execute(nearest_items(model), values).fetchall()
         # Behind it: the vectors of a model that was retired in between are gone.
-        return hits if connection.execute(_SQL["active_number"]).fetchone() == (model.model_id,) else None
+        return hits if fetch_value(connection, _SQL["active_number"]) == model.model_id else None
 
 
 def nearest_items(model: Model) -> sql.Composed:
@@ -129,5 +129,5 @@ def _vector(provider: Provider, text: str) -> str:
 
 
 def _goes_on(connection: Connection) -> bool:
-    row = connection.execute(_SQL["pgvector_version"]).fetchone()
-    return row is not None and tuple(int(part) for part in row[0].split(".")[:2]) >= _ITERATIVE
+    version: str | None = fetch_value(connection, _SQL["pgvector_version"])
+    return version is not None and tuple(int(part) for part in version.split(".")[:2]) >= _ITERATIVE

@@ -10,7 +10,7 @@ from psycopg import sql
 from ingest_project.embeddings.models import Model, coverage, has_vectors
 from ingest_project.errors import UsageError
 from ingest_project.postgres import statements
-from ingest_project.postgres.connection import Connection
+from ingest_project.postgres.connection import Connection, fetch_value
 from ingest_project.telemetry import log
 
 _SQL = statements.load(__name__, "vectors.sql")
@@ -33,7 +33,7 @@ def can_be_indexed(model: Model) -> bool:
 
 def is_indexed(connection: Connection, model: Model) -> bool:
     """Whether the model's index is there and whole."""
-    return connection.execute(_SQL["index_state"], {"model_id": model.model_id}).fetchone() == (True,)
+    return bool(fetch_value(connection, _SQL["index_state"], {"model_id": model.model_id}))
 
 
 def index_vectors(connection: Connection, model: Model) -> int:
@@ -96,9 +96,7 @@ def index_where_it_pays(connection: Connection, model: Model) -> bool:
 
 def count_vectors(connection: Connection, model: Model) -> int:
     """How many vectors a model has."""
-    row = connection.execute(_SQL["count_vectors"], {"model_id": model.model_id}).fetchone()
-    assert row is not None
-    return row[0]
+    return fetch_value(connection, _SQL["count_vectors"], {"model_id": model.model_id})
 
 
 def _index(model: Model) -> str:

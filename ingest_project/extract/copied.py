@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
-import pyarrow.csv as arrow_csv
 
 from ingest_project.extract.csv import in_place
 from ingest_project.extract.source import MALFORMED, MOST_BYTES
+from ingest_project.postgres.csv_copy import decoded
 
 _TYPES = {
     "bool": pa.bool_(),
@@ -49,13 +49,13 @@ class _Block:
 
     def table(self, columns: Mapping[str, pa.DataType]) -> pa.Table:
         data = b"".join(self.rows)
-        good = empty(columns) if not data else _with_malformed(_read(data, columns))
+        good = _with_malformed(decoded(data, columns))
         return in_place(good, self.too_long, 0)
 
 
 def empty(columns: Mapping[str, pa.DataType]) -> pa.Table:
     """A table of these columns, with `__malformed`, without rows."""
-    return _with_malformed(pa.table({name: pa.array([], kind) for name, kind in columns.items()}))
+    return _with_malformed(decoded(b"", columns))
 
 
 def _with_malformed(table: pa.Table) -> pa.Table:
@@ -83,19 +83,3 @@ def tables(
             made, rows, taken = [], 0, 0
     if rows:
         yield pa.concat_tables([*made, block.table(columns)]), taken
-
-
-def _read(data: bytes, columns: Mapping[str, pa.DataType]) -> pa.Table:
-    return arrow_csv.read_csv(
-        pa.BufferReader(data),
-        read_options=arrow_csv.ReadOptions(column_names=list(columns), use_threads=False, block_size=len(data) + 1),
-        parse_options=arrow_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
-        convert_options=arrow_csv.ConvertOptions(
-            column_types=dict(columns),
-            null_values=[""],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-            true_values=["t"],
-            false_values=["f"],
-        ),
-    )

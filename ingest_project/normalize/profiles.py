@@ -6,7 +6,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from ingest_project.postgres import statements
-from ingest_project.postgres.connection import Connection
+from ingest_project.postgres.connection import Connection, fetch_value
 
 _SQL = statements.load(__name__, "profiles.sql")
 
@@ -18,14 +18,12 @@ def keep(connection: Connection, activation_id: int, profile: dict[str, Any]) ->
 
 def find(connection: Connection, activation_id: int) -> dict[str, Any] | None:
     """The profile of an activation, if one was made."""
-    row = connection.execute(_SQL["find_profile"], {"activation_id": activation_id}).fetchone()
-    return row[0] if row else None
+    return fetch_value(connection, _SQL["find_profile"], {"activation_id": activation_id})
 
 
 def same_parts(connection: Connection, one: int, other: int) -> bool:
     """Whether the items of two activations are the same to the byte, so that one profile is that of both."""
-    row = connection.execute(_SQL["same_parts"], {"one": one, "other": other}).fetchone()
-    return bool(row and row[0])
+    return bool(fetch_value(connection, _SQL["same_parts"], {"one": one, "other": other}))
 
 
 def different(column: Mapping[str, Any]) -> str:

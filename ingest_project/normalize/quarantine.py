@@ -7,7 +7,7 @@ from psycopg.types.json import Jsonb
 
 from ingest_project.normalize.rejects import Reject
 from ingest_project.postgres import statements
-from ingest_project.postgres.connection import Connection
+from ingest_project.postgres.connection import Connection, fetch_value
 
 _SQL = statements.load(__name__, "quarantine.sql")
 _TYPES = ("int8", "int4", "int8", "text", "jsonb", "bytea", "bool")
@@ -33,8 +33,7 @@ def keep_rejects(connection: Connection, activation_id: int, part: int, rejects:
 
 def count_rejects(connection: Connection, activation_id: int) -> int:
     """All that an activation set aside, over its parts."""
-    row = connection.execute(_SQL["count_rejects"], {"activation_id": activation_id}).fetchone()
-    return row[0] if row else 0
+    return fetch_value(connection, _SQL["count_rejects"], {"activation_id": activation_id}) or 0
 
 
 def count_replayed(connection: Connection, activation_id: int) -> int:

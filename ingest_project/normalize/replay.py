@@ -28,7 +28,7 @@ from ingest_project.extract.store import PartStore
 from ingest_project.normalize.duplicates import NEWNESS, KeyFile, Loser
 from ingest_project.normalize.originals import Original, originals_of
 from ingest_project.postgres import statements
-from ingest_project.postgres.connection import Connection
+from ingest_project.postgres.connection import Connection, fetch_value
 from ingest_project.postgres.leases import Lease, fenced
 from ingest_project.telemetry import log
 
@@ -66,8 +66,7 @@ class Raw:
 
 def count_truncated(connection: Connection, branch: Branch) -> int:
     """How many rows cannot be replayed, since what they said was cut."""
-    row = connection.execute(_SQL["count_truncated"], {"branch_id": branch.branch_id}).fetchone()
-    return row[0] if row else 0
+    return fetch_value(connection, _SQL["count_truncated"], {"branch_id": branch.branch_id}) or 0
 
 
 def begin_replay(connection: Connection, lease: Lease, branch: Branch, store: PartStore, rows_per_part: int) -> Work:
@@ -189,8 +188,7 @@ def superseded(work: Work, store: PartStore, files: list[KeyFile]) -> Iterator[L
 
 
 def _newest(work: Work) -> int:
-    row = work.connection.execute(_SQL["newest_ingested"], {"branch_id": work.branch.branch_id}).fetchone()
-    return row[0] if row and row[0] else 0
+    return fetch_value(work.connection, _SQL["newest_ingested"], {"branch_id": work.branch.branch_id}) or 0
 
 
 def _all_before(files: list[KeyFile], newest: int) -> Iterator[Loser]:

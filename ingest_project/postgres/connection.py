@@ -1,14 +1,14 @@
 """Connections of ours: where Postgres is, how a session is set up, what may be tried again."""
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, contextmanager, suppress
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 
 import psycopg
 from psycopg import IsolationLevel, Transaction, conninfo, sql
-from psycopg.abc import PQGen
+from psycopg.abc import PQGen, Query
 from psycopg.pq import Conninfo, TransactionStatus
 from tenacity import (
     RetryCallState,
@@ -134,6 +134,12 @@ def opened(url: str) -> _Session:
         reraise=True,
     )
     return patient(_open, url)
+
+
+def fetch_value(connection: Connection, statement: Query, values: Mapping[str, object] | None = None) -> Any:
+    """The first column of the first row; None where there is no row."""
+    row = connection.execute(statement, values).fetchone()
+    return row[0] if row else None
 
 
 def is_idle(connection: Connection) -> bool:

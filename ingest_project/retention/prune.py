@@ -13,7 +13,7 @@ from psycopg import sql
 
 from ingest_project.extract.store import PartStore
 from ingest_project.postgres import pulses, statements
-from ingest_project.postgres.connection import Connection
+from ingest_project.postgres.connection import Connection, fetch_value
 from ingest_project.settings import settings
 from ingest_project.telemetry import log
 
@@ -77,8 +77,7 @@ def _prune_history(connection: Connection, days: int, *, dry_run: bool) -> Itera
 
 
 def _size(connection: Connection, partition: str) -> int:
-    row = connection.execute(_SQL["size_of_partition"], {"partition": partition}).fetchone()
-    return row[0] if row else 0
+    return fetch_value(connection, _SQL["size_of_partition"], {"partition": partition}) or 0
 
 
 def _dropped(connection: Connection, pruned: Pruned, partitions: list[str]) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ingest_project.extract.store import PartStore
 from ingest_project.postgres import statements
-from ingest_project.postgres.connection import Connection
+from ingest_project.postgres.connection import Connection, fetch_value
 
 _SQL = statements.load(__name__, "torture.sql")
 TABLES = ("items_of", "versions_of", "rejects_of", "batches_of", "requests_of", "activations_of")
@@ -43,9 +43,7 @@ def traces(connection: Connection, source: str) -> dict[str, Trace]:
 
 def states_done(connection: Connection, source: str) -> int:
     """How many states of its data this source's branch has brought to their end."""
-    row = connection.execute(_SQL["states_done"], {"source": source}).fetchone()
-    assert row is not None, "an aggregate"
-    return row[0]
+    return fetch_value(connection, _SQL["states_done"], {"source": source})
 
 
 def forget(connection: Connection, store: PartStore, source: str) -> None:

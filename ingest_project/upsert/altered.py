@@ -4,7 +4,6 @@ Their hashes are computed again from what they say. Change detection trusts the 
 called unchanged for ever, and its vector would be of a text that is no more.
 """
 
-import io
 import json
 import re
 from collections.abc import Iterator
@@ -14,7 +13,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pc_csv
 from psycopg import sql
 
 from ingest_project.item import ARROW_OF_SQL, columns, content_fields
@@ -22,6 +20,7 @@ from ingest_project.normalize.columns import to_json
 from ingest_project.normalize.hashing import hashes
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection, retried
+from ingest_project.postgres.csv_copy import decoded
 from ingest_project.upsert.id_ranges import RANGE, ranges
 
 _SQL = statements.load(__name__, "altered.sql")
@@ -83,17 +82,7 @@ def _read(connection: Connection, after: int, upto: int, branch_id: int | None) 
     with connection.cursor() as cursor, cursor.copy(text) as copy:
         data = b"".join(copy)
     fields = {name: ARROW_OF_SQL[columns()[name].sql] for name in content_fields()}
-    kinds = {**_KNOWN, **fields, "attributes": pa.string()}
-    if not data:
-        return pa.schema(list(kinds.items())).empty_table()
-    return pc_csv.read_csv(
-        io.BytesIO(data),
-        read_options=pc_csv.ReadOptions(column_names=list(kinds), use_threads=False, block_size=len(data)),
-        parse_options=pc_csv.ParseOptions(newlines_in_values=True),
-        convert_options=pc_csv.ConvertOptions(
-            column_types=kinds, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
-        ),
-    )
+    return decoded(data, {**_KNOWN, **fields, "attributes": pa.string()})
 
 
 def _altered(items: pa.Table) -> Iterator[Altered]:

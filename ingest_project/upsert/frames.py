@@ -16,8 +16,8 @@ import psycopg
 import pyarrow as pa
 
 from ingest_project.errors import RowsUnfit, TableUnfit
-from ingest_project.postgres.connection import Connection, retried
-from ingest_project.upsert.copying import copy_table
+from ingest_project.postgres.connection import Connection, fetch_value, retried
+from ingest_project.postgres.csv_copy import copy_in
 from ingest_project.upsert.target import Table, Target, existing_columns, make_table
 from ingest_project.upsert.writable import writable
 
@@ -126,7 +126,7 @@ def _copy(cursor: psycopg.Cursor[tuple[object, ...]], target: Target, frame: pa.
     where: dict[str, object] = {"table": target.table.shown, "frame": number}
     try:
         with _refusals_of(target.table):
-            copy_table(cursor, target.statement("copy_frame"), writable(frame, target.types))
+            copy_in(cursor, target.statement("copy_frame"), writable(frame, target.types))
     except (TableUnfit, RowsUnfit) as error:
         error.where |= where
         raise
@@ -167,8 +167,7 @@ def _write(connection: Connection, target: Target, hooks: Hooks) -> None:
                 connection.execute(target.statement("update_frame_rows"))
             connection.execute(target.statement("insert_frame_rows"))
         connection.execute(target.statement("settle_frame_rows"))
-        row = connection.execute(target.statement("open_frame_rows")).fetchone()
-        left = row[0] if row else 0
+        left = fetch_value(connection, target.statement("open_frame_rows")) or 0
         if not left:
             return
         in_vain, before = (in_vain + 1 if left == before else 0), left

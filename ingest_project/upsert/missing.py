@@ -6,6 +6,7 @@ import numpy as np
 
 from ingest_project.branches.work import Work
 from ingest_project.postgres import statements
+from ingest_project.postgres.connection import fetch_value
 from ingest_project.upsert.key_ranges import KeyRange
 
 _SQL = statements.load(__name__, "missing.sql")
@@ -48,8 +49,7 @@ def counted(work: Work, carried: int) -> Missing:
 
 
 def _count(work: Work, name: str, **more: object) -> int:
-    row = work.connection.execute(_SQL[name], {**_values(work), **more}).fetchone()
-    return row[0] if row else 0
+    return fetch_value(work.connection, _SQL[name], {**_values(work), **more}) or 0
 
 
 def _values(work: Work) -> dict[str, object]:

@@ -1,15 +1,14 @@
 """A table back as Arrow: COPY as CSV, read in the types that the columns have."""
 
-import io
 import re
 from collections.abc import Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pc_csv
 from psycopg import sql
 
 from ingest_project.postgres.connection import Connection
+from ingest_project.postgres.csv_copy import decoded
 from ingest_project.upsert.target import Table, TableColumn, Target, known_columns
 
 _ARROW = {
@@ -40,28 +39,7 @@ def read(connection: Connection, table: Table, where: Mapping[str, object] | Non
     statement = Target(table, columns).statement("read_table", condition=condition)
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         data = b"".join(bytes(block) for block in copy)
-    return _parsed(data, columns)
-
-
-def _parsed(data: bytes, columns: tuple[TableColumn, ...]) -> pa.Table:
-    types = {column.name: _read_as(column.type) for column in columns}
-    if not data:
-        empty = pa.schema(types.items()).empty_table()
-        return _finished(empty, columns)
-    table = pc_csv.read_csv(
-        io.BytesIO(data),
-        read_options=pc_csv.ReadOptions(column_names=list(types)),
-        parse_options=pc_csv.ParseOptions(newlines_in_values=True),
-        convert_options=pc_csv.ConvertOptions(
-            column_types=types,
-            null_values=[""],
-            true_values=["t"],
-            false_values=["f"],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-        ),
-    )
-    return _finished(table, columns)
+    return _finished(decoded(data, {column.name: _read_as(column.type) for column in columns}), columns)
 
 
 def _read_as(type_: str) -> pa.DataType:

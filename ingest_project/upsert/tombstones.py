@@ -11,7 +11,7 @@ from ingest_project import failpoints
 from ingest_project.branches.gates import Gate
 from ingest_project.branches.work import Work
 from ingest_project.postgres import statements
-from ingest_project.postgres.connection import retried
+from ingest_project.postgres.connection import fetch_value, retried
 from ingest_project.telemetry import Progress, report
 from ingest_project.upsert.batch import ACCEPTED, is_done
 from ingest_project.upsert.missing import Missing, are_tombstoned
@@ -25,8 +25,7 @@ def shrinks(work: Work, missing: Missing) -> Gate | None:
     """How much of the branch these tombstones would take away, against its limit; None where there are none."""
     if not len(missing.ids):
         return None
-    row = work.connection.execute(_SQL["live_items"], {"branch_id": work.branch.branch_id}).fetchone()
-    live = row[0] if row else 0
+    live = fetch_value(work.connection, _SQL["live_items"], {"branch_id": work.branch.branch_id}) or 0
     what = f"{missing.count:,} of {live:,} live items are missing and would be tombstoned"
     return Gate("shrink_ratio", missing.count / max(live, 1), work.spec.limits.of("shrink_ratio", live), what)
 
@@ -49,8 +48,7 @@ def tombstone_missing(work: Work, missing: Missing) -> tuple[int, int]:
 
 def _so_far(work: Work) -> int:
     values = {"activation_id": work.activation.activation_id}
-    row = work.connection.execute(_SQL["tombstones_so_far"], values).fetchone()
-    return row[0] if row else 0
+    return fetch_value(work.connection, _SQL["tombstones_so_far"], values) or 0
 
 
 def _blocks(ids: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:

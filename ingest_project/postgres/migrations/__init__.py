@@ -10,7 +10,7 @@ from psycopg import sql
 
 from ingest_project.errors import DatabaseError, DatabaseReadOnly, MigrationFailed, first_line
 from ingest_project.postgres import statements
-from ingest_project.postgres.connection import Connection, connect, session
+from ingest_project.postgres.connection import Connection, connect, fetch_value, session
 from ingest_project.telemetry import log
 
 _SQL = statements.load(__name__ + ".x", "vectors.sql")
@@ -167,5 +167,4 @@ def _vector_type(connection: Connection) -> bool:
 
 
 def _truth(connection: Connection, statement: str) -> bool:
-    row = connection.execute(_SQL[statement]).fetchone()
-    return bool(row and row[0])
+    return bool(fetch_value(connection, _SQL[statement]))
