@@ -133,6 +133,6 @@ def as_markdown() -> str:
     for kind, table in ALL.items():
         lines += ["## " + _HEADINGS[kind].partition(":")[0], "", _HEADINGS[kind].partition(": ")[2], ""]
         lines += ["| code | what happened | what to do |", "| --- | --- | --- |"]
-        lines += [f"| `{code}` | {told.meaning} | {told.remedy} |" for code, told in table.items()]
+        lines += [f"| `{code}` | {entry.meaning} | {entry.remedy} |" for code, entry in table.items()]
         lines.append("")
     return "\n".join(lines)

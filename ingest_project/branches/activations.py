@@ -68,7 +68,7 @@ class Activation:
         return self.state in OPEN
 
     @property
-    def told_drift(self) -> list[str]:
+    def reported_drift(self) -> list[str]:
         """How its columns differ from those of the last time, unless its branch takes that silently."""
         found = self.drift or {}
         return [change["what"] for change in found.get("changes", []) if found["contract"] != "evolve"]
@@ -245,12 +245,12 @@ def last_committed(connection: Connection, branch_id: int) -> Activation | None:
     return _one(connection, "last_committed", {"branch_id": branch_id})
 
 
-def keep_drift(connection: Connection, activation: Activation, drift: Mapping[str, Any]) -> Activation:
+def record_drift(connection: Connection, activation: Activation, drift: Mapping[str, Any]) -> Activation:
     """Keep how the source's columns differ from the last time."""
     return _step(connection, "keep_drift", activation, drift=Jsonb(drift))
 
 
-def keep_plan(connection: Connection, activation: Activation, plan: Mapping[str, Any]) -> Activation:
+def record_plan(connection: Connection, activation: Activation, plan: Mapping[str, Any]) -> Activation:
     """Keep what the upsert would do."""
     return _step(connection, "keep_plan", activation, plan=Jsonb(plan))
 

@@ -1,7 +1,7 @@
-"""Trouble with a branch, told to a webhook: once for each activation that meets it, once when it is over.
+"""Alerts about a branch, posted to a webhook: once for each activation that fails, once when the branch has recovered.
 
-What is to be told is kept in Postgres until the receiver has it, so a message outlives the process that failed and
-a receiver that is away: the next run, or the sensor, tells it. Nothing happens where no webhook is set.
+An alert is kept in Postgres until the receiver has it, so it outlives the process that failed and a receiver that is
+away: the next run, or the sensor, delivers it. Nothing happens where no webhook is set.
 """
 
 import json
@@ -46,17 +46,19 @@ class Alert:
 
     def to_json(self) -> dict[str, object]:
         """Give what is posted."""
-        told = {name: value for name, value in asdict(self).items() if name != "branch_id"}
-        return {**told, "since": self.since.isoformat(), "text": self.text}
+        posted = {name: value for name, value in asdict(self).items() if name != "branch_id"}
+        return {**posted, "since": self.since.isoformat(), "text": self.text}
 
 
-def is_wanted() -> bool:
+def is_enabled() -> bool:
     """Whether this deployment has a webhook."""
     return settings().webhook_url is not None
 
 
-def trouble(connection: Connection, branch_id: int, activation: int | None, run_id: str, error: IngestError) -> None:
-    """Keep that a run of a branch came to nothing."""
+def raise_alert(
+    connection: Connection, branch_id: int, activation: int | None, run_id: str, error: IngestError
+) -> None:
+    """Write down that a run of a branch failed or was refused."""
     values = {
         "branch_id": branch_id,
         "event": "refused" if isinstance(error, Refused) else "failed",
@@ -69,32 +71,32 @@ def trouble(connection: Connection, branch_id: int, activation: int | None, run_
     connection.execute(_SQL["raise_alert"], values)
 
 
-def over(connection: Connection, branch_id: int, activation: int, run_id: str) -> None:
-    """Keep that a branch went through, where it was in trouble."""
+def clear_alert(connection: Connection, branch_id: int, activation: int, run_id: str) -> None:
+    """Write down that a branch was ingested again, where it has an alert."""
     values = {"branch_id": branch_id, "activation_id": activation, "run_id": run_id}
     connection.execute(_SQL["clear_alert"], values)
 
 
-def tell(connection: Connection) -> int:
-    """Post what nobody has been told of yet; how many arrived.
+def deliver(connection: Connection) -> int:
+    """Post the alerts that were not delivered yet; how many arrived.
 
     Never raises: an alert must not fail what it is about.
     """
-    if not is_wanted():
+    if not is_enabled():
         return 0
     try:
         with connection.transaction():
-            return sum(_told(connection, alert) for alert in _untold(connection))
+            return sum(_deliver(connection, alert) for alert in _undelivered(connection))
     except psycopg.Error as error:
         log.warning("alerts could not be read: %s", error)
         return 0
 
 
-def _untold(connection: Connection) -> list[Alert]:
+def _undelivered(connection: Connection) -> list[Alert]:
     return [Alert(*row) for row in connection.execute(_SQL["untold"]).fetchall()]
 
 
-def _told(connection: Connection, alert: Alert) -> bool:
+def _deliver(connection: Connection, alert: Alert) -> bool:
     arrived = post(alert)
     if arrived:
         connection.execute(_SQL["told"], {"branch_id": alert.branch_id})

@@ -57,13 +57,14 @@ class Gate:
             return self.what.partition(":\n")[0]
         return f"{self.measured:.1%} with a limit of {self.limit:.1%}"
 
-    def told(self) -> str:
-        """Measure and limit, in words."""
+    @property
+    def message(self) -> str:
+        """What was measured against which limit, in words."""
         return self.what if self.code in _SETTINGS else f"{self.what}: {self.figures}"
 
 
-def kept(connection: Connection, activation_id: int, measured: Iterable[Gate]) -> list[Gate]:
-    """Keep what was measured, in the caller's transaction; returns the gates that block."""
+def record(connection: Connection, activation_id: int, measured: Iterable[Gate]) -> list[Gate]:
+    """Write down what was measured, in the caller's transaction; returns the gates that block."""
     for gate in measured:
         values = {name: asdict(gate)[name] for name in ("code", "measured", "limit", "what")}
         connection.execute(_SQL["keep_gate"], {"activation_id": activation_id, **values})
@@ -82,9 +83,9 @@ def blocked(work: Work, failed: Sequence[Gate]) -> GateBlocked | None:
 
 
 def pass_or_block(work: Work, measured: Iterable[Gate]) -> None:
-    """Keep what was measured, and block where a limit is passed. Raises GateBlocked."""
+    """Write down what was measured, and block where a limit is exceeded. Raises GateBlocked."""
     with work.transaction() as connection:
-        why = blocked(work, kept(connection, work.activation.activation_id, measured))
+        why = blocked(work, record(connection, work.activation.activation_id, measured))
         if why:
             activations.block(connection, work.activation, why)
     if why:
@@ -102,7 +103,7 @@ def _error(branch: str, activation_id: int, failed: Sequence[Gate]) -> GateBlock
     codes = " ".join(gate.code for gate in failed)
     settings = " and ".join(gate.setting for gate in failed)
     return GateBlocked(
-        "; ".join(gate.told() for gate in failed) or None,
+        "; ".join(gate.message for gate in failed) or None,
         where={"branch": branch, "activation": activation_id, "gate": codes},
         todo=f"Mend the source, or change {settings} in the branch file and apply it; then run again. To take it as it "
         f"is: `ingest accept {activation_id} {codes} --why '...'`, then `ingest run {shlex.quote(branch)}`.",

@@ -24,8 +24,8 @@ def is_relation(location: str) -> bool:
     return bool(_URL.match(location) or _URL_IN_VARIABLE.match(location)) or _is_words(location)
 
 
-def taken_apart(location: str) -> tuple[str, str]:
-    """Give what libpq takes, and the table, quoted and qualified as SQL has it. Raises ValueError; quotes nothing."""
+def split_location(location: str) -> tuple[str, str]:
+    """(what libpq takes, the table as SQL writes it) of a location. Raises ValueError, which does not quote it."""
     found = list((_OF_WORDS if _is_words(location) else _OF_URL).finditer(location))
     if not found:
         raise ValueError("must name its table, as in postgresql://user@host/database?table=schema.name")
@@ -37,7 +37,7 @@ def taken_apart(location: str) -> tuple[str, str]:
 
 def has_secret(location: str) -> bool:
     """Whether a parameter is a password or a key of libpq's, however its name is spelled. Raises ValueError."""
-    words = _VARIABLE.sub("", taken_apart(location)[0])
+    words = _VARIABLE.sub("", split_location(location)[0])
     return bool(_SECRETS.search(words if _is_words(location) else unquote(words)))
 
 

@@ -31,8 +31,8 @@ def accept(activation: int, *, codes: tuple[str, ...], why: str, who: str | None
         waiting = [gate.code for gate in gates.gates_of(connection, activation) if gate.blocks]
         branch = registry.name_of(connection, found.branch_id)
     if as_json:
-        told = {"activation": activation, "branch": branch, "state": found.state, "blocked_by": waiting}
-        click.echo(json.dumps(told))
+        result = {"activation": activation, "branch": branch, "state": found.state, "blocked_by": waiting}
+        click.echo(json.dumps(result))
         return
     click.echo(f"accepted: {' '.join(codes)} of activation {activation}; {_next(activation, branch, waiting)}")
 

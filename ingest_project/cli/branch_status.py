@@ -139,7 +139,7 @@ class BranchStatus:
         return Finding(
             "needs a hand",
             "blocked",
-            f"activation {newest.activation_id}: {'; '.join(gate.told() for gate in failed)}",
+            f"activation {newest.activation_id}: {'; '.join(gate.message for gate in failed)}",
             f"ingest accept {newest.activation_id} {codes} --why '...'",
             f"mend the source or its file, then `{self.command}`; or take it as it is, then `{self.command}`",
         )

@@ -21,9 +21,9 @@ def codes(code: str | None, *, markdown: bool, as_json: bool) -> None:
     if code is not None and code not in {known for table in ALL.values() for known in table}:
         raise UsageError(f"there is no code {code!r}", todo="`ingest codes` lists all of them.")
     found = [
-        {"kind": kind, "code": name, "meaning": told.meaning, "to_do": told.remedy}
+        {"kind": kind, "code": name, "meaning": entry.meaning, "to_do": entry.remedy}
         for kind, table in ALL.items()
-        for name, told in table.items()
+        for name, entry in table.items()
         if code in (None, name)
     ]
     if as_json:

@@ -30,8 +30,8 @@ def url(*, show_password: bool, as_json: bool) -> None:
     """
     found = database_url()
     shown = found if show_password else redacted(found)
-    told = {"url": shown, "embedded": settings().database_url is None}
-    click.echo(json.dumps(told) if as_json else shown)
+    result = {"url": shown, "embedded": settings().database_url is None}
+    click.echo(json.dumps(result) if as_json else shown)
 
 
 @db.command("migrate")

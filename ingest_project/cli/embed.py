@@ -67,7 +67,7 @@ def run_command(name: str | None, *, limit: int | None, workers: int, as_json: b
             _announce(model, branch_id, limit)
             limits = replace(chosen_limits(), limit=limit)
             try:
-                with progress.shown():
+                with progress.displayed():
                     outcome = run_workers(
                         model_id=model.model_id, branch_id=branch_id, workers=workers, limits=limits, stop=stop
                     )

@@ -22,9 +22,9 @@ def failure_of(result: "ExecuteInProcessResult") -> tuple[int, str]:
         if not event.is_step_failure:
             continue
         failed = event.step_failure_data
-        told = failed.user_failure_data
-        if told and "exit_code" in told.metadata:
-            return int(str(told.metadata["exit_code"].value)), str(told.description)
+        failure = failed.user_failure_data
+        if failure and "exit_code" in failure.metadata:
+            return int(str(failure.metadata["exit_code"].value)), str(failure.description)
         if failed.error:
             return _told(failed.error, {"step": event.step_key, "run": result.run_id})
     for event in result.all_events:

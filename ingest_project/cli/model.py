@@ -54,7 +54,7 @@ def add_command(name: str, *, dims: int, version: str, fields: str | None, as_js
     if not indexed:
         lines.append(f"  {found.dims} dimensions are too many for an index: searches by it will read all vectors")
     lines.append(f"next: ingest embed run; ingest model list; then: ingest model activate {found.model_id}")
-    _tell({"model": found.model_id, "change": change, "requests": asked, "can_be_indexed": indexed}, lines, as_json)
+    _print({"model": found.model_id, "change": change, "requests": asked, "can_be_indexed": indexed}, lines, as_json)
 
 
 @contextmanager
@@ -64,8 +64,8 @@ def _named(wanted: str) -> Generator[tuple[Connection, Model]]:
         yield connection, models.find_model(connection, wanted)
 
 
-def _tell(told: dict[str, Any], lines: list[str], as_json: bool) -> None:
-    click.echo(json.dumps(told) if as_json else "\n".join(lines))
+def _print(result: dict[str, Any], lines: list[str], as_json: bool) -> None:
+    click.echo(json.dumps(result) if as_json else "\n".join(lines))
 
 
 def _declared(name: str, dims: int, version: str, fields: str | None, options: dict[str, Any]) -> Declared:
@@ -155,7 +155,7 @@ def activate_command(wanted: str, *, force: bool, as_json: bool) -> None:
             f"model {before.model_id} ({before.label}) is kept filled, to go back to; "
             f"next: ingest model retire {before.model_id}"
         )
-    _tell({"model": found.model_id, "before": before.model_id if before else None}, lines, as_json)
+    _print({"model": found.model_id, "before": before.model_id if before else None}, lines, as_json)
 
 
 @model.command("retire")
@@ -171,7 +171,7 @@ def retire_command(wanted: str, *, keep_vectors: bool, as_json: bool) -> None:
         dropped = models.retire_model(connection, found, keep_vectors=keep_vectors)
     kept = "its vectors are kept" if keep_vectors else "its vectors are gone"
     said = f"model {found.model_id} ({found.label}) is retired: {dropped:,} requests dropped, {kept}"
-    _tell({"model": found.model_id, "requests_dropped": dropped, "vectors_kept": keep_vectors}, [said], as_json)
+    _print({"model": found.model_id, "requests_dropped": dropped, "vectors_kept": keep_vectors}, [said], as_json)
 
 
 @model.command("index")
@@ -197,4 +197,4 @@ def index_command(wanted: str, *, drop: bool, as_json: bool) -> None:
         if drop
         else f"model {found.model_id} ({found.label}) is indexed: {count:,} vectors"
     )
-    _tell({"model": found.model_id, "indexed": not drop, "vectors": count}, [said], as_json)
+    _print({"model": found.model_id, "indexed": not drop, "vectors": count}, [said], as_json)

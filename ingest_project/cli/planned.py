@@ -32,7 +32,7 @@ def planned(name: str, activation: Activation, rejects: Mapping[str, int]) -> li
         _samples(plan.get("samples", [])),
         _block("models would embed", (_embedded(one) for one in plan.get("embedding", []))),
         rejected(rejects),
-        [f"the run would be blocked: {told}" for told in plan.get("blocked_by", {}).values()],
+        [f"the run would be blocked: {message}" for message in plan.get("blocked_by", {}).values()],
         _next(name, activation.activation_id if plan.get("saved") else None, rejects),
     ]
     return [line for block in blocks if block for line in ("", *block)]

@@ -35,7 +35,7 @@ def profile(name: str, *, activation: int | None, as_json: bool) -> None:
         else:
             candidates = activations.newest(connection, branch.branch_id, 50)
         made = ((one.activation_id, profiles.find(connection, one.activation_id)) for one in candidates)
-        number, found = next(((number, told) for number, told in made if told), (0, None))
+        number, found = next(((number, profiled) for number, profiled in made if profiled), (0, None))
     if found is None:
         raise ActivationUnknown(
             "there is no profile of this branch", where={"branch": name}, todo="`ingest run` makes one with each run."

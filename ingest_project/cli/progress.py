@@ -16,8 +16,8 @@ EVERY_SECONDS = 2.0
 
 
 @contextmanager
-def shown() -> Generator[None]:
-    """Show what the stages report inside."""
+def displayed() -> Generator[None]:
+    """Display the progress that stages report inside."""
     if sys.stderr.isatty():
         with _bars() as bars, listening(_Bars(bars)):
             yield

@@ -28,7 +28,7 @@ def replay_rejects(name: str, *, as_json: bool) -> int:
     truncated, activation = _begun(name)
     outcome = run_branch(name, activation=activation)
     if as_json:
-        click.echo(json.dumps({**summary_as_json(name, outcome), "replayed": _told(outcome), "truncated": truncated}))
+        click.echo(json.dumps({**summary_as_json(name, outcome), "replayed": _counts(outcome), "truncated": truncated}))
     elif outcome.exit_code:
         tell(name, outcome)
     else:
@@ -49,7 +49,7 @@ def _begun(name: str) -> tuple[int, int]:
         return count_truncated(connection, branch), work.activation.activation_id
 
 
-def _told(outcome: Outcome) -> dict[str, int]:
+def _counts(outcome: Outcome) -> dict[str, int]:
     done = outcome.activation
     if done is None or done.valid is None:
         return {}
@@ -58,24 +58,24 @@ def _told(outcome: Outcome) -> dict[str, int]:
 
 
 def _lines(name: str, outcome: Outcome, truncated: int) -> list[str]:
-    done, told = outcome.activation, _told(outcome)
+    done, counts = outcome.activation, _counts(outcome)
     assert done is not None
     lines = [
         f"\nactivation {done.activation_id} of {name!r} replayed {done.rows_read or 0:,} rows that were set aside",
-        f"  fixed: {told['fixed']:,}   (core.items: {done.inserted:,} inserted, {done.updated:,} updated, "
+        f"  fixed: {counts['fixed']:,}   (core.items: {done.inserted:,} inserted, {done.updated:,} updated, "
         f"{done.touched:,} touched, {done.unchanged:,} unchanged, {done.stale:,} stale)",
     ]
-    if told["key_superseded"]:
-        lines.append(f"  superseded: {told['key_superseded']:,}   a later activation carried their keys")
-    if told["duplicate_key"]:
-        lines.append(f"  gave way: {told['duplicate_key']:,}   to a newer row of the replay with their key")
-    if told["still_rejected"]:
+    if counts["key_superseded"]:
+        lines.append(f"  superseded: {counts['key_superseded']:,}   a later activation carried their keys")
+    if counts["duplicate_key"]:
+        lines.append(f"  gave way: {counts['duplicate_key']:,}   to a newer row of the replay with their key")
+    if counts["still_rejected"]:
         codes = [f"{code} {rows:,}" for code, rows in outcome.rejects.items() if code not in GAVE_WAY]
-        lines.append(f"  still rejected: {told['still_rejected']:,}   {', '.join(codes)}")
+        lines.append(f"  still rejected: {counts['still_rejected']:,}   {', '.join(codes)}")
     if truncated:
         lines.append(
             f"  not replayed: {truncated:,}   what they said was cut when they were set aside; mend the source"
         )
-    if told["still_rejected"]:
+    if counts["still_rejected"]:
         lines += ["", f"next: ingest rejects {shlex.quote(name)} --activation {done.activation_id}"]
     return lines

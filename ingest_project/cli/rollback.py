@@ -21,7 +21,7 @@ from ingest_project.postgres.connection import Connection, session
 from ingest_project.postgres.leases import Lease
 from ingest_project.postgres.migrations import ensure_migrated
 from ingest_project.telemetry import correlated, log
-from ingest_project.upsert.rollback import Undo, begin, branch_of, look, undo_all
+from ingest_project.upsert.rollback import Undo, begin, branch_of, preview, undo_all
 
 
 @click.command()
@@ -39,24 +39,24 @@ def rollback(activation: int, *, dry_run: bool, as_json: bool) -> None:
     ensure_migrated()
     with session() as connection, _database_errors_explained():
         branch = registry.get_branch(connection, branch_of(connection, activation))
-        told = _looked(connection, branch, activation) if dry_run else _undone(connection, branch, activation)
-    click.echo(json.dumps(told) if as_json else "\n".join(_lines(told)))
+        result = _previewed(connection, branch, activation) if dry_run else _applied(connection, branch, activation)
+    click.echo(json.dumps(result) if as_json else "\n".join(_lines(result)))
 
 
-def _looked(connection: Connection, branch: Branch, activation: int) -> dict[str, Any]:
-    undo = look(connection, branch, activations.get(connection, branch.branch_id, activation))
+def _previewed(connection: Connection, branch: Branch, activation: int) -> dict[str, Any]:
+    undo = preview(connection, branch, activations.get(connection, branch.branch_id, activation))
     return {"activation": activation, "branch": branch.name, "dry_run": True, **asdict(undo), "items": undo.items}
 
 
-def _undone(connection: Connection, branch: Branch, activation: int) -> dict[str, Any]:
-    with _leased(connection, branch) as lease, progress.shown():
+def _applied(connection: Connection, branch: Branch, activation: int) -> dict[str, Any]:
+    with _leased(connection, branch) as lease, progress.displayed():
         work = undo_all(begin(connection, lease, branch, activation))
         derived = derive_requests(work)
-    _tell_dagster(branch.name, told := _told(branch, activation, derived))
-    return told
+    _tell_dagster(branch.name, result := _result(branch, activation, derived))
+    return result
 
 
-def _told(branch: Branch, activation: int, derived: Derived) -> dict[str, Any]:
+def _result(branch: Branch, activation: int, derived: Derived) -> dict[str, Any]:
     done = derived.work.activation
     undo = Undo(**(done.plan or {}))
     return {
@@ -95,13 +95,13 @@ def _leased(connection: Connection, branch: Branch) -> Generator[Lease]:
                 leases.release(connection, lease)
 
 
-def _tell_dagster(name: str, told: dict[str, Any]) -> None:
+def _tell_dagster(name: str, result: dict[str, Any]) -> None:
     """Leave a mark on core_items: those who look there see why the table changed without a run."""
     from dagster import AssetObservation
 
     from ingest_project.cli.instance import dagster_instance
 
-    numbers = {key: value for key, value in told.items() if isinstance(value, int | str)}
+    numbers = {key: value for key, value in result.items() if isinstance(value, int | str)}
     seen = AssetObservation(asset_key="core_items", partition=name, metadata={"what": "rollback", **numbers})
     try:
         with dagster_instance() as instance:
@@ -110,26 +110,26 @@ def _tell_dagster(name: str, told: dict[str, Any]) -> None:
         log.warning("the rollback is done, and Dagster could not be told of it: %s", error)
 
 
-def _lines(told: dict[str, Any]) -> list[str]:
-    number, name = told["activation"], shlex.quote(told["branch"])
-    if told["dry_run"]:
-        head = f"\nrolling activation {number} of {told['branch']!r} back would undo {told['items']:,} changes:"
+def _lines(result: dict[str, Any]) -> list[str]:
+    number, name = result["activation"], shlex.quote(result["branch"])
+    if result["dry_run"]:
+        head = f"\nrolling activation {number} of {result['branch']!r} back would undo {result['items']:,} changes:"
     else:
-        head = f"\nactivation {number} of {told['branch']!r} is rolled back (by activation {told['rollback']}):"
-    lines = [head, f"  {told['inserts']:,} inserts withdrawn, {told['updates']:,} updates restored"]
-    lines[-1] += f", {told['tombstones']:,} deleted items revived, {told['revives']:,} revived items deleted"
-    if told["touches"]:
-        lines.append(f"  {told['touches']:,} touches stand: they changed no content")
-    if told["conflicts"]:
-        keys = ", ".join(f"{key!r} (by activation {by})" for key, by in told["changed_later"])
-        more = told["conflicts"] - len(told["changed_later"])
+        head = f"\nactivation {number} of {result['branch']!r} is rolled back (by activation {result['rollback']}):"
+    lines = [head, f"  {result['inserts']:,} inserts withdrawn, {result['updates']:,} updates restored"]
+    lines[-1] += f", {result['tombstones']:,} deleted items revived, {result['revives']:,} revived items deleted"
+    if result["touches"]:
+        lines.append(f"  {result['touches']:,} touches stand: they changed no content")
+    if result["conflicts"]:
+        keys = ", ".join(f"{key!r} (by activation {by})" for key, by in result["changed_later"])
+        more = result["conflicts"] - len(result["changed_later"])
         keys += f" and {more:,} more" if more else ""
-        lines.append(f"  but it would be refused: {told['conflicts']:,} of them were changed again since: {keys}")
-        _, newest = told["changed_later"][0]
+        lines.append(f"  but it would be refused: {result['conflicts']:,} of them were changed again since: {keys}")
+        _, newest = result["changed_later"][0]
         return [*lines, "", f"next: ingest rollback {newest} --dry-run   (the newest before the others)"]
-    if told["dry_run"]:
+    if result["dry_run"]:
         return [*lines, "", f"next: ingest rollback {number}"]
-    if told["left"]:
-        lines.append(f"  {told['left']:,} were changed by another activation meanwhile and stay as they are")
-    lines.append(f"  embeddings: {told['requests']:,} requested, {told['requests_dropped']:,} requests dropped")
+    if result["left"]:
+        lines.append(f"  {result['left']:,} were changed by another activation meanwhile and stay as they are")
+    lines.append(f"  embeddings: {result['requests']:,} requested, {result['requests_dropped']:,} requests dropped")
     return [*lines, "", f"next: mend the source; `ingest run {name}` ingests it as it is then"]

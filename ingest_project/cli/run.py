@@ -147,7 +147,7 @@ def _executed(job: str, name: str, options: dict[str, Any]) -> "ExecuteInProcess
     from ingest_project.definitions import defs
     from ingest_project.defs.partitions import ensure_partition
 
-    with outside_errors_explained(), dagster_instance() as instance, progress.shown():
+    with outside_errors_explained(), dagster_instance() as instance, progress.displayed():
         ensure_partition(instance, name)
         return defs.resolve_job_def(job).execute_in_process(
             instance=instance,

@@ -60,8 +60,8 @@ def search_command(
     if not hits:
         filtered = any(one is not None for one in (branch, code, place))
         todo = "the same without --branch, --country, --near; " if filtered else ""
-        told = f"nothing found by model {model.model_id} ({model.label})"
-        click.echo(f"{told}; next: {todo}ingest model list   (is it filled?)", err=True)
+        message = f"nothing found by model {model.model_id} ({model.label})"
+        click.echo(f"{message}; next: {todo}ingest model list   (is it filled?)", err=True)
 
 
 def _country(code: str | None) -> str | None:

@@ -52,7 +52,7 @@ def status(name: str | None, *, as_json: bool) -> None:
 def _branch_statuses(connection: Connection, name: str | None, heard: Pulses) -> list[BranchStatus]:
     branches = [registry.get_branch(connection, name)] if name else registry.list_branches(connection)
     known = overviews(connection, name)
-    holders = {held.branch_id: held for held in leases.held(connection)}
+    holders = {held.branch_id: held for held in leases.held_leases(connection)}
     embeddings = embedding_status(connection, branches[0].branch_id if name else None)
     stored = any(has_vectors(connection, model) for model in working_models(connection))
     return [
@@ -129,7 +129,7 @@ def _told(one: BranchStatus, activation: Activation) -> dict[str, Any]:
         "done_at": activation.done_at,
         **{count: getattr(activation, count) for count in COUNTS},
         "error": activation.error,
-        "drift": activation.told_drift,
+        "drift": activation.reported_drift,
         "gates": [{**asdict(gate), "passed": gate.passed} for gate in gates],
     }
 
@@ -226,7 +226,7 @@ def _history(one: BranchStatus, activation: Activation) -> list[str]:
     lines = [f"  activation {activation.activation_id}  {activation.state:<11} {when}  {kind}{told}"]
     if activation.error and not (activation is one.newest and one.findings):
         lines.append(f"    {activation.error['code']}: {activation.error['what']}")
-    lines += [f"    columns: {change}" for change in activation.told_drift]
+    lines += [f"    columns: {change}" for change in activation.reported_drift]
     gates = one.gates if activation is one.newest else []
     return lines + [
         f"    accepted: {gate.code}, {gate.figures}, by {gate.accepted_by} on {gate.accepted_at:%Y-%m-%d}: {gate.why}"

@@ -86,7 +86,7 @@ def _read(outcome: Outcome) -> list[str]:
     assert activation is not None
     read, valid, rejected = (activation.rows_read or 0, activation.valid or 0, activation.rejected or 0)
     lines = [f"  read {read:,} rows: {valid:,} valid, {rejected:,} rejected"]
-    lines += [f"  columns: {change}" for change in activation.told_drift]
+    lines += [f"  columns: {change}" for change in activation.reported_drift]
     if activation.carried:
         lines.append(f"  carried forward: {activation.carried:,} rows that are as they were, not normalized again")
     if outcome.rejects:

@@ -23,14 +23,14 @@ def registered(
     settings: tuple[str, ...],
 ) -> str:
     """The branch that these words name; one is made for a location that none has. Raises BranchUnknown, UsageError."""
-    told = bool(key or updated_at or maps or settings)
+    has_options = bool(key or updated_at or maps or settings)
     refuse_undecodable(target)
     ensure_migrated()
     with session() as connection:
         found = registry.find_branch(connection, target)
         if found or not is_location(target):
             branch = found or registry.get_branch(connection, target)
-            return _as_its_file_says(branch.name, told=told or bool(name))
+            return _as_its_file_says(branch.name, has_options=has_options or bool(name))
         known = registry.find_branch(connection, name or name_of(target))
     if known and known.spec.location != anchored(target):
         raise UsageError(
@@ -38,7 +38,7 @@ def registered(
             todo="Give this one a name of its own (--name NAME); or is it that branch, moved? Then change `location`: "
             f"`ingest branch show {shlex.quote(known.name)} > FILE`, edit, `ingest branch apply FILE`.",
         )
-    if known and not told:
+    if known and not has_options:
         return known.name
     made = guessed(target, name=name, key=key, updated_at=updated_at, maps=maps, settings=settings)
     change = apply_spec(made.spec)
@@ -46,8 +46,8 @@ def registered(
     return made.spec.name
 
 
-def _as_its_file_says(name: str, *, told: bool) -> str:
-    if told:
+def _as_its_file_says(name: str, *, has_options: bool) -> str:
+    if has_options:
         raise UsageError(
             f"{name!r} is a registered branch: its file says what its columns are",
             todo=f"`ingest branch show {shlex.quote(name)}` prints it; change it and `ingest branch apply FILE`.",

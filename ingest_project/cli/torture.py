@@ -30,7 +30,7 @@ def torture(*, rounds: int, rows: int, kills: int, seed: int, keep: bool, as_jso
     """
     from ingest_project.torture.rounds import Torture
 
-    tally = Torture(rounds, rows, kills, seed).run((lambda _: None) if as_json else _round_told, keep=keep)
+    tally = Torture(rounds, rows, kills, seed).run((lambda _: None) if as_json else _print_round, keep=keep)
     if as_json:
         click.echo(json.dumps(asdict(tally)))
     elif tally.differences:
@@ -48,6 +48,6 @@ def torture(*, rounds: int, rows: int, kills: int, seed: int, keep: bool, as_jso
     return int(bool(tally.differences))
 
 
-def _round_told(tally: "Tally") -> None:
+def _print_round(tally: "Tally") -> None:
     verdict = "DIFFERENT" if tally.differences else "equal"
     click.echo(f"round {tally.rounds}: {tally.kills} kills so far, {verdict}")

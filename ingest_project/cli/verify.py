@@ -44,18 +44,18 @@ def verify(name: str | None, *, repair: bool, as_json: bool) -> int:
     Example: ingest verify places --repair
     """
     ensure_migrated()
-    with session() as connection, progress.shown():
+    with session() as connection, progress.displayed():
         branch_id = registry.get_branch(connection, name).branch_id if name else None
         shown, count, mended = _rows(connection, branch_id, repair=repair)
         found = reconcile(connection, repair=repair, branch_id=branch_id)
-    told = {
+    result = {
         "altered": count,
         "mended": mended,
         "ledger": asdict(found),
         "repaired": repair,
         "examples": [{"branch": one.branch, "external_id": one.external_id} for one in shown],
     }
-    click.echo(json.dumps(told) if as_json else "\n".join(_lines(told, shown, found, name)))
+    click.echo(json.dumps(result) if as_json else "\n".join(_lines(result, shown, found, name)))
     return 1 if (count or found) and not repair else 0
 
 
@@ -72,28 +72,28 @@ def _rows(connection: Connection, branch_id: int | None, *, repair: bool) -> tup
     return shown, count, mended
 
 
-def _lines(told: dict[str, Any], shown: list["Altered"], found: Differences, name: str | None) -> list[str]:
-    lines = [_of_rows(told)]
+def _lines(result: dict[str, Any], shown: list["Altered"], found: Differences, name: str | None) -> list[str]:
+    lines = [_of_rows(result)]
     lines += [f"    {one.branch} {one.external_id}" for one in shown]
     differing = {key: value for key, value in asdict(found).items() if value}
     lines += [f"{value:,} {_MEANING[key]}" for key, value in differing.items()]
     if not differing:
         lines.append("ledger and vectors: as the items want them")
-    return [*lines, _next(told, shown, found, name)]
+    return [*lines, _next(result, shown, found, name)]
 
 
-def _of_rows(told: dict[str, Any]) -> str:
-    if not told["altered"]:
+def _of_rows(result: dict[str, Any]) -> str:
+    if not result["altered"]:
         return "rows of core.items: they say what their hashes say"
-    return f"{told['altered']:,} rows of core.items were changed by hand: they do not say what their hashes say"
+    return f"{result['altered']:,} rows of core.items were changed by hand: they do not say what their hashes say"
 
 
-def _next(told: dict[str, Any], shown: list["Altered"], found: Differences, name: str | None) -> str:
-    if not told["altered"] and not found:
+def _next(result: dict[str, Any], shown: list["Altered"], found: Differences, name: str | None) -> str:
+    if not result["altered"] and not found:
         return "nothing to do"
-    if not told["repaired"]:
+    if not result["repaired"]:
         return f"next: ingest verify {shlex.quote(name) + ' ' if name else ''}--repair"
-    if told["altered"]:
+    if result["altered"]:
         branches = ", ".join(f"ingest run {shlex.quote(one)}" for one in sorted({one.branch for one in shown}))
         return f"repaired; the hashes are those of the rows now. To have what the source says: {branches}"
     return "repaired; next: ingest embed run"

@@ -68,8 +68,8 @@ def not_stored(
     with session() as connection:
         status = embedding_status(connection, ledger.branch.branch_id)
     context.log.warning("%s", lacking)
-    told = {"what": lacking.what, "do": lacking.todo, "pending": sum(one.pending for one in status)}
-    yield dg.AssetObservation(asset_key=context.asset_key, partition=context.partition_key, metadata=told)
+    facts = {"what": lacking.what, "do": lacking.todo, "pending": sum(one.pending for one in status)}
+    yield dg.AssetObservation(asset_key=context.asset_key, partition=context.partition_key, metadata=facts)
     yield from checked(Drained(EmbedOutcome(), status, lost=sum(one.done for one in status)), lacking)
 
 
@@ -80,7 +80,7 @@ class PostgresVectors(dg.IOManager):
         branch, began = obj.ledger.branch, time.monotonic()
         with explained(context):
             # Of an ingest in the same run: vectors are fenced by their own leases, and may take long.
-            context.resources.ingest.let_go()
+            context.resources.ingest.release_branch()
             with listening(_Observed(context, branch.name)):
                 obj.drained = drain(branch, settings().embed_run_seconds)
         context.add_output_metadata(_numbers(branch.name, obj.drained, time.monotonic() - began))
@@ -107,12 +107,12 @@ def checked(drained: Drained, lacking: VectorsMissing | None = None) -> Iterator
 def _result(
     name: str,
     passed: bool,
-    told: dict[str, Any],
+    facts: dict[str, Any],
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.WARN,
     todo: str | None = None,
 ) -> dg.AssetCheckResult:
     what_to_do = {} if passed else {"do": todo or _CHECKS[name][1]}
-    return dg.AssetCheckResult(passed=passed, check_name=name, severity=severity, metadata={**told, **what_to_do})
+    return dg.AssetCheckResult(passed=passed, check_name=name, severity=severity, metadata={**facts, **what_to_do})
 
 
 def _numbers(branch: str, drained: Drained, seconds: float) -> dict[str, Any]:

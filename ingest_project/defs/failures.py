@@ -120,12 +120,14 @@ def _is_last_attempt(context: Context | None) -> bool:
 
 
 def _tell_of(error: IngestError, work: Work) -> None:
-    if not alerts.is_wanted() or isinstance(error, Interrupted | Fenced):
+    if not alerts.is_enabled() or isinstance(error, Interrupted | Fenced):
         return  # somebody stopped it, or another run goes on
     try:
         with session() as connection:
-            alerts.trouble(connection, work.branch.branch_id, work.activation.activation_id, work.lease.run_id, error)
-            alerts.tell(connection)
+            alerts.raise_alert(
+                connection, work.branch.branch_id, work.activation.activation_id, work.lease.run_id, error
+            )
+            alerts.deliver(connection)
     except (IngestError, psycopg.Error) as second:
         log.warning("the alert could not be kept: %s", second)
 

@@ -54,19 +54,19 @@ def results(work: Work, codes: Iterable[str]) -> Iterator[dg.AssetCheckResult]:
 def planned_results(blocked_by: Mapping[str, str]) -> Iterator[dg.AssetCheckResult]:
     """Of a dry run, which stops at nothing: what would stop a run."""
     for code in CORE:
-        told = blocked_by.get(code)
+        words = blocked_by.get(code)
         yield dg.AssetCheckResult(
             check_name=code,
-            passed=told is None,
+            passed=words is None,
             severity=dg.AssetCheckSeverity.WARN,
-            description=f"a dry run: {told or 'a run would pass'}",
+            description=f"a dry run: {words or 'a run would pass'}",
         )
 
 
 def source_results(work: Work) -> Iterator[dg.AssetCheckResult]:
     """Of a source that was taken: how old it was, and what is new about its columns, which is no reason to stop."""
     drift = work.activation.drift or {"contract": work.spec.contract, "changes": []}
-    told = "; ".join(change["what"] for change in drift["changes"])
+    words = "; ".join(change["what"] for change in drift["changes"])
     accepted = {
         gate.code: f"; accepted: {gate.why}"
         for gate in gates_of(work.connection, work.activation.activation_id)
@@ -76,11 +76,11 @@ def source_results(work: Work) -> Iterator[dg.AssetCheckResult]:
     yield dg.AssetCheckResult(check_name="freshness", passed=True, description=age)
     yield dg.AssetCheckResult(
         check_name="contract",
-        passed=not told or drift["contract"] == "evolve",
+        passed=not words or drift["contract"] == "evolve",
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{drift['contract']}: {told or 'the same columns as the last time, or the first time'}"
+        description=f"{drift['contract']}: {words or 'the same columns as the last time, or the first time'}"
         + accepted.get("contract", ""),
-        metadata={"changes": metadata.table_of(drift["changes"])} if told else None,
+        metadata={"changes": metadata.table_of(drift["changes"])} if words else None,
     )
 
 
@@ -139,8 +139,8 @@ def _of(gates: Iterable[Gate], code: str) -> list[Gate]:
 
 
 def _words(mine: list[Gate]) -> str:
-    told = [f"{gate.told()}{f'; accepted: {gate.why}' if gate.accepted_at else ''}" for gate in mine]
-    return "; ".join(told) or "nothing to compare with, or no limit"
+    words = [f"{gate.message}{f'; accepted: {gate.why}' if gate.accepted_at else ''}" for gate in mine]
+    return "; ".join(words) or "nothing to compare with, or no limit"
 
 
 def _metadata(mine: list[Gate]) -> dict[str, dg.MetadataValue[Any]]:

@@ -74,7 +74,7 @@ class ParquetParts(dg.IOManager):
             listed = listed_parts(work.connection, work.activation.activation_id, snapshot.ASSET)
             first = ingest.store.get(listed[0].path) if listed else None
         activation = taken.work.activation
-        columns, drift = (activation.pin or {}).get("columns", []), activation.told_drift
+        columns, drift = (activation.pin or {}).get("columns", []), activation.reported_drift
         lag = taken.lag_seconds
         if lag is not None:
             instruments.measure_lag(pages.branch.name, lag)
@@ -176,9 +176,11 @@ class PostgresLedger(dg.IOManager):
         began, work = time.monotonic(), obj.changes.work
         with explained(context, work), mirrored(context, "embedding_requests", work):
             derived = derive_requests(work)
-            if alerts.is_wanted():
-                alerts.over(work.connection, work.branch.branch_id, work.activation.activation_id, work.lease.run_id)
-                alerts.tell(work.connection)
+            if alerts.is_enabled():
+                alerts.clear_alert(
+                    work.connection, work.branch.branch_id, work.activation.activation_id, work.lease.run_id
+                )
+                alerts.deliver(work.connection)
         context.add_output_metadata(
             {
                 **_of(derived.work),

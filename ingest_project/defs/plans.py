@@ -22,7 +22,7 @@ def observed_plan(
     plan = plan_activation(work, parts, save=save)
     known = {**plan.to_json(), "embedding": [asdict(one) for one in expected_requests(work, parts, plan)]}
     with work.transaction() as connection:
-        activations.keep_plan(connection, work.activation, known)
+        activations.record_plan(connection, work.activation, known)
     numbers = {name: value for name, value in known.items() if isinstance(value, int)}
     observed = dg.AssetObservation(
         asset_key=context.asset_key,

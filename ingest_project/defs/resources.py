@@ -196,7 +196,7 @@ class IngestRun(dg.ConfigurableResource[Any]):
         with suppress(dg.DagsterRunNotFoundError):
             held.instance.add_run_tags(held.run_id, tags)
 
-    def let_go(self) -> None:
+    def release_branch(self) -> None:
         """Free the branch before the run ends: what follows does not write for it."""
         self._release()
         self._holds().lease = None

@@ -75,20 +75,20 @@ def release_leases(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     ensure_migrated()
     freed: list[str] = []
     with session() as connection:
-        for found in leases.held(connection):
+        for found in leases.held_leases(connection):
             if run_is_finished(context.instance, found.run_id) or leases.process_is_gone(found):
                 report_gone(context.instance, found.run_id)
                 leases.release(connection, _as_lease(found))
                 _tell_of_gone(connection, found)
                 freed.append(str(found.run_id))
-        alerts.tell(connection)  # what a receiver that was away has not been told
+        alerts.deliver(connection)  # what a receiver that was away has not been told
     return dg.SkipReason(f"freed the branches of {', '.join(freed)}" if freed else "every lease has a live run")
 
 
 def _tell_of_gone(connection: Connection, found: Holder) -> None:
-    if alerts.is_wanted() and found.branch_id is not None:
+    if alerts.is_enabled() and found.branch_id is not None:
         gone = IngestError(f"the process of run {found.run_id} on {found.host} is gone", todo="See `ingest status`.")
-        alerts.trouble(connection, found.branch_id, None, str(found.run_id), gone)
+        alerts.raise_alert(connection, found.branch_id, None, str(found.run_id), gone)
 
 
 def _as_lease(found: Holder) -> Lease:

@@ -58,18 +58,18 @@ def reconcile(
     Any number may run at once, beside derivations and workers; each range waits for those under way.
     """
     models = working_models(connection) if model is None else [model]
-    told = _of_retired(connection, repair=repair, branch_id=branch_id) if model is None else Differences()
+    total = _of_retired(connection, repair=repair, branch_id=branch_id) if model is None else Differences()
     done = 0
     for after, upto in ranges(connection, size):
         for one in models:
             values = {"model_id": one.model_id, "after": after, "upto": upto, "repair": repair, "branch_id": branch_id}
-            told += retried(lambda values=values, one=one: _reconcile_range(connection, one, values))
+            total += retried(lambda values=values, one=one: _reconcile_range(connection, one, values))
         failpoints.reach("range_reconciled")
         done += size
         report(Progress("reconcile", done))
     if repair and branch_id is None and model is None:
         pulses.beat(connection, "reconcile")
-    return told
+    return total
 
 
 def _of_retired(connection: Connection, *, repair: bool, branch_id: int | None) -> Differences:

@@ -34,7 +34,7 @@ _WRITTEN = (
 )
 
 
-def compared(page: Page, pin: Pin, *, contract: str, against: int | None, before: Mapping[str, Any]) -> dict[str, Any]:
+def compare(page: Page, pin: Pin, *, contract: str, against: int | None, before: Mapping[str, Any]) -> dict[str, Any]:
     """What to keep with an activation: {contract, against, kinds, changes}.
 
     `before` has `columns` and `kinds` of activation `against`. What `freeze` comes to is a gate.
@@ -42,11 +42,11 @@ def compared(page: Page, pin: Pin, *, contract: str, against: int | None, before
     kinds = {name: kind for name in pin.header if (kind := _kind(page.table.column(name)))}
     changes = _changes(before["columns"], pin.header, before["kinds"], kinds) if against else []
     if changes and contract == "warn":
-        log.warning("%s", told(changes, before["columns"], pin.header))
+        log.warning("%s", describe(changes, before["columns"], pin.header))
     return {"contract": contract, "against": against, "kinds": kinds, "changes": changes}
 
 
-def told(changes: Sequence[Mapping[str, str]], had: Sequence[str], has: Sequence[str]) -> str:
+def describe(changes: Sequence[Mapping[str, str]], had: Sequence[str], has: Sequence[str]) -> str:
     """The changes and both headers, for people."""
     lines = ["the columns of the source are not those of the last time:", *(f"    {one['what']}" for one in changes)]
     return "\n".join([*lines, f"    had: {', '.join(had)}", f"    has: {', '.join(has)}"])

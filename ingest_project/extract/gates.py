@@ -24,9 +24,9 @@ def freshness(work: Work, pin: Pin) -> list[Gate]:
 
 
 def contract(found: Mapping[str, Any], had: Sequence[str], pin: Pin) -> list[Gate]:
-    """The changes that `drift.compared` found, of which `freeze` allows none."""
+    """The changes that `drift.compare` found, of which `freeze` allows none."""
     if found["contract"] != "freeze" or found["against"] is None:
         return []
     changes = found["changes"]
-    what = drift.told(changes, had, pin.header) if changes else "the columns are those of the last time"
+    what = drift.describe(changes, had, pin.header) if changes else "the columns are those of the last time"
     return [Gate("contract", len(changes), 0, what)]

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import conninfo, sql
 
-from ingest_project.branches.relation import is_relation, taken_apart
+from ingest_project.branches.relation import is_relation, split_location
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.errors import SourceEmpty, SourceMoved, SourceUnreadable
 from ingest_project.extract import copied
@@ -42,7 +42,7 @@ def relation_of(spec: BranchSpec) -> "Relation | None":
             raise SourceUnreadable("`cursor` is a column of a relation; this location names none", where=where)
         return None
     try:
-        text, table = taken_apart(location)
+        text, table = split_location(location)
         words = conninfo.conninfo_to_dict(text)
     except ValueError as error:
         raise SourceUnreadable(f"the location {error}", where=where) from None
@@ -96,7 +96,7 @@ class Relation:
         """Some rows, in no order, and the primary key where it is one column."""
         found = self.look()
         text = SQL["copy_some"].format(**self._parts(found), count=sql.Literal(count))
-        with self._server.told(), self._session().cursor() as cursor, cursor.copy(text) as copy:
+        with self._server.errors_translated(), self._session().cursor() as cursor, cursor.copy(text) as copy:
             tables = [table for table, _ in copied.tables(copy, self._kinds(found), count)]
         rows = tables[0] if tables else copied.empty(self._kinds(found))
         return rows.drop_columns([MALFORMED]), found.key
@@ -107,7 +107,11 @@ class Relation:
         found = self.look()
         self._refuse_changed(pin, self._readable(found))
         kinds = self._kinds(found)
-        with self._server.told(), self._session().cursor() as cursor, cursor.copy(self._query(pin, found, at)) as copy:
+        with (
+            self._server.errors_translated(),
+            self._session().cursor() as cursor,
+            cursor.copy(self._query(pin, found, at)) as copy,
+        ):
             for table, taken in copied.tables(copy, kinds, size):
                 rows = at.rows + table.num_rows
                 at = Cursor(0, rows, rows, self._last(table, at.after))
@@ -138,7 +142,7 @@ class Relation:
 
     def _value(self, statement: str, found: Found, column: str | None = None) -> Any:
         text = SQL[statement].format(relation=found.identifier, column=sql.Identifier(column or ""))
-        with self._server.told():
+        with self._server.errors_translated():
             row = self._session().execute(text).fetchone()
         return row[0] if row else None
 

@@ -46,7 +46,7 @@ class RemotePlace:
 
     def look(self) -> Facts:
         """Ask the store, not what fsspec remembers of it."""
-        with _told(self.store, self.key):
+        with _errors_translated(self.store, self.key):
             self.store.invalidate_cache()
             return facts_of(self.store, self.path)
 
@@ -64,7 +64,7 @@ class RemotePlace:
 
     def _opened(self, **options: int) -> BinaryIO:
         size = self.look().size
-        with _told(self.store, self.key):
+        with _errors_translated(self.store, self.key):
             handle = self.store.open(self.path, "rb", **options)
         return cast(BinaryIO, _RemoteFile(self.store, handle, self.key, size))
 
@@ -89,7 +89,7 @@ class _RemoteFile(io.RawIOBase):
         return self._handle.tell()
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        with _told(self._store, self._key):
+        with _errors_translated(self._store, self._key):
             return self._handle.seek(offset, whence)
 
     def read(self, size: int = -1, /) -> bytes:
@@ -97,7 +97,7 @@ class _RemoteFile(io.RawIOBase):
         wanted = self._size - self.tell() if size < 0 else min(size, self._size - self.tell())
         parts: list[bytes] = []
         while wanted > 0:
-            with _told(self._store, self._key):
+            with _errors_translated(self._store, self._key):
                 part: bytes = self._handle.read(wanted)
             if not part:
                 raise _unreachable(self._key, f"it ends at byte {self.tell():,} of {self._size:,}")
@@ -135,7 +135,7 @@ def _stored(store: Any, location: str, url: str, wanted: Callable[[str], bool]) 
             "the credentials of a bucket have no place in its location",
             todo="Leave them to the environment, in the variables that its own tools read, such as AWS_ACCESS_KEY_ID.",
         )
-    with _told(store, location):
+    with _errors_translated(store, location):
         paths = _listed(store, store._strip_protocol(url), wanted)
     keys = {store.unstrip_protocol(path): path for path in paths}
     return [RemotePlace(store, path, key, PurePosixPath(path).name) for key, path in sorted(keys.items())]
@@ -187,7 +187,7 @@ def _is_web(store: Any) -> bool:
 
 
 @contextmanager
-def _told(store: Any, key: str) -> Generator[None]:
+def _errors_translated(store: Any, key: str) -> Generator[None]:
     # Each store raises errors of its own library; their words may hold the URL, with what is secret in it.
     try:
         yield

@@ -46,7 +46,7 @@ class Server:
             connection.isolation_level = IsolationLevel.REPEATABLE_READ
             connection.read_only = True
             connection.autocommit = False
-            with self.told():
+            with self.errors_translated():
                 connection.execute(SQL["set_up_source"], _set_up())
         except BaseException:
             connection.close()
@@ -69,7 +69,7 @@ class Server:
         return {"branch": self.spec.name, "location": self.spec.location}
 
     @contextmanager
-    def told(self) -> Generator[None]:
+    def errors_translated(self) -> Generator[None]:
         """What goes wrong at the server inside, in our words; without values of rows."""
         try:
             yield
@@ -169,14 +169,14 @@ def find(server: Server, connection: Connection, table: str) -> Found:
     schema, name, kind, oid, size, taken_at, snapshot, key = row
     if kind not in _KINDS:
         raise SourceUnreadable(f"{table} is {_NO_ROWS.get(kind, 'no table')}: it has no rows", where=server.where)
-    with server.told():
+    with server.errors_translated():
         rows = connection.execute(SQL["columns_of_relation"], {"oid": oid}).fetchall()
     columns = tuple(Column(*one) for one in rows)
     return Found(schema, name, size, taken_at, snapshot, key, columns)
 
 
 def _looked_up(server: Server, connection: Connection, table: str) -> tuple[Any, ...] | None:
-    with server.told():
+    with server.errors_translated():
         try:
             with connection.transaction():
                 return connection.execute(SQL["find_relation"], {"table": table}).fetchone()
@@ -187,7 +187,7 @@ def _looked_up(server: Server, connection: Connection, table: str) -> tuple[Any,
 
 
 def _missing(server: Server, connection: Connection, table: str) -> SourceMissing:
-    with server.told():
+    with server.errors_translated():
         known = [name for (name,) in connection.execute(SQL["relations_like"], {}).fetchall()]
     near = difflib.get_close_matches(table, known, n=1) or [name for name in known if name.endswith(f".{table}")]
     hint = f" (did you mean {near[0]}?)" if near else ""

@@ -241,7 +241,7 @@ def _stored(work: Work, store: PartStore, numbered: tuple[int, Page]) -> tuple[i
 def _compare_columns(work: Work, pin: Pin, page: Page) -> None:
     last = activations.last_committed(work.connection, work.branch.branch_id)
     had = _header(last)
-    found = drift.compared(
+    found = drift.compare(
         page,
         pin,
         contract=work.spec.contract,
@@ -249,7 +249,7 @@ def _compare_columns(work: Work, pin: Pin, page: Page) -> None:
         before={"columns": had, "kinds": ((last and last.drift) or {}).get("kinds", {})},
     )
     with work.transaction() as connection:
-        activations.keep_drift(connection, work.activation, found)
+        activations.record_drift(connection, work.activation, found)
     gates.pass_or_block(work, contract(found, had, pin))
 
 

@@ -55,7 +55,7 @@ class RelationState:
 class Pin:
     """What is going to be read: the files in reading order, and the columns that each page has.
 
-    A relation is told as one file, with the snapshot as its ETag, and in `relation`. `late` are declared columns that
+    A relation is stored as one file, with the snapshot as its ETag, and in `relation`. `late` are declared columns that
     JSON may still have: no row that was looked at has them.
     """
 
@@ -68,13 +68,13 @@ class Pin:
 
     def to_json(self) -> dict[str, Any]:
         """Give what `from_json` takes."""
-        told = {
+        stored = {
             **asdict(self),
             "files": [asdict(file) for file in self.files],
             "columns": list(self.columns),
             "late": list(self.late),
         }
-        return told if self.relation else {name: value for name, value in told.items() if name != "relation"}
+        return stored if self.relation else {name: value for name, value in stored.items() if name != "relation"}
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -158,7 +158,7 @@ class Source(Protocol):
         ...
 
     def moved(self, pin: Pin) -> list[str]:
-        """Say what is different now, one line a file; empty where nothing is, or nothing can be told."""
+        """Say what is different now, one line a file; empty where nothing is, or nothing can be known."""
         ...
 
     def close(self) -> None:

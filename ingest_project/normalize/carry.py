@@ -234,7 +234,7 @@ def hash_page(task: HashTask) -> None:
     pq.write_table(pa.table({"part": part, "row": page[ROW], "hash": raw_hashes(page)}), task.target)
 
 
-def keep_carried_rejects(
+def copy_carried_rejects(
     connection: Connection, baseline: int, activation_id: int, part: int, carried: CarriedRejects
 ) -> None:
     """Copy rejects of the baseline; part of the caller's fenced transaction. Raises PartDamaged where some are gone."""

@@ -24,14 +24,14 @@ from ingest_project.extract.source import ROW
 from ingest_project.extract.store import PartStore
 from ingest_project.item import KEY
 from ingest_project.normalize import profiles
-from ingest_project.normalize.carry import Baseline, baseline_of, carrying, keep_carried_rejects
+from ingest_project.normalize.carry import Baseline, baseline_of, carrying, copy_carried_rejects
 from ingest_project.normalize.columns import as_one
 from ingest_project.normalize.duplicates import KeyFile, Loser, duplicate_losers
 from ingest_project.normalize.gates import Outcome, RejectWatch, measured
 from ingest_project.normalize.page_task import MadePart, PageTask, Rule, make_part
 from ingest_project.normalize.part import NORMALIZER_VERSION
 from ingest_project.normalize.profile import null_counts, profile_of
-from ingest_project.normalize.quarantine import count_rejects, keep_rejects, losers_of_part, losers_per_part
+from ingest_project.normalize.quarantine import count_rejects, losers_of_part, losers_per_part, write_rejects
 from ingest_project.normalize.rejects import Reject, error_of, rejects_of
 from ingest_project.normalize.replay import superseded
 from ingest_project.normalize.workers import process_pool, thread_pool
@@ -56,7 +56,7 @@ def normalize_activation(work: Work, store: PartStore, rule: Rule) -> Work:
     profile = profile_of(work, paths)
     with work.transaction() as connection:
         if profile:
-            profiles.keep(connection, work.activation.activation_id, profile)
+            profiles.save(connection, work.activation.activation_id, profile)
         ended, blocked = _end(work, store, losers, nulls)
     failpoints.reach("normalization_ended")
     if blocked:
@@ -94,9 +94,9 @@ def _keep(work: Work, baseline: Baseline | None, made: MadePart) -> None:
     number, activation_id = made.page.part, work.activation.activation_id
     with work.transaction() as connection:
         list_part(connection, work, ASSET, number, made.stored, None, carried=made.carried)
-        keep_rejects(connection, activation_id, number, made.rejects)
+        write_rejects(connection, activation_id, number, made.rejects)
         if baseline and made.carried_rejects:
-            keep_carried_rejects(connection, baseline.activation_id, activation_id, number, made.carried_rejects)
+            copy_carried_rejects(connection, baseline.activation_id, activation_id, number, made.carried_rejects)
     failpoints.reach("normalized_part_listed")
 
 
@@ -109,7 +109,7 @@ def _end(
     failpoints.reach("duplicates_decided")
     read, rejected = work.activation.rows_read or 0, count_rejects(connection, activation_id)
     outcome = Outcome(read, rejected, losers, items - losers, items, nulls)
-    blocked = gates.blocked(work, gates.kept(connection, activation_id, measured(work, outcome)))
+    blocked = gates.blocked(work, gates.record(connection, activation_id, measured(work, outcome)))
     ended = activations.end_normalization(
         connection,
         work.activation,
@@ -151,7 +151,7 @@ def _set_losers_aside(work: Work, store: PartStore, duplicates: Iterator[Loser])
     by_part = ((pages[number], list(losers)) for number, losers in groupby(duplicates, key=lambda loser: loser.part))
     with thread_pool() as readers:
         for number, rejects in readers.map(partial(_losing, store), by_part):
-            keep_rejects(work.connection, work.activation.activation_id, number, rejects)
+            write_rejects(work.connection, work.activation.activation_id, number, rejects)
             count += len(rejects)
     return count
 

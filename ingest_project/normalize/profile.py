@@ -126,7 +126,7 @@ def null_counts(paths: Sequence[str]) -> dict[str, int]:
 def _extremes(paths: Sequence[str]) -> list[ColumnProfile]:
     nulls = dict.fromkeys(PROFILED, 0)
     seen: dict[str, list[Any]] = {name: [] for name in PROFILED}
-    untold: set[str] = set()
+    without_extremes: set[str] = set()
     schema = item_schema()
     for path in paths:
         file = pq.read_metadata(path)
@@ -136,8 +136,8 @@ def _extremes(paths: Sequence[str]) -> list[ColumnProfile]:
                 nulls[name] += told.null_count
                 seen[name] += [told.min, told.max] if told.has_min_max else []
                 if not told.has_min_max and told.null_count < group.num_rows:
-                    untold.add(name)
-    for name in untold:
+                    without_extremes.add(name)
+    for name in without_extremes:
         seen[name] = []
     return [
         ColumnProfile(

@@ -11,7 +11,7 @@ from ingest_project.postgres.connection import Connection, fetch_value
 _SQL = statements.load(__name__, "profiles.sql")
 
 
-def keep(connection: Connection, activation_id: int, profile: dict[str, Any]) -> None:
+def save(connection: Connection, activation_id: int, profile: dict[str, Any]) -> None:
     """Write it down; part of the caller's fenced transaction."""
     connection.execute(_SQL["keep_profile"], {"activation_id": activation_id, "profile": Jsonb(profile)})
 

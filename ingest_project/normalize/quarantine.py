@@ -13,7 +13,7 @@ _SQL = statements.load(__name__, "quarantine.sql")
 _TYPES = ("int8", "int4", "int8", "text", "jsonb", "bytea", "bool")
 
 
-def keep_rejects(connection: Connection, activation_id: int, part: int, rejects: Iterable[Reject]) -> None:
+def write_rejects(connection: Connection, activation_id: int, part: int, rejects: Iterable[Reject]) -> None:
     """Write rejects of one part; part of the caller's fenced transaction."""
     with connection.cursor() as cursor, cursor.copy(_SQL["keep_rejects"]) as copy:
         copy.set_types(_TYPES)

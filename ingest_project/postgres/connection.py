@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 import psycopg
 from psycopg import IsolationLevel, Transaction, conninfo, sql
-from psycopg.abc import PQGen, Query
+from psycopg.abc import PQGen
 from psycopg.pq import Conninfo, TransactionStatus
 from tenacity import (
     RetryCallState,
@@ -136,7 +136,9 @@ def opened(url: str) -> _Session:
     return patient(_open, url)
 
 
-def fetch_value(connection: Connection, statement: Query, values: Mapping[str, object] | None = None) -> Any:
+def fetch_value(
+    connection: Connection, statement: sql.SQL | sql.Composed, values: Mapping[str, object] | None = None
+) -> Any:
     """The first column of the first row; None where there is no row."""
     row = connection.execute(statement, values).fetchone()
     return row[0] if row else None

@@ -186,7 +186,7 @@ def release(connection: Connection, lease: Lease) -> None:
     connection.execute(_SQL["release_lease"], {"branch_id": lease.branch_id, "epoch": lease.epoch})
 
 
-def held(connection: Connection) -> list[Holder]:
+def held_leases(connection: Connection) -> list[Holder]:
     """All leases that are held, live or left behind."""
     with connection.cursor(row_factory=class_row(Holder)) as cursor:
         return cursor.execute(_SQL["held_leases"]).fetchall()

@@ -74,8 +74,8 @@ class Torture:
     def batch_size(self) -> int:
         return max(self.rows // _PARTS, 1)
 
-    def run(self, told: Callable[[Tally], None] = lambda tally: None, *, keep: bool = False) -> Tally:
-        """Torture and compare; `told` is called after each round. Leaves nothing behind unless `keep`.
+    def run(self, after_each: Callable[[Tally], None] = lambda tally: None, *, keep: bool = False) -> Tally:
+        """Torture and compare; `after_each` is called after each round. Leaves nothing behind unless `keep`.
 
         Raises IngestError where an ingest that was left alone did not get to its end.
         """
@@ -87,8 +87,8 @@ class Torture:
                     place.register("tombstone" if number % 2 else "keep")
                     place.holds(state)
                 tally.rows += len(state)
-                self._round(pair, chain.ingest, chance, tally, told)
-            self._round(pair, chain.roll_back, chance, tally, told)
+                self._round(pair, chain.ingest, chance, tally, after_each)
+            self._round(pair, chain.roll_back, chance, tally, after_each)
         return tally
 
     def _round(
@@ -97,14 +97,14 @@ class Torture:
         doing: chain.Doing,
         chance: random.Random,
         tally: Tally,
-        told: Callable[[Tally], None],
+        after_each: Callable[[Tally], None],
     ) -> None:
         left_alone, tortured = pair
         doing(left_alone.name, self.batch_size, run_id="left-alone")
         tally.rounds += 1
         self._torture(tortured.name, doing, chance, tally)
         tally.differences += _differences(left_alone.name, tortured.name, tally.rounds)
-        told(tally)
+        after_each(tally)
 
     def _torture(self, name: str, doing: chain.Doing, chance: random.Random, tally: Tally) -> None:
         for attempt in range(chance.randint(1, self.kills)):
@@ -216,11 +216,11 @@ def _differences(one: str, other: str, number: int) -> list[str]:
     with session() as connection:
         expected, found = traces(connection, one), traces(connection, other)
     return [
-        f"round {number}: {table}: {_told(found[table])}, left alone {_told(expected[table])}"
+        f"round {number}: {table}: {_shown(found[table])}, left alone {_shown(expected[table])}"
         for table in expected
         if expected[table] != found[table]
     ]
 
 
-def _told(trace: Trace) -> str:
+def _shown(trace: Trace) -> str:
     return f"{trace.rows:,} rows ({(trace.digest or '-')[:8]})"

@@ -86,8 +86,10 @@ def _read(connection: Connection, after: int, upto: int, branch_id: int | None) 
 
 
 def _altered(items: pa.Table) -> Iterator[Altered]:
-    told = _hashed(items, [_canonical(text) for text in items["attributes"].to_pylist()])
-    wrong = pc.or_(pc.not_equal(told["content"], told["was_content"]), pc.not_equal(told["embed"], told["was_embed"]))
+    hashed = _hashed(items, [_canonical(text) for text in items["attributes"].to_pylist()])
+    wrong = pc.or_(
+        pc.not_equal(hashed["content"], hashed["was_content"]), pc.not_equal(hashed["embed"], hashed["was_embed"])
+    )
     suspects = items.filter(wrong)
     for at in range(suspects.num_rows):
         row = suspects.slice(at, 1)
@@ -98,17 +100,17 @@ def _altered(items: pa.Table) -> Iterator[Altered]:
 def _judged(row: pa.Table) -> Altered | None:
     """What is altered in one row; None where a spelling of its numbers is what the hash was made of."""
     for text in _spellings(row["attributes"][0].as_py()):
-        told = _hashed(row, [text]).to_pylist()[0]
-        if (told["content"], told["embed"]) == (told["was_content"], told["was_embed"]):
+        hashed = _hashed(row, [text]).to_pylist()[0]
+        if (hashed["content"], hashed["embed"]) == (hashed["was_content"], hashed["was_embed"]):
             return None
     known = row.to_pylist()[0]
-    told = _hashed(row, [_canonical(known["attributes"])]).to_pylist()[0]
+    hashed = _hashed(row, [_canonical(known["attributes"])]).to_pylist()[0]
     names = ("item_id", "external_id", "branch", "version")
     return Altered(
         **{name: known[name] for name in names},
-        content_hash=told["content"],
-        embed_hash=told["embed"],
-        embedded=told["embed"] != told["was_embed"],
+        content_hash=hashed["content"],
+        embed_hash=hashed["embed"],
+        embedded=hashed["embed"] != hashed["was_embed"],
     )
 
 

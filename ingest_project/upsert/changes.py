@@ -19,16 +19,16 @@ def differences(changed: Iterable[tuple[str, Row, Row]]) -> list[dict[str, Any]]
     return [
         {"external_id": key, "field": name, "old": before.get(name), "new": after.get(name)}
         for key, old, new in changed
-        for before, after in [(_told(old), _told(new))]
+        for before, after in [(_flattened(old), _flattened(new))]
         for name in dict.fromkeys([*before, *after])
         if before.get(name) != after.get(name)
     ]
 
 
-def _told(row: Row) -> dict[str, Any]:
+def _flattened(row: Row) -> dict[str, Any]:
     attributes: Row = row.get("attributes") or {}
-    told = {name: row.get(name) for name in (*content_fields(), "source_updated_at")}
-    return {**told, **{f"attributes.{key}": value for key, value in attributes.items()}}
+    fields = {name: row.get(name) for name in (*content_fields(), "source_updated_at")}
+    return {**fields, **{f"attributes.{key}": value for key, value in attributes.items()}}
 
 
 def updated_samples(work: Work, count: int = 8) -> list[dict[str, Any]]:

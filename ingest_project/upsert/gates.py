@@ -36,7 +36,7 @@ def would_block(work: Work, found: Probe, valid: int) -> dict[str, str]:
     known = gates.gates_of(work.connection, work.activation.activation_id)
     accepted = {gate.code for gate in known if gate.accepted_at}
     failed = [gate for gate in measured(work, found, valid) if not gate.passed and gate.code not in accepted]
-    return {gate.code: gate.told() for gate in failed}
+    return {gate.code: gate.message for gate in failed}
 
 
 def pass_gates(work: Work, found: Probe, valid: int) -> None:

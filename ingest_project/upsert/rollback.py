@@ -76,7 +76,7 @@ def _names(*prefix: str) -> sql.Composed:
     return sql.SQL(", ").join(sql.Identifier(*prefix, name) for name in _RESTORED)
 
 
-# ── looking ────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── preview ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def branch_of(connection: Connection, activation_id: int) -> str:
@@ -89,8 +89,8 @@ def branch_of(connection: Connection, activation_id: int) -> str:
     return row[0]
 
 
-def look(connection: Connection, branch: Branch, target: Activation) -> Undo:
-    """What rolling `target` back would undo, and what stands against it; nothing is written.
+def preview(connection: Connection, branch: Branch, target: Activation) -> Undo:
+    """What rolling `target` back would undo, and which later changes conflict with it; nothing is written.
 
     Raises UsageError, ActivationClosed where there is nothing to undo, RollbackRefused where its history is gone.
     """
@@ -179,7 +179,7 @@ def begin(connection: Connection, lease: Lease, branch: Branch, target_id: int) 
         target = activations.get(connection, branch.branch_id, target_id)
         found = activations.rollback_of(connection, target_id)
         if found is None or found.state == "done":
-            undo = look(connection, branch, target)
+            undo = preview(connection, branch, target)
             _refuse_changed(branch, target, undo)
             found = activations.begin_rollback(
                 connection, target, spec=branch.spec, holder=lease.holder, items=undo.items, plan=asdict(undo)

@@ -38,7 +38,7 @@ def blocked(connection: Connection, found: Activation) -> Activation:
 
 
 def planned(connection: Connection, found: Activation) -> Activation:
-    return activations.keep_plan(connection, found, {"new": 7})
+    return activations.record_plan(connection, found, {"new": 7})
 
 
 def committed(connection: Connection, found: Activation) -> Activation:

@@ -39,8 +39,8 @@ def fails(connection: Connection, branch_id: int) -> Callable[..., int]:
     """Keep a trouble and tell; how many alerts arrived."""
 
     def fail(error: IngestError = LOST, activation: int = 1) -> int:
-        alerts.trouble(connection, branch_id, activation, f"run-{activation}", error)
-        return alerts.tell(connection)
+        alerts.raise_alert(connection, branch_id, activation, f"run-{activation}", error)
+        return alerts.deliver(connection)
 
     return fail
 
@@ -72,12 +72,12 @@ def test_another_trouble_is_told_with_how_often_it_failed_by_now(receiver: Recei
 def test_recovery_is_told_once_and_only_after_trouble(
     receiver: Receiver, connection: Connection, branch_id: int, fails: Callable[..., int]
 ) -> None:
-    alerts.over(connection, branch_id, 1, "run-1")
-    assert alerts.tell(connection) == 0
+    alerts.clear_alert(connection, branch_id, 1, "run-1")
+    assert alerts.deliver(connection) == 0
     fails()
     for _ in range(2):
-        alerts.over(connection, branch_id, 2, "run-2")
-        alerts.tell(connection)
+        alerts.clear_alert(connection, branch_id, 2, "run-2")
+        alerts.deliver(connection)
     assert [event for event, _ in receiver.events] == ["failed", "recovered"]
     assert receiver.received[1]["text"] == "café went through again (activation 2); it had said: the disk is full"
     assert fails(activation=3) == 1
@@ -105,7 +105,7 @@ def test_a_receiver_that_is_away_fails_nothing_and_is_not_named_in_the_log(
 
 
 def test_without_a_webhook_nothing_is_told(connection: Connection, fails: Callable[..., int]) -> None:
-    assert not alerts.is_wanted()
+    assert not alerts.is_enabled()
     assert fails() == 0
 
 

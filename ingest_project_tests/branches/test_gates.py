@@ -24,8 +24,8 @@ def snapshot_of(connection: Connection, branch: Branch) -> Activation:
 
 def blocked_by(connection: Connection, branch: Branch, *failed: Gate, normalized: bool = True) -> Activation:
     found = snapshot_of(connection, branch)
-    gates.kept(connection, found.activation_id, failed)
-    why = GateBlocked("; ".join(gate.told() for gate in failed))
+    gates.record(connection, found.activation_id, failed)
+    why = GateBlocked("; ".join(gate.message for gate in failed))
     if not normalized:
         return activations.block(connection, found, why)
     counts = {"rows_read": 10, "rejected": 6, "valid": 4, "normalizer_version": "1"}
@@ -38,10 +38,10 @@ def accepted(connection: Connection, found: Activation, *codes: str) -> Activati
 
 def test_only_what_passes_its_limit_blocks(connection: Connection, branch: Branch) -> None:
     found = snapshot_of(connection, branch)
-    assert gates.kept(connection, found.activation_id, [GOOD, SMALL]) == [SMALL]
+    assert gates.record(connection, found.activation_id, [GOOD, SMALL]) == [SMALL]
     assert [gate.code for gate in gates.gates_of(connection, found.activation_id)] == [GOOD.code, SMALL.code]
     at_the_limit = Gate("shrink_ratio", 0.5, 0.5, "")
-    assert gates.kept(connection, found.activation_id, [at_the_limit]) == []
+    assert gates.record(connection, found.activation_id, [at_the_limit]) == []
 
 
 def test_an_accepted_one_goes_on_from_where_it_was(connection: Connection, branch: Branch) -> None:
@@ -58,18 +58,18 @@ def test_one_that_was_stopped_early_is_normalized_on(connection: Connection, bra
 
 def test_what_is_accepted_stays_so_when_it_is_measured_again(connection: Connection, branch: Branch) -> None:
     found = accepted(connection, blocked_by(connection, branch, REJECTS, normalized=False), REJECTS.code)
-    assert gates.kept(connection, found.activation_id, [Gate("reject_ratio", 0.9, 0.5, "9 of 10")]) == []
+    assert gates.record(connection, found.activation_id, [Gate("reject_ratio", 0.9, 0.5, "9 of 10")]) == []
 
 
 def test_columns_are_accepted_as_they_were_told(connection: Connection, branch: Branch) -> None:
     made = activations.create(connection, branch.branch_id, holder="run", plan_only=False)
     found = pinned(connection, claimed(connection, made))
     told = Gate("contract", 1, 0, "the columns:\n    renamed: 'a' → 'b'")
-    gates.kept(connection, found.activation_id, [told])
-    assert activations.block(connection, found, GateBlocked(told.told())).state == "blocked"
+    gates.record(connection, found.activation_id, [told])
+    assert activations.block(connection, found, GateBlocked(told.message)).state == "blocked"
     assert accepted(connection, found, "contract").state == "pinned"
-    assert gates.kept(connection, found.activation_id, [told]) == []
-    (blocking,) = gates.kept(connection, found.activation_id, [replace(told, what="the columns:\n    new: 'c'")])
+    assert gates.record(connection, found.activation_id, [told]) == []
+    (blocking,) = gates.record(connection, found.activation_id, [replace(told, what="the columns:\n    new: 'c'")])
     assert (blocking.accepted_by, blocking.accepted_at, blocking.why) == (None, None, None)
 
 

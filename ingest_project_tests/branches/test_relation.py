@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from psycopg.pq import Conninfo
 
-from ingest_project.branches.relation import has_secret, is_relation, table_name, taken_apart
+from ingest_project.branches.relation import has_secret, is_relation, split_location, table_name
 from ingest_project.branches.spec import load_spec, parse_spec
 from ingest_project.errors import SpecInvalid
 from ingest_project_tests.journey.conftest import write_spec
@@ -26,7 +26,7 @@ from ingest_project_tests.journey.conftest import write_spec
 )
 def test_a_relation_is_taken_apart(location: str, words: str, table: str) -> None:
     assert is_relation(location)
-    assert taken_apart(location) == (words, table)
+    assert split_location(location) == (words, table)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_files_are_no_relations(location: str) -> None:
 
 def test_what_is_missing_is_said_without_quoting_it() -> None:
     with pytest.raises(ValueError, match="must name its table") as caught:
-        taken_apart("postgresql://me:s3cr3t@h/db")
+        split_location("postgresql://me:s3cr3t@h/db")
     assert "s3cr3t" not in str(caught.value)
 
 

@@ -247,7 +247,7 @@ def test_the_sensor_leaves_alone_who_took_over_meanwhile(line: Callable[..., Lin
     ended = place.run()
     hold(place, ended.id)
     with session() as connection:
-        (found,) = [one for one in leases.held(connection) if one.branch_id == place.branch_id]
+        (found,) = [one for one in leases.held_leases(connection) if one.branch_id == place.branch_id]
         newer = hold(place, "retry", holder=ended.id)
         leases.release(connection, Lease(place.branch_id, "", "", "", found.epoch))
     tick(place)

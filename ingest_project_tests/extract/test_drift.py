@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from ingest_project.extract.drift import compared
+from ingest_project.extract.drift import compare
 from ingest_project.extract.gates import contract
 from ingest_project.extract.source import MORE, Cursor, Page, Pin
 
@@ -21,7 +21,7 @@ def look(columns: dict[str, Any], before: dict[str, Any] | None = None, contract
     table = pa.table(columns)
     last = before or {"columns": [], "kinds": {}}
     against = 7 if before else None
-    return compared(Page(table, Cursor(0, 2, 2), 0), pin_of(columns), contract=contract, against=against, before=last)
+    return compare(Page(table, Cursor(0, 2, 2), 0), pin_of(columns), contract=contract, against=against, before=last)
 
 
 def whats(columns: dict[str, Any], old: dict[str, Any] | None = None) -> list[str]:
@@ -96,9 +96,9 @@ def test_a_frozen_contract_is_a_gate_that_shows_both_headers() -> None:
     found = look(renamed("city", "town"), {"columns": list(OLD), "kinds": {}}, "freeze")
     (gate,) = contract(found, list(OLD), pin_of(renamed("city", "town")))
     assert (gate.measured, gate.limit, gate.passed, gate.setting) == (1, 0, False, "contract")
-    assert "renamed: 'city' → 'town'" in gate.told()
-    assert "had: id, name, city, lat\n" in gate.told()
-    assert gate.told().endswith("has: id, name, town, lat")
+    assert "renamed: 'city' → 'town'" in gate.message
+    assert "had: id, name, city, lat\n" in gate.message
+    assert gate.message.endswith("has: id, name, town, lat")
     assert gate.figures == "the columns of the source are not those of the last time"
 
 
@@ -126,7 +126,7 @@ def test_a_declared_column_that_json_may_still_have_is_missing() -> None:
     table = pa.table({**OLD, "city": pa.nulls(2, pa.string())})
     pin = replace(pin_of(OLD), late=("city",))
     before = {"columns": list(OLD), "kinds": {}}
-    found = compared(Page(table, Cursor(0, 2, 2), 0), pin, contract="evolve", against=7, before=before)
+    found = compare(Page(table, Cursor(0, 2, 2), 0), pin, contract="evolve", against=7, before=before)
     assert [change["what"] for change in found["changes"]] == ["missing: 'city'"]
 
 

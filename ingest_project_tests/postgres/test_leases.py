@@ -18,7 +18,7 @@ from ingest_project_tests.postgres.conftest import take
 
 
 def holder(connection: Connection) -> leases.Holder:
-    (found,) = leases.held(connection)
+    (found,) = leases.held_leases(connection)
     return found
 
 
@@ -118,7 +118,7 @@ def test_a_holder_that_the_caller_knows_to_be_gone_is_taken_over(here: Connectio
 def test_release_frees_the_branch_and_the_next_epoch_is_a_new_one(here: Connection, branch: int) -> None:
     lease = take(here, branch, "one")
     leases.release(here, lease)
-    assert leases.held(here) == []
+    assert leases.held_leases(here) == []
     assert take(here, branch, "two").epoch == 2
 
 
@@ -127,7 +127,7 @@ def test_release_after_a_take_over_leaves_the_other_run_its_branch(here: Connect
     leases.release(here, old)
     assert holder(here).run_id == "two"
     leases.release(here, new)
-    assert leases.held(here) == []
+    assert leases.held_leases(here) == []
 
 
 def test_renewing_puts_the_end_off_for_the_holder_alone(here: Connection, branch: int) -> None:
@@ -199,4 +199,4 @@ def test_the_lease_goes_back_where_its_transaction_does(branch: int) -> None:
         take(connection, branch, "one")
         connection.execute("select 1 / 0")
     with session() as connection:
-        assert leases.held(connection) == []
+        assert leases.held_leases(connection) == []

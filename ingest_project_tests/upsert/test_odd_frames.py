@@ -142,6 +142,13 @@ def test_columns_that_postgres_fills_follow(odd: Callable[[str], Connection]) ->
     assert read(connection, ODD).to_pylist() == [{"k": 1, "v": 2, "twice": 4}]
 
 
+def test_a_value_longer_than_a_block_of_arrow_comes_back(odd: Callable[[str], Connection]) -> None:
+    connection = odd("k int primary key, v text")
+    rows = [{"k": 1, "v": "é\n" * 2_000_000}, {"k": 2, "v": None}]
+    upsert(connection, ODD, pa.Table.from_pylist(rows))
+    assert read(connection, ODD).to_pylist() == rows
+
+
 def test_names_with_quotes_and_marks_in_them(own_database: str) -> None:
     with session(own_database) as connection, connection.transaction(force_rollback=True):
         connection.execute(b'create schema "a ""schema"" of %s"')

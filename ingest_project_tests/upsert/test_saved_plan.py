@@ -26,7 +26,7 @@ def saved(line: Line, rows: list[Row] = NEXT, **given: Any) -> Work:
         "update ingest.activations set plan_only = true where activation_id = %s", (work.activation.activation_id,)
     )
     plan = plan_activation(work, parts_of(rows, 2), save=True, **given)
-    kept = activations.keep_plan(line.connection, work.activation, plan.to_json())
+    kept = activations.record_plan(line.connection, work.activation, plan.to_json())
     assert kept.state == "planned"
     return work.on(kept)
 
@@ -89,7 +89,7 @@ def test_a_plan_for_an_empty_source(source: Source) -> None:
     work = saved(other, LIVE)
     with pytest.raises(PlanMoved):
         applied(
-            work.on(activations.keep_plan(line.connection, work.activation, {"saved": {"live": saved_plan.NO_ROWS}})),
+            work.on(activations.record_plan(line.connection, work.activation, {"saved": {"live": saved_plan.NO_ROWS}})),
             LIVE,
         )
 
@@ -132,7 +132,7 @@ def test_another_dry_run_does_not_take_the_saved_plan_away(source: Source) -> No
     line = source.line()
     line.ingest(LIVE)
     work = saved(line)
-    again = activations.keep_plan(source.connection, work.activation, plan_activation(work, parts_of(NEXT)).to_json())
+    again = activations.record_plan(source.connection, work.activation, plan_activation(work, parts_of(NEXT)).to_json())
     assert saved_plan.saved_in(again) == saved_plan.saved_in(work.activation)
 
 

@@ -25,7 +25,7 @@ def target_of(line: Line, activation: int) -> Activation:
 
 
 def looked(line: Line, activation: int) -> Undo:
-    return rollback.look(line.connection, branch_of(line), target_of(line, activation))
+    return rollback.preview(line.connection, branch_of(line), target_of(line, activation))
 
 
 def rolled_back(line: Line, activation: int) -> Derived:

@@ -85,8 +85,8 @@ class OpenAIApi:
         except self._sdk.APIStatusError as error:
             raise self._translated(error) from None
         except self._sdk.APIConnectionError as error:  # a timeout is one of these
-            told = error.__cause__ or error
-            raise Transient(self._safe(f"{type(told).__name__}: {told}"), error_class="unreachable") from None
+            cause = error.__cause__ or error
+            raise Transient(self._safe(f"{type(cause).__name__}: {cause}"), error_class="unreachable") from None
         return checked(self._vectors(body, len(texts)), texts, self.dims)
 
     def _vectors(self, body: bytes, count: int) -> list[Any]:
@@ -109,17 +109,17 @@ class OpenAIApi:
 
     def _translated(self, error: Any) -> ProviderError:
         body = error.body if isinstance(error.body, dict) else {}
-        status, told = error.status_code, self._safe(f"{error.status_code}: {body.get('message') or error.message}")
+        status, message = error.status_code, self._safe(f"{error.status_code}: {body.get('message') or error.message}")
         wait = _retry_after(error.response.headers)
         if status == _TOO_FAST and error.code == _QUOTA:
-            return AuthFailed(told, "Raise the quota of this key with its provider, then run again.")
+            return AuthFailed(message, "Raise the quota of this key with its provider, then run again.")
         if status == _TOO_FAST or (status == _UNAVAILABLE and wait is not None):
-            return RateLimited(told, wait)
+            return RateLimited(message, wait)
         if status in _CONFIGURATION:
-            return AuthFailed(told, self._todo(status))
+            return AuthFailed(message, self._todo(status))
         if status in _REFUSALS:
-            return BadRequest(told)
-        return Transient(told, error_class=f"http_{status}")
+            return BadRequest(message)
+        return Transient(message, error_class=f"http_{status}")
 
     def _todo(self, status: int) -> str:
         if status == _UNKNOWN:
