@@ -51,6 +51,7 @@ def derive_requests(work: Work) -> Derived:
     with work.transaction() as connection:
         connection.execute(_SQL["lock_source"], {"source_id": work.branch.source_id})
         values = _reach(connection, work)
+        connection.execute(_SQL["move_requests"], {**values, "touched": bool(work.activation.touched)})
         made, renewed = _requested(connection, values, is_left=is_left or len(values["activations"]) > 1)
         failpoints.reach("requests_derived")
         dropped = connection.execute(_SQL["drop_requests_of_deleted"], values).rowcount
@@ -112,7 +113,11 @@ def _requested(connection: Connection, values: dict[str, Any], *, is_left: bool)
 
 
 def _reach(connection: Connection, work: Work) -> dict[str, Any]:
-    values = {"activation_id": work.activation.activation_id, "branch_id": work.branch.branch_id}
+    values = {
+        "activation_id": work.activation.activation_id,
+        "branch_id": work.branch.branch_id,
+        "source_id": work.branch.source_id,
+    }
     row = connection.execute(_SQL["reach_of_derivation"], values).fetchone()
     assert row is not None
     return {**values, "activations": row[0], "whole_branch": row[1]}

@@ -69,6 +69,25 @@ with changed as materialized (
 )
 select count(*) filter (where made), count(*) filter (where not made) from written;
 
+-- name: move_requests
+-- Requests of items that came to another branch of the source by these activations, with the text that they had: by a
+-- touch or a change of what is not embedded, or back by a rollback.
+with handed as (
+  select item_id from core.item_versions where written_by_activation = any(%(activations)s::bigint[]) and op <> 'i'
+  union
+  select item_id from core.items
+   where %(touched)s and branch_id = %(branch_id)s and deleted_at is null
+     and activation_id = any(%(activations)s::bigint[])
+), moved as (
+  select r.model_id, r.item_id, i.branch_id
+    from handed h join core.items i using (item_id) cross join core.embedding_models m
+    join core.embedding_requests r on r.model_id = m.model_id and r.item_id = i.item_id and r.branch_id <> i.branch_id
+   where exists (select from ingest.branches b where b.source_id = %(source_id)s and b.branch_id <> %(branch_id)s)
+   order by r.model_id, r.item_id for no key update of r
+)
+update core.embedding_requests r set branch_id = m.branch_id, updated_at = now()
+  from moved m where r.model_id = m.model_id and r.item_id = m.item_id;
+
 -- name: settle_answered
 -- Of the requests of this transaction those whose vector is there: a text that went back, as after a rollback.
 update core.embedding_requests r set status = 'd', completed_at = now()
