@@ -17,6 +17,7 @@ from psycopg import sql
 
 from ingest_project.branches import activations
 from ingest_project.branches.work import Work
+from ingest_project.errors import first_line
 from ingest_project.item import columns, item_schema
 from ingest_project.normalize import profiles
 from ingest_project.normalize.columns import as_one, shown
@@ -106,8 +107,8 @@ def profile_of(work: Work, paths: Sequence[str]) -> dict[str, Any] | None:
         return {**before, "against": against, "drift": []}
     try:
         profile = profiled(paths).to_json()
-    except (duckdb.Error, pa.ArrowException) as error:
-        log.warning("no profile of this activation: %s", error)
+    except Exception as error:  # of whatever library, or for want of memory or room on the disk
+        log.warning("no profile of this activation: %s", first_line(error))
         return None
     return {**profile, "against": against, "drift": drift(before, profile) if before else []}
 

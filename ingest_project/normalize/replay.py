@@ -9,8 +9,7 @@ own activation with its key.
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from itertools import chain, groupby, islice
+from itertools import chain, groupby
 
 import duckdb
 import pyarrow as pa
@@ -23,7 +22,7 @@ from ingest_project.errors import PartDamaged, UsageError
 from ingest_project.extract.json_rows import row_of
 from ingest_project.extract.manifest import list_part, listed_parts, part_key
 from ingest_project.extract.snapshot import ASSET as SNAPSHOT
-from ingest_project.extract.source import MALFORMED, ROW
+from ingest_project.extract.source import MALFORMED, MOST_BYTES, ROW
 from ingest_project.extract.store import PartStore
 from ingest_project.normalize.duplicates import NEWNESS, KeyFile, Loser
 from ingest_project.normalize.originals import Original, originals_of
@@ -133,7 +132,16 @@ def _snapshot(work: Work, store: PartStore, found: Iterable[Raw], rows_per_part:
 
 def _pages(raws: Iterable[Raw], size: int) -> Iterator[list[Raw]]:
     for _, own in groupby(raws, key=lambda one: one.activation):
-        yield from iter(partial(lambda rows: list(islice(rows, size)), own), [])
+        page: list[Raw] = []
+        weight = 0
+        for one in own:
+            page.append(one)
+            weight += len(one.raw)
+            if len(page) == size or weight >= MOST_BYTES:
+                yield page
+                page, weight = [], 0
+        if page:
+            yield page
 
 
 def _page(work: Work, store: PartStore, raws: list[Raw]) -> pa.Table:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import dagster as dg
+import duckdb
 import pytest
 
 from ingest_project.branches import gates
@@ -298,6 +299,20 @@ def test_a_run_shows_its_profile(line: Callable[..., Line]) -> None:
     shown = place.run().metadata(NORMALIZED)
     assert "| locality " in shown["profile"]
     assert "null_island" in shown["issues"]
+
+
+@pytest.mark.parametrize("error", [duckdb.OutOfMemoryException("full"), MemoryError(), OSError(28, "No space left")])
+def test_no_data_waits_for_a_profile_that_fails(
+    line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    def fail(paths: object) -> None:
+        raise error
+
+    monkeypatch.setattr(profile, "profiled", fail)
+    run = line().run()
+    assert run.success
+    assert "profile" not in run.metadata(NORMALIZED)
+    assert "no profile of this activation" in caplog.text
 
 
 def test_the_profile_of_the_same_parts_is_taken_over(

@@ -14,12 +14,13 @@ import pytest
 from ingest_project.branches import registry
 from ingest_project.branches.spec import parse_spec
 from ingest_project.extract.store import PartStore
+from ingest_project.normalize import replay
 from ingest_project.postgres.connection import session
 from ingest_project.settings import settings
 from ingest_project.torture import chain
 from ingest_project_tests.journey import replaying
-from ingest_project_tests.journey.conftest import MAPPING, Ran, write_csv, write_spec
-from ingest_project_tests.journey.replaying import live, marks
+from ingest_project_tests.journey.conftest import FIRST, MAPPING, Place, Ran, write_csv, write_spec
+from ingest_project_tests.journey.replaying import live, marks, told
 
 TYPED = {
     "rooms": pa.array([3, None, 5], pa.int32()),
@@ -120,3 +121,19 @@ def test_rows_that_were_cut_are_left_and_told(command: Callable[..., Ran], tmp_p
     assert len(row[0]) == 65_536
     with pytest.raises(ValueError, match="Unterminated"):
         json.loads(row[0])
+
+
+def test_rows_that_weigh_much_make_parts_of_fewer(
+    branch: Callable[..., Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = branch([*FIRST, *(("", f"No key {at}", *FIRST[0][2:]) for at in range(3))])
+    chain.ingest(place.name)
+    count = len(marks(place.name))
+    assert count > 3
+    monkeypatch.setattr(replay, "MOST_BYTES", 1)
+    activation = replaying.begin(place.name, rows_per_part=100)
+    parts = told(
+        place.name, f"select rows from ingest.parts where activation_id = {activation} and asset = 'branch_snapshot'"
+    )
+    assert [part["rows"] for part in parts] == [1] * count
+    assert chain.ingest(place.name).state == "done"
