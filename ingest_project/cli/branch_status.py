@@ -203,7 +203,7 @@ class BranchStatus:
 
 def _far(activation: Activation | None, progress: Progress | None) -> tuple[str, str]:
     """What a run does now, and how far it is."""
-    if activation is None or progress is None:
+    if activation is None or progress is None or not activation.is_open:
         return "beginning", ""
     if activation.kind == "rollback":
         return "rolling back", f"activation {activation.undoes}, {activation.valid or 0:,} changes; "

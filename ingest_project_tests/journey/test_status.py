@@ -247,6 +247,7 @@ def assert_commands_exist(lines: list[str]) -> None:
         ("snapshotted", 2, "normalizing", "1 of 2 parts"),
         ("accepted", 4, "upserting", "0 of 9 rows"),
         ("committed", 5, "requesting", "embedding requests of what changed"),
+        ("done", len(TIMES), "beginning", "heartbeat 3 min ago"),
     ],
 )
 def test_a_run_at_work_says_how_far_it_is_and_when_it_was_heard_of(
