@@ -12,7 +12,7 @@ class Code(NamedTuple):
 
 REJECTS: dict[str, Code] = {
     "malformed_row": Code(
-        "a line with more or fewer values than the header, or one that is no JSON object with each key once",
+        "a line with more or fewer values than the header, the header again, or no JSON object with each key once",
         "mend the line at the source; or `quoted: false`, where a quote is a letter as any other",
     ),
     "key_missing": Code("the key is blank", "give the row a key, or name another key column"),

@@ -1,14 +1,15 @@
 """CSV: every value is text as it stands. `NA` is Namibia, `007` is not 7, and a blank is a blank."""
 
-# pyright: reportUnknownParameterType=false
-# Arrow ships no types, so a parameter that is a table is Unknown, not wrong.
+# pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
+# Arrow ships no types, so a parameter that is a table is Unknown, not wrong; its kernels are made at import.
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
 from ingest_project.errors import SourceUnreadable
@@ -18,7 +19,7 @@ from ingest_project.extract.place import Place
 from ingest_project.extract.source import MALFORMED, Pin
 from ingest_project.extract.stray_quotes import Requoted
 from ingest_project.extract.text import TextFiles
-from ingest_project.extract.unclosed_quotes import swallowing_rows
+from ingest_project.extract.unclosed_quotes import as_line, swallowing_rows
 from ingest_project.extract.utf8 import Utf8File
 
 _BLOCK = 2 << 20  # also the longest row that is read; Arrow holds up to 32 blocks that it has read ahead
@@ -57,7 +58,7 @@ class CsvFiles(TextFiles):
 
     Quoted as in RFC 4180, but a quote inside a quoted value need not be doubled (`stray_quotes`); or not quoted at all.
     A row of another width than the header is a row of nulls with its text in `__malformed`, in its place;
-    so is one that seems to have swallowed others (`quotes`). A row may be 2 MB long.
+    so is one that seems to have swallowed others (`quotes`), or is the header again. A row may be 2 MB long.
     """
 
     format = "csv"
@@ -162,13 +163,14 @@ class CsvFiles(TextFiles):
 
     def _good(self, table: pa.Table, positions: list[int], *, unclosed: bool = False) -> pa.Table:
         good = table.append_column(MALFORMED, pa.nulls(table.num_rows, pa.string()))
-        swallowing = swallowing_rows(table, positions, self.spec.delimiter, unclosed=unclosed)
-        if not swallowing:
+        aside = swallowing_rows(table, positions, self.spec.delimiter, unclosed=unclosed)
+        aside |= {row: as_line(table, row, positions, self.spec.delimiter) for row in _headers(table, positions)}
+        if not aside:
             return good
-        rows = list(swallowing)
+        rows = list(aside)
         indices = np.arange(table.num_rows)
         indices[rows] = table.num_rows + np.arange(len(rows))
-        return pa.concat_tables([good, _blank(good.schema, list(swallowing.values()))]).take(pa.array(indices))
+        return pa.concat_tables([good, _blank(good.schema, list(aside.values()))]).take(pa.array(indices))
 
     def refusal(self, place: Place, error: Exception) -> SourceUnreadable:
         """Say what Arrow means."""
@@ -187,6 +189,18 @@ def _named(header: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(
         f"column {place + 1}" if place in blank and len(blank) > 1 else name for place, name in enumerate(header)
     )
+
+
+def _headers(table: pa.Table, positions: Sequence[int]) -> list[int]:
+    """The rows that are the header again, perhaps behind a BOM: where files were joined to one."""
+    names = list(table.column_names)
+    if len(names) == 1:
+        return []  # its name may be a value
+    first = names[positions.index(min(positions))]
+    like_it = pc.is_in(table[first], value_set=pa.array([first, f"\ufeff{first}"]))
+    others = [name for name in names if name != first]
+    rows = np.flatnonzero(like_it.to_numpy()).tolist()
+    return [row for row in rows if all(table[name][row].as_py() == name for name in others)]
 
 
 def _marking_last(reader: Iterator[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, bool]]:

@@ -52,7 +52,7 @@ def swallowing_rows(
     last = table.num_rows - 1
     if unclosed and last >= 0 and "\n" in table.column(positions.index(max(positions)))[last].as_py():
         found.add(last)
-    return {row: _as_line(table, row, positions, delimiter) for row in sorted(found)}
+    return {row: as_line(table, row, positions, delimiter) for row in sorted(found)}
 
 
 def _suspects(column: pa.ChunkedArray, width: int, delimiter: str) -> list[int]:
@@ -123,7 +123,8 @@ def _has_swallowed(value: str, position: int, width: int, delimiter: str, forms:
     return forms.fit(lines, position, delimiter)
 
 
-def _as_line(table: pa.Table, row: int, positions: Sequence[int], delimiter: str) -> str:
+def as_line(table: pa.Table, row: int, positions: Sequence[int], delimiter: str) -> str:
+    """A row as it stands in the file, quoted anew."""
     values = [column[row].as_py() for column in table.columns]
     in_file = [value for _, value in sorted(zip(positions, values, strict=True))]
     text = io.StringIO()

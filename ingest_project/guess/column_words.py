@@ -9,7 +9,7 @@ KEY = (
     "businessid stopid listingid hotelid storeid locationid propertyid venueid poiid siteid shopid branchid "
     "facilityid schoolid fhrsid licenseid licenceid geonameid uniqueid fid gid sku urn kunnr identifiant kennung "
     "kundennr kundennummer objektnr objektid filialnr identificador identifiantdeletablissement storenumber siret "
-    "cnpj cuit 編號 编号 管理番号 施設番号 관리번호 идентификатор المعرف شناسه"
+    "cnpj cuit accountid 編號 编号 管理番号 施設番号 관리번호 идентификатор المعرف شناسه"
 )
 # These may be a number of anything: keys only where the first rows all differ in them.
 PERHAPS_KEY = "code codigo codice cod numero nummer number ref reference код номер 代码 代碼 番号 번호 رقم kod κωδικός"
@@ -30,12 +30,12 @@ FIELDS = {
         "displaynametext name1 bezeichnung firma firmenname nom denomination raisonsociale enseigne nombre "
         "razonsocial nombrecomercial denominazione ragionesociale insegna nome naam bedrijfsnaam nomefantasia "
         "razaosocial legalname titel titre titulo titolo nometablissement nomentreprise nomestab propheading "
-        "headline hotel название наименование полноенаименование наименованиеорганизации названиеорганизации "
-        "назва найменування име имя назив nazwa nazwafirmy název názov naziv név denumire adı isim unvan "
-        "işletmeadı firmaadı oteladı tên tênquán ονομασία όνομα επωνυμία nama namn navn nimi nafn pavadinimas "
-        "nosaukums 名称 名字 店名 商户名称 门店名称 企业名称 公司名称 酒店名称 名稱 旅館名稱 商店名稱 公司名稱 "
-        "施設名 施設名称 店舗名 名前 이름 명칭 상호 상호명 사업장명 업소명 시설명 업체명 الاسم اسم اسمالمنشأة نام "
-        "שם"
+        "headline hotel accountname название наименование полноенаименование наименованиеорганизации "
+        "названиеорганизации назва найменування име имя назив nazwa nazwafirmy název názov naziv név denumire adı "
+        "isim unvan işletmeadı firmaadı oteladı tên tênquán ονομασία όνομα επωνυμία nama namn navn nimi nafn "
+        "pavadinimas nosaukums 名称 名字 店名 商户名称 门店名称 企业名称 公司名称 酒店名称 名稱 旅館名稱 商店名稱 "
+        "公司名稱 施設名 施設名称 店舗名 名前 이름 명칭 상호 상호명 사업장명 업소명 시설명 업체명 الاسم اسم "
+        "اسمالمنشأة نام שם"
     ),
     "category": (
         "category amenity shop kind primarycategory primarytype categoriesprimary categoryname fclass "
@@ -52,13 +52,13 @@ FIELDS = {
     ),
     "status": ("status operatingstatus businessstatus licensestatus establishmentstatus statut estado stato situacao"),
     "street": (
-        "street streetaddress addrstreet addressline1 address1 addr1 addressline address streetname freeform "
-        "strasse strassenname stras str adresse adresseligne1 rue voie direccion domicilio calle indirizzo via "
-        "straat straatnaam endereco logradouro rua anschrift fulladdress formattedaddress addressfull vicinity "
-        "улица адрес полныйадрес вулиця адреса ulica adres ulice adresa strada cím utca cadde sokak địachỉ đường "
-        "οδός διεύθυνση alamat gatuadress adress gata vej vejnavn osoite katuosoite aadress adresas adrese 地址 "
-        "详细地址 詳細地址 住所 所在地 도로명주소 도로명전체주소 소재지도로명주소 주소 소재지전체주소 العنوان "
-        "عنوان الشارع نشانی آدرس כתובת רחוב"
+        "street streetaddress addrstreet billingstreet addressline1 address1 addr1 addressline address streetname "
+        "freeform strasse strassenname stras str adresse adresseligne1 rue voie direccion domicilio calle "
+        "indirizzo via straat straatnaam endereco logradouro rua anschrift fulladdress formattedaddress "
+        "addressfull vicinity улица адрес полныйадрес вулиця адреса ulica adres ulice adresa strada cím utca "
+        "cadde sokak địachỉ đường οδός διεύθυνση alamat gatuadress adress gata vej vejnavn osoite katuosoite "
+        "aadress adresas adrese 地址 详细地址 詳細地址 住所 所在地 도로명주소 도로명전체주소 소재지도로명주소 "
+        "주소 소재지전체주소 العنوان عنوان الشارع نشانی آدرس כתובת רחוב"
     ),
     "house_number": (
         "housenumber houseno addrhousenumber streetnumber buildingnumber hausnummer hausnr hsnr civico "
@@ -73,30 +73,30 @@ FIELDS = {
         "quận phường 区县 行政区 區 鄉鎮市區 街道 읍면동 الحي محله שכונה"
     ),
     "locality": (
-        "locality city addresslocality addrcity cityname town towncity municipality village posttown place ort "
-        "ort01 stadt wohnort ville commune ciudad poblacion localidad municipio comune citta plaats woonplaats "
-        "gemeente cidade город населенныйпункт місто miasto miejscowość město mjesto város település oraș "
-        "localitate şehir thànhphố πόλη δήμος kota stad poststed bynavn kaupunki postitoimipaikka linn miestas "
-        "pilsēta staður 城市 市 縣市 市区町村 市区町村名 시군구 시군구명 المدينة مدينة עיר"
+        "locality city addresslocality addrcity cityname cityhotel billingcity town towncity municipality village "
+        "posttown place ort ort01 stadt wohnort ville commune ciudad poblacion localidad municipio comune citta "
+        "plaats woonplaats gemeente cidade город населенныйпункт місто miasto miejscowość město mjesto város "
+        "település oraș localitate şehir thànhphố πόλη δήμος kota stad poststed bynavn kaupunki postitoimipaikka "
+        "linn miestas pilsēta staður 城市 市 縣市 市区町村 市区町村名 시군구 시군구명 المدينة مدينة עיר"
     ),
     "region_code": "regioncode isoregion statecode provincecode iso31662 uf",
     "region_name": (
         "regionname region addressregion state province stateprovince stateprov addrstate administrativearea "
-        "statename county bundesland regione provincia provincie departement estado regio область регион "
-        "субъектрф регіон województwo judeţ megye tỉnh tỉnhthành νομός provinsi lääni il 省 省份 都道府県 "
-        "都道府県名 시도 시도명 المحافظة استان מחוז"
+        "statename billingstate billingstateprovince county bundesland regione provincia provincie departement "
+        "estado regio область регион субъектрф регіон województwo judeţ megye tỉnh tỉnhthành νομός provinsi lääni "
+        "il 省 省份 都道府県 都道府県名 시도 시도명 المحافظة استان מחוז"
     ),
     "postal_code": (
-        "postalcode postcode zip zipcode addrpostcode postal plz postleitzahl pstlz codepostal cp codigopostal "
-        "cap codiceavviamentopostale cep индекс почтовыйиндекс поштовийіндекс пощенскикод kodpocztowy psč "
-        "irányítószám codpoștal postakodu poštanskibroj poštnaštevilka mãbưuđiện mãbưuchính ταχυδρομικόςκώδικας "
-        "τκ kodepos postnummer postnr póstnúmer postinumero 邮编 邮政编码 郵遞區號 郵便番号 우편번호 "
-        "도로명우편번호 الرمزالبريدي کدپستی מיקוד"
+        "postalcode postcode zip zipcode addrpostcode postal billingpostalcode billingzippostalcode plz "
+        "postleitzahl pstlz codepostal cp codigopostal cap codiceavviamentopostale cep индекс почтовыйиндекс "
+        "поштовийіндекс пощенскикод kodpocztowy psč irányítószám codpoștal postakodu poštanskibroj poštnaštevilka "
+        "mãbưuđiện mãbưuchính ταχυδρομικόςκώδικας τκ kodepos postnummer postnr póstnúmer postinumero 邮编 "
+        "邮政编码 郵遞區號 郵便番号 우편번호 도로명우편번호 الرمزالبريدي کدپستی מיקוד"
     ),
     "country_code": (
-        "countrycode isocountry country addresscountry addrcountry countryname addresscountryname iso2 land land1 "
-        "staat pays pais nazione paese страна країна държава ország země țară ülke quốcgia χώρα negara maa riik "
-        "šalis valsts 国家 國家 国 国名 국가 الدولة البلد کشور מדינה država"
+        "countrycode cc1 isocountry country addresscountry addrcountry countryname addresscountryname "
+        "billingcountry iso2 land land1 staat pays pais nazione paese страна країна държава ország země țară ülke "
+        "quốcgia χώρα negara maa riik šalis valsts 国家 國家 国 国名 국가 الدولة البلد کشور מדינה država"
     ),
     "latitude": (
         "latitude lat latitudedeg latdeg decimallatitude geolat latitudewgs84 y stoplat geolatitude "
@@ -135,8 +135,9 @@ FIELDS = {
         "стоимость ціна cena preţ fiyat giá τιμή harga hinta verð 价格 價格 価格 料金 가격 السعر قیمت מחיר"
     ),
     "currency": (
-        "currency pricecurrency currencycode wahrung waehrung devise moneda valuta moeda валюта waluta měna "
-        "pénznem parabirimi đơnvịtiềntệ νόμισμα matauang valuuta 币种 货币 幣別 貨幣 通貨 통화 العملة מטבע"
+        "currency pricecurrency currencycode accountcurrency wahrung waehrung devise moneda valuta moeda валюта "
+        "waluta měna pénznem parabirimi đơnvịtiềntệ νόμισμα matauang valuuta 币种 货币 幣別 貨幣 通貨 통화 العملة "
+        "מטבע"
     ),
 }
 # A place in one column: text, WKT, GeoJSON or WKB.

@@ -140,6 +140,7 @@ def _last_words(name: str) -> list[str]:
 
 def _folded(name: str) -> str:
     bare = re.sub(r"\(.*?\)|\[.*?\]", "", name) or name
+    bare = re.sub(r"#\s*$", "number", bare)
     plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", bare.casefold().translate(_WITHOUT_STROKE)))
     return re.sub(r"[\W_]", "", unicodedata.normalize("NFC", plain))
 

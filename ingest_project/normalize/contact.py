@@ -11,7 +11,7 @@ from ingest_project.normalize.text import clean, cleaned, narrow
 _E164 = re.compile(r"\+[1-9][0-9]{4,14}")
 # How an extension is announced, in English, French, Spanish, Portuguese and Russian; in Chinese and Korean.
 _EXT = r"(?:\b(?:ext(?:ension|n)?|poste|int|anexo|ramal|доб)|分機|分机|转|轉|내선)"
-_SEVERAL = re.compile(rf"(?i)\s*(?:[;,|](?!\s*(?:{_EXT}|x\s*[0-9]))|\s(?:/|or|oder|ou)\s|/(?=\s*[+(0]))\s*")
+_SEVERAL = re.compile(rf"(?i)\s*(?:[;,|\n](?!\s*(?:{_EXT}|x\s*[0-9]))|\s(?:/|or|oder|ou)\s|/(?=\s*[+(0]))\s*")
 # Letters that phonenumbers would turn into digits: only an extension may have some.
 _WORDS = re.compile(r"[A-Za-z]")
 _EXTENSION = re.compile(rf"(?i)[;,]?\s*(?:{_EXT}\.?\s*[:=]?|(?<![a-z])x)\s*([0-9]{{1,10}})\s*$")
@@ -35,7 +35,7 @@ def phone(country_code: str | None, text: str | None, extension: str | None = No
     given, told = _extension(extension)
     if text is None:
         return Verdict((None, given), told)
-    number, found, code = _number(country_code, _TEL.sub("", narrow(cleaned(text) or "")))
+    number, found, code = _number(country_code, _TEL.sub("", narrow(cleaned(text, multiline=True) or "")))
     notes = (note("phone", code, text, number),) if code and number != text else ()
     return Verdict((number, given or found), told + notes)
 

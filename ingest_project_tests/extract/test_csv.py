@@ -269,3 +269,15 @@ def test_bytes_that_arrow_reads_ahead_are_counted_once(
     monkeypatch.setattr(Utf8File, "bytes_read", property(lambda _: next(asked)))
     pages = pages_of(spec(path), 100_000)
     assert sum(page.bytes_read for page in pages) == next(asked) - 1
+
+
+@pytest.mark.parametrize("again", ["id,name", '"id","name"', "\ufeffid,name"])
+def test_the_header_again_is_no_row(tmp_path: Path, spec: MakeSpec, again: str) -> None:
+    made = spec(write_csv(tmp_path / "a.csv", f"id,name\n1,a\n{again}\n2,name\nid,b\n"))
+    header = {MALFORMED: again.replace('"', "")}
+    assert rows_of(made) == [{"id": "1", "name": "a"}, header, {"id": "2", "name": "name"}, {"id": "id", "name": "b"}]
+
+
+def test_a_name_of_its_only_column_may_be_a_value(tmp_path: Path, spec: MakeSpec) -> None:
+    made = spec(write_csv(tmp_path / "a.csv", "id\n1\nid\n"), mapping={"name": "id"})
+    assert rows_of(made) == [{"id": "1"}, {"id": "id"}]

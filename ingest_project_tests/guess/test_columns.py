@@ -120,6 +120,23 @@ KNOWN = [
             "phone": "Tel.",
         },
     ),
+    (
+        "Salesforce",
+        "Account ID;Account Name;Billing Street;Billing City;Billing State/Province;Billing Zip/Postal Code;"
+        "Billing Country;Phone;Website;Last Modified Date",
+        ("Account ID", "Last Modified Date"),
+        {
+            "name": "Account Name",
+            "street": "Billing Street",
+            "locality": "Billing City",
+            "region_name": "Billing State/Province",
+            "postal_code": "Billing Zip/Postal Code",
+            "country_code": "Billing Country",
+            "phone": "Phone",
+            "website_url": "Website",
+        },
+    ),
+    ("a list of shops", "Store #;Store Name", ("Store #", None), {"name": "Store Name"}),
 ]
 
 # Plain names in other alphabets and languages: key, then fields in this order, as far as a row has them.

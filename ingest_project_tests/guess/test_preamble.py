@@ -28,6 +28,12 @@ TABLE = ["id,name,city", "1,a,x", "2,b,y"]
         (["#id,name", "# rows: 1, 2", *TABLE], (2, ",")),
         (["Report", "", "id;name", "1;a,b", "2;c"], (2, ";")),
         (["sep=;", "id;name", "1;a"], (1, ";")),
+        (["sep=;", "Places;;", "id;name;city", "1;a;x"], (2, ";")),
+        (["Places,,", "Source: x,,", ",,", *TABLE], (3, ",")),
+        (["Places;;;", "As of;2024-01-02;;;;", "id;name;city;lat", "1;a;x;2"], (2, ";")),
+        (["As of;2024-01-02;x;", "id;name;city;lat", "1;a;x;2"], None),  # this may be the header
+        (["name,,", "1,x,y", "2,z,w"], None),  # and numbers are no names
+        ([",name,city", "0,a,x", "1,b,y"], None),
         (["SEP=|", "id|name", "1|a"], (1, "|")),
         (["id,name", "1,a,b", "2,c,d"], None),  # rows that are too long are no header
         (["Places, by city", *TABLE], None),  # two values: this may be the header

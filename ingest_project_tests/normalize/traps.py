@@ -186,6 +186,12 @@ TRAPS: dict[str, Trap] = {
         "phone", "0562-2233445/2233446", "+915622233445", "phone_multiple", beside={"country_code": "IN"}
     ),
     "phone: another way to end": _one("phone", "030/1234567/8", "+49301234567", "phone_multiple", beside=DE),
+    "phone: two lines": _one("phone", "0228 1234567\n0228 1234568", "+492281234567", "phone_multiple", beside=DE),
+    "phone: its area code in a line of its own": _one(
+        "phone", "030\n1234567", "+49301234567", "phone_reformatted", beside=DE
+    ),
+    "phone: nothing that a salesman gave": _one("phone", "[not provided]", None, "sentinel_removed"),
+    "street: a formula that failed": _one("street", "#NAME?", None, "sentinel_removed"),
     "phone: another last digit": _one(
         "phone", "06/1234567-8", "+39061234567", "phone_multiple", beside={"country_code": "IT"}
     ),
