@@ -73,6 +73,24 @@ GAZETTEER_FIELDS = {
     **{"name": "name", "latitude": "latitude", "longitude": "longitude", "country_code": "country code"},
     **{"phone": "telephone"},
 }
+ACCOUNTS = '''"Account ID","Account Name","Billing Street","Billing City","Billing Country","Phone","Website",\
+"Annual Revenue","Account Currency","Latitude","Longitude","Description"
+"0015X","[not provided]","1 Market St
+Suite 300","San Francisco","United States","(415) 901-7000
+(415) 901-7001","mailto:joe@acme.com","USD 1,234,567.00","USD","37°47'38""N","122°23'42""W","Line one
+Line ""two"""
+"0015x","[not provided]","[not provided]","[not provided]","[not provided]","[not provided]","[not provided]",\
+"[not provided]","[not provided]","[not provided]","[not provided]","[not provided]"
+"0015Y","Acme, ""Inc.""","--None--","","Ελλάδα","+30 210 333 3444 / 45","javascript:void(0)",\
+"€0.00","EUR","#NAME?","N/D",""
+"0015Z","Osteria","#REF!","Roma","Italia","06/1234567-8","www.osteria.it | osteria.it",\
+"EUR 12","EUR","41.9 N","12.5 E","x"
+'''
+ACCOUNTS_FIELDS = {
+    **{"name": "Account Name", "street": "Billing Street", "locality": "Billing City", "phone": "Phone"},
+    **{"country_code": "Billing Country", "website_url": "Website", "price": "Annual Revenue"},
+    **{"currency": "Account Currency", "latitude": "Latitude", "longitude": "Longitude"},
+}
 EXPORTS: dict[str, tuple[str, str, str, dict[str, str], dict[str, Any]]] = {
     "inspections": (US, "utf-8", "CAMIS", US_FIELDS, {}),
     "shops in Japan": (JAPAN, "cp932", "店舗ID", JAPAN_FIELDS, {"encoding": "shift_jis", "locale": "ja"}),
@@ -84,6 +102,7 @@ EXPORTS: dict[str, tuple[str, str, str, dict[str, str], dict[str, Any]]] = {
         {"delimiter": ";", "encoding": "cp1251", "locale": "ru"},
     ),
     "a gazetteer": (GAZETTEER, "utf-8", "geonameid", GAZETTEER_FIELDS, {"delimiter": "\t", "quoted": False}),
+    "accounts": (ACCOUNTS, "utf-8", "Account ID", ACCOUNTS_FIELDS, {}),
     "places, in German": (GERMAN, "utf-8-sig", "Place-ID", GERMAN_FIELDS, {"delimiter": ";", "locale": "de"}),
 }
 
