@@ -56,7 +56,7 @@ FIELDS = {
         "freeform strasse strassenname stras str adresse adresseligne1 rue voie direccion domicilio calle "
         "indirizzo via straat straatnaam endereco logradouro rua anschrift fulladdress formattedaddress "
         "addressfull vicinity улица адрес полныйадрес вулиця адреса ulica adres ulice adresa strada cím utca "
-        "cadde sokak địachỉ đường οδός διεύθυνση alamat gatuadress adress gata vej vejnavn osoite katuosoite "
+        "adresi cadde sokak địachỉ đường οδός διεύθυνση alamat gatuadress adress gata vej vejnavn osoite katuosoite "
         "aadress adresas adrese 地址 详细地址 詳細地址 住所 所在地 도로명주소 도로명전체주소 소재지도로명주소 "
         "주소 소재지전체주소 العنوان عنوان الشارع نشانی آدرس כתובת רחוב"
     ),
@@ -103,7 +103,7 @@ FIELDS = {
         "geocoordinates1 geometrycoordinates1 locationcoordinates1 coordinates1 breitengrad breite geobreite "
         "latitud latitudine breedtegraad bboxymin широта географическаяширота географскаширина "
         "szerokośćgeograficzna zeměpisnášířka szélességifok földrajziszélesség enlem "
-        "vĩđộ γεωγραφικόπλάτος lintang garislintang breddgrad breddegrad leveysaste 纬度 緯度 위도 "
+        "vĩđộ γεωγραφικόπλάτος lintang garislintang breddgrad breddegrad leveysaste laiuskraad 纬度 緯度 위도 "
         "خطالعرض دائرةالعرض عرضجغرافیایی קורוחב zemljopisnaširina"
     ),
     "longitude": (
@@ -111,21 +111,21 @@ FIELDS = {
         "stoplon geolongitude geocoordinates0 geometrycoordinates0 locationcoordinates0 coordinates0 langengrad "
         "laengengrad lange laenge geolaenge longitud longitudine lengtegraad bboxxmin долгота "
         "географическаядолгота довгота географскадължина długośćgeograficzna zeměpisnádélka hosszúságifok "
-        "földrajzihosszúság boylam kinhđộ γεωγραφικόμήκος bujur garisbujur längdgrad længdegrad lengdegrad pituusaste "
-        "经度 經度 経度 경도 خطالطول طولجغرافیایی קואורך zemljopisnadužina"
+        "földrajzihosszúság boylam kinhđộ γεωγραφικόμήκος bujur garisbujur längdgrad længdegrad lengdegrad "
+        "pituusaste pikkuskraad 经度 經度 経度 경도 خطالطول طولجغرافیایی קואורך zemljopisnadužina"
     ),
     "phone": (
         "phone telephone tel phonenumber internationalphonenumber contactphone mobile telephonenumber "
         "telephonenum phones0 formattedphonenumber nationalphonenumber telefon telefonnummer telf1 telefono "
         "telefoon telefone numerodetelephone displayphone телефон телефоны номертелефона контактныйтелефон "
-        "numertelefonu telefonszám telefonnumer telefonno sốđiệnthoại điệnthoại τηλέφωνο telepon nomortelepon "
+        "numertelefonu telefonszám telefonnumer telefonu telefonno sốđiệnthoại điệnthoại τηλέφωνο telepon nomortelepon "
         "puhelin puhelinnumero sími tālrunis telefonas telefonnr 电话 联系电话 电话号码 手机 電話 聯絡電話 "
         "電話號碼 電話番号 전화번호 전화 연락처 소재지전화 الهاتف هاتف رقمالهاتف الجوال تلفن טלפון"
     ),
     "phone_ext": "phoneext phoneextension extension ext durchwahl доб внутреннийномер 分机 分機 内線番号 내선번호",
     "website_url": (
         "website websiteurl url web homepage contactwebsite site link stopurl listingurl websites0 webseite "
-        "internet siteweb sitioweb paginaweb sitoweb schoolwebsite websiteuri webadres сайт вебсайт stronawww "
+        "internet siteweb sitioweb paginaweb sitoweb schoolwebsite websiteuri webadres www сайт вебсайт stronawww "
         "stronainternetowa webovástránka websitesi webadresi trangweb ιστοσελίδα situsweb hemsida webbplats "
         "hjemmeside nettside verkkosivu vefsíða 网址 网站 官网 網址 網站 ホームページ ウェブサイト 홈페이지 "
         "웹사이트 الموقعالإلكتروني وبسایت אתר"
@@ -144,7 +144,7 @@ FIELDS = {
 POINTS = (
     "latlong latlng latlon latitudelongitude coordinates coordinate coords gps gpscoordinates geopoint geopoint2d "
     "point geo geometry geom thegeom wkt wktgeometry geolocation location georeference lieu koordinaten coordonnees "
-    "coordenadas"
+    "coordenadas координаты 坐标 座標 좌표 الإحداثيات współrzędne souřadnice"
 )
 # Under these, a value inside another is named by its own name alone: geo.latitude, geometry.location.lat, tags.name.
 PARENTS = (

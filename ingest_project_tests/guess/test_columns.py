@@ -136,6 +136,12 @@ KNOWN = [
             "website_url": "Website",
         },
     ),
+    (
+        "a register",
+        "ID;Наименование организации;Контактный телефон;Координаты;WWW",
+        ("ID", None),
+        {"name": "Наименование организации", "phone": "Контактный телефон", "website_url": "WWW"},
+    ),
     ("a list of shops", "Store #;Store Name", ("Store #", None), {"name": "Store Name"}),
 ]
 
