@@ -37,7 +37,7 @@ def _time(given: Any, found: str | None, *codes: str, **settings: Any) -> Trap:
 
 NOWHERE = (None, None)
 HALF = ("latitude: coordinate_unreadable", "longitude: coordinate_unpaired")
-US, GB, DE, JP, KR, TW = ({"country_code": code} for code in ("US", "GB", "DE", "JP", "KR", "TW"))
+US, GB, DE, IT, JP, KR, TW = ({"country_code": code} for code in ("US", "GB", "DE", "IT", "JP", "KR", "TW"))
 LONELY = "currency: currency_without_price"
 
 TRAPS: dict[str, Trap] = {
@@ -187,14 +187,10 @@ TRAPS: dict[str, Trap] = {
     ),
     "phone: another way to end": _one("phone", "030/1234567/8", "+49301234567", "phone_multiple", beside=DE),
     "phone: two lines": _one("phone", "0228 1234567\n0228 1234568", "+492281234567", "phone_multiple", beside=DE),
-    "phone: its area code in a line of its own": _one(
-        "phone", "030\n1234567", "+49301234567", "phone_reformatted", beside=DE
-    ),
+    "phone: an area code in its line": _one("phone", "030\n1234567", "+49301234567", "phone_reformatted", beside=DE),
     "phone: nothing that a salesman gave": _one("phone", "[not provided]", None, "sentinel_removed"),
     "street: a formula that failed": _one("street", "#NAME?", None, "sentinel_removed"),
-    "phone: another last digit": _one(
-        "phone", "06/1234567-8", "+39061234567", "phone_multiple", beside={"country_code": "IT"}
-    ),
+    "phone: another last digit": _one("phone", "06/1234567-8", "+39061234567", "phone_multiple", beside=IT),
     "phone: digits dialled through": _one("phone", "0351 4961234-0", "+4935149612340", "phone_reformatted", beside=DE),
     "phone: two digits of another one": _one("phone", "0351 4961234/35", "+493514961234", "phone_multiple", beside=DE),
     "phone: slashes within one number": _one("phone", "089/2180/1234", "+498921801234", "phone_reformatted", beside=DE),
