@@ -241,8 +241,11 @@ def _strict_errors(work: _Page, row: dict[str, Any]) -> list[dict[str, str]]:
     missing = [name for name in work.spec.required if row[name] is None]
     issues = [one for one in json.loads(row["issues"]) if one["code"] in work.spec.reject_on]
     return [
-        *(error_of(name, "required_missing", "is blank, or was set aside") for name in missing),
-        *(error_of(one["field"], one["code"], f"{one['from']} → {one['to'] or 'nothing'}") for one in issues),
+        *(error_of(name, "required_missing", f"{name} is blank, or was set aside") for name in missing),
+        *(
+            error_of(one["field"], one["code"], f"{one['field']}: {one['from']} → {one['to'] or 'nothing'}")
+            for one in issues
+        ),
     ]
 
 

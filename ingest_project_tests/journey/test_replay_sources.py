@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest_project.branches import registry
+from ingest_project.branches.activations import Activation
 from ingest_project.branches.spec import parse_spec
+from ingest_project.extract import jsonl
 from ingest_project.extract.store import PartStore
 from ingest_project.normalize import replay
 from ingest_project.postgres.connection import session
@@ -52,13 +54,19 @@ def json_lines(path: Path) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def apply(path: Path, name: str, *, mended: bool) -> None:
+def apply(path: Path, name: str, *, mended: bool, **more: object) -> None:
     named = {"column": "name", "default": "Unnamed"} if mended else "name"
     mapping = {"name": named, "price": "price", "currency": {"constant": "EUR"}}
     given = {"name": name, "source": name, "location": str(path), "key": "id", "mapping": mapping}
-    spec = parse_spec({**given, "limits": {"max_reject_ratio": 1}}, origin="test")
+    spec = parse_spec({**given, "limits": {"max_reject_ratio": 1}, **more}, origin="test")
     with session() as connection:
         registry.apply_branch(connection, spec)
+
+
+def prune(done: Activation) -> None:
+    with session() as connection:
+        connection.execute("delete from ingest.parts where activation_id = %s", (done.activation_id,))
+    PartStore(settings().store_location).drop(done.branch_id, done.activation_id)
 
 
 @pytest.mark.parametrize(("write", "suffix"), [(parquet, "parquet"), (json_lines, "jsonl")])
@@ -79,6 +87,34 @@ def test_types_are_what_they_were(
     assert left == ([4] if suffix == "jsonl" else []), "the line that is no JSON still fails"
 
 
+@pytest.mark.parametrize("gone", [False, True])
+def test_nested_values_and_keys_that_came_late_are_what_they_were(
+    database: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    lines = (
+        '{"id": 1, "name": null, "address": {"city": "Ulm"}, "open": true}',
+        '{"id": 2, "name": "", "address": {"city": "Bonn", "lines": [{"a": 1.50}]}, "late": {"x": [1, null], "y": 0}}',
+        '{"id": 3, "name": "Gamma", "late": {"x": 7.0}}',
+    )
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    monkeypatch.setattr(jsonl, "BLOCK", len(lines[0]) + 1)
+    monkeypatch.setattr(jsonl, "LOOK", 1)
+    right, wrong = f"right {uuid4().hex[:8]}", f"wrong {uuid4().hex[:8]}"
+    apply(file, right, mended=True, nested="flatten")
+    chain.ingest(right)
+    apply(file, wrong, mended=False, nested="flatten")
+    first = chain.ingest(wrong)
+    assert first.pin and first.pin["columns"] == ["id", "name", "address.city", "open", "price", "__more"]
+    if gone:
+        prune(first)
+    apply(file, wrong, mended=True, nested="flatten")
+    assert replaying.replay(wrong).inserted == 2
+    assert live(wrong) == live(right)
+    found = {one["external_id"]: one["attributes"] for one in live(wrong)}["2"]
+    assert found == {"address.city": "Bonn", "address.lines": '[{"a":1.50}]', "late.x": "[1,null]", "late.y": "0"}
+
+
 def test_the_parts_gone_what_the_reject_says_is_replayed_and_that_is_told(
     database: str, home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -86,9 +122,7 @@ def test_the_parts_gone_what_the_reject_says_is_replayed_and_that_is_told(
     parquet(file)
     apply(file, name, mended=False)
     first = chain.ingest(name)
-    with session() as connection:
-        connection.execute("delete from ingest.parts where activation_id = %s", (first.activation_id,))
-    PartStore(settings().store_location).drop(first.branch_id, first.activation_id)
+    prune(first)
     apply(file, name, mended=True)
     assert replaying.replay(name).inserted == 2
     found = {one["external_id"]: one["attributes"] for one in live(name)}

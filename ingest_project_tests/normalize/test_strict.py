@@ -15,6 +15,7 @@ def test_a_row_without_what_is_required_is_rejected_with_what_is_missing() -> No
         ("phone", "required_missing"),
     ]
     assert json.loads(found.raw)["phone"] == "x"
+    assert found.errors[1]["message"] == "phone is blank, or was set aside"
 
 
 def test_only_the_rows_that_lack_it_are_rejected() -> None:
@@ -27,7 +28,9 @@ def test_a_row_is_rejected_on_an_issue_that_its_branch_names() -> None:
     made = part({"country_code": ["DE", "Atlantis", "Germany"]}, reject_on=["country_unknown"])
     assert [one["country_code"] for one in rows_of(made)] == ["DE", "DE"]
     (found,) = made.rejects
-    assert found.errors == [{"field": "country_code", "code": "country_unknown", "message": "Atlantis → nothing"}]
+    assert found.errors == [
+        {"field": "country_code", "code": "country_unknown", "message": "country_code: Atlantis → nothing"}
+    ]
 
 
 def test_a_value_that_reads_like_a_code_is_none() -> None:
