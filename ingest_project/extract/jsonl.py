@@ -128,14 +128,22 @@ class _Table:
         found = [_row(line, names, self.shown, self.inside) for line in lines]
         bad = [None if row is not None else _cut(line) for line, row in zip(lines, found, strict=True)]
         rows: list[Row] = [row or {} for row in found]
-        columns = {name: pa.array(_column(rows, name, self.key), pa.string()) for name in self.columns}
-        return pa.table({**columns, MALFORMED: pa.array(bad, pa.string())})
+        columns = {name: _column(rows, name) for name in self.columns}
+        if self.key in columns:  # a look knows of no key
+            columns[self.key] = [self._key(key, line) for key, line in zip(columns[self.key], lines, strict=True)]
+        texts = {name: pa.array(values, pa.string()) for name, values in columns.items()}
+        return pa.table({**texts, MALFORMED: pa.array(bad, pa.string())})
+
+    def _key(self, key: str | bool | None, line: bytes) -> str | bool | None:
+        """7.0 is the key 7 where the line has it as a number: a blank among numbers makes fractions of all."""
+        if not isinstance(key, str) or not key.endswith("0") or not _WHOLE.search(key):
+            return key
+        row = _row(line, None, lambda _, value: value, self.inside) or {}
+        return _WHOLE.sub("", key) if isinstance(row.get(self.key), Number) else key
 
 
-def _column(rows: list[Row], name: str, key: str) -> list[str | bool | None]:
+def _column(rows: list[Row], name: str) -> list[str | bool | None]:
     values = [row.get(name) for row in rows]
-    if name == key:  # of numbers 7.0 is 7: a blank among them makes others of all
-        values = [_WHOLE.sub("", value) if isinstance(value, Number) else value for value in values]
     return [_TEXT.get(value, value) for value in values] if bool in set(map(type, values)) else values
 
 
