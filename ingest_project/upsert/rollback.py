@@ -197,7 +197,12 @@ def undo_all(work: Work) -> Work:
         done += retried(partial(_undo, work, part, ids))
         report(Progress(_STAGE, done, work.activation.valid))
     with work.transaction() as connection:
-        values = {"activation_id": work.activation.activation_id}
+        values = {
+            "activation_id": work.activation.activation_id,
+            "branch_id": work.branch.branch_id,
+            "undoes": work.activation.undoes,
+        }
+        connection.execute(statement("set_aside_again"), values)
         row = connection.execute(statement("withdrawn"), values).fetchone()
         committed = activations.commit(connection, work.activation, missing=0, tombstoned=row[0] if row else 0)
     failpoints.reach("rollback_committed")

@@ -108,6 +108,13 @@ update core.items i
   from undo u
  where u.done and u.op = 'i' and i.source_id = %(source_id)s and i.external_id = u.external_id;
 
+-- name: set_aside_again
+-- Rows that a replay took up, so that the next one may take them up again; none where it was no replay.
+update ingest.rejects o set replayed_by = null
+  from ingest.activations a
+ where a.branch_id = %(branch_id)s and o.activation_id = a.activation_id and o.replayed_by = %(undoes)s
+   and exists (select from ingest.activations u where u.activation_id = %(undoes)s and u.kind = 'replay');
+
 -- name: count_undone
 -- How many of them there were, and how many were undone.
 select count(*)::int, (count(*) filter (where done))::int from undo;

@@ -87,6 +87,23 @@ def test_what_was_set_aside_is_what_it_would_have_been(command: Command, tmp_pat
     assert [row for row in live(name) if row["external_id"] == "13"] == told_good
 
 
+def test_what_a_replay_took_up_that_was_rolled_back_can_be_replayed_again(command: Command, tmp_path: Path) -> None:
+    name = f"replay {uuid4().hex[:8]}"
+    applied(command, tmp_path, name, MAPPING)
+    write_csv(tmp_path / "rows.csv", (*FIRST[:1], BLANK))
+    assert command("run", name).code == 0
+    applied(command, tmp_path, name, UNNAMED)
+    first = command("rejects", "replay", name, "--json").json
+    replayed = live(name)
+    assert first["replayed"]["fixed"] == 1
+    assert command("rollback", str(first["activation"])).code == 0
+    assert not any(marked(name).values())
+    assert len(live(name)) == len(replayed) - 1
+    again = command("rejects", "replay", name, "--json").json
+    assert again["replayed"] == first["replayed"]
+    assert live(name) == replayed
+
+
 def test_nothing_to_replay_is_said(command: Command, tmp_path: Path) -> None:
     name = f"replay {uuid4().hex[:8]}"
     applied(command, tmp_path, name, MAPPING)
