@@ -39,7 +39,8 @@ INVISIBLE = frozenset(
 # Joiners are spelling in Persian, in Indic scripts and in emoji, and dirt between or beside ASCII characters.
 JOINERS = frozenset("\u200c\u200d")
 # Whatever is_kept may refuse: what has none of it need not be looked at letter by letter.
-SUSPECT = re.compile(f"[^\\S ]|[\x00-\x1f\x7f-\x9f\ud800-\udfff{''.join(sorted(INVISIBLE | JOINERS))}]")
+_SPACES = "\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # besides U+0020 and those among controls
+SUSPECT = re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff{_SPACES}{''.join(sorted(INVISIBLE | JOINERS))}]")
 
 
 def is_clean(text: str, *, multiline: bool = False) -> bool:
@@ -53,7 +54,7 @@ def is_clean(text: str, *, multiline: bool = False) -> bool:
 def _is_clean_line(line: str) -> bool:
     if "  " in line or line != line.strip(" "):
         return False
-    return not SUSPECT.search(line) or all(is_kept(line, at) for at in range(len(line)))
+    return all(is_kept(line, found.start()) for found in SUSPECT.finditer(line))
 
 
 def is_kept(line: str, at: int) -> bool:

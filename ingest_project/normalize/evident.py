@@ -20,7 +20,7 @@ from ingest_project.normalize.columns import accepted_pattern
 
 # Words with single spaces between them are in normal form whatever they say, if they are printable ASCII and single
 # Latin letters among it: mojibake has two others in a row, or one of the four left out here (Â, Ã, Œ, œ). Entities of
-# HTML have a semicolon, guarded texts an equals sign: neither is evident.
+# HTML have a semicolon, guarded texts an equals sign: both are left to the second look.
 _PLAIN = "!-:<>-~"
 _LETTER = "[ÀÁÄ-ÖØ-öø-\u0151\u0154-\u024f]"
 _WORD = rf"(?:[{_PLAIN}]+(?:{_LETTER}[{_PLAIN}]+)*{_LETTER}?|{_LETTER}(?:[{_PLAIN}]+{_LETTER})*[{_PLAIN}]*)"
@@ -28,20 +28,28 @@ EVIDENT = rf"^{_WORD}(?: {_WORD})*$"
 # What ftfy looks for, and no less, without the white space and the comments that Python would skip. RE2's own \w knows
 # ASCII only: here it is anything beyond ASCII too. Its \s does as well, but a text that stands has no other space.
 BAD = re.sub(r"(?a)(\[[^]]*\])|\s+|#.*", r"\1", BADNESS_RE.pattern).replace(r"\w", r"[\w[:^ascii:]]")
+# Besides it, entities and what is guarded for a spreadsheet are mended.
+_TO_MEND = rf'{BAD}|&#?[0-9A-Za-z]+;|^="'
 _ASTRAL = 0x20000  # rare ideographs are from there on: they are left to the rule
-_NEVER = r"\x00- ;=\x7f-\xa0\x{20000}-\x{10ffff}"
+_NEVER = r"\x00- \x7f-\xa0\x{20000}-\x{10ffff}"
 _JAMO = [*range(0x1161, 0x1176), *range(0x11A8, 0x11C3)]  # vowels and ends that join the syllable before them
 
 
-def accepted_texts(array: pa.Array) -> pa.Array:
+def accepted_texts(array: pa.Array, *, multiline: bool = False) -> pa.Array:
     """Which texts the rule would leave as they are; nulls are not."""
-    plain = accepted_pattern(array, EVIDENT)
+    patterns = [_in_lines(one) if multiline else one for one in (EVIDENT, standing())]
+    plain = accepted_pattern(array, patterns[0])
     others = pc.and_(pc.is_valid(array), pc.invert(plain))
     if not pc.any(others).as_py():
         return plain
     left = array.filter(others)
-    good = pc.and_(accepted_pattern(left, standing()), pc.invert(accepted_pattern(left, BAD)))
+    good = pc.and_(accepted_pattern(left, patterns[1]), pc.invert(accepted_pattern(left, _TO_MEND)))
     return pc.replace_with_mask(plain, others, good)
+
+
+def _in_lines(pattern: str) -> str:
+    """The same words, also in several lines."""
+    return pattern.replace("(?: ", r"(?:(?: |\n+)")
 
 
 @cache

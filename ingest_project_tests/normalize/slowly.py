@@ -14,7 +14,7 @@ from ingest_project.normalize.part import NormalizedPart, normalize_part
 NOTHING = r"[^\x00-\x{10FFFF}]"
 
 
-def _nothing(*arrays: pa.Array) -> pa.Array:
+def _nothing(*arrays: pa.Array, **_: object) -> pa.Array:
     return pa.repeat(pa.scalar(False), len(arrays[0]))
 
 

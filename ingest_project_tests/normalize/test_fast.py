@@ -64,6 +64,7 @@ def _with_null_island(country: pa.Array, latitude: pa.Array, longitude: pa.Array
 
 
 _longest, _good, _PLAIN = part._longest, geo._good, evident._PLAIN  # pyright: ignore[reportPrivateUsage]
+_TO_MEND = evident._TO_MEND  # pyright: ignore[reportPrivateUsage]
 _STANDING = evident.standing()
 _ANYTHING = r"[^\n]*"
 
@@ -90,15 +91,16 @@ MUTANTS: dict[str, tuple[Any, str, Any]] = {
     "text: guards of a spreadsheet": (evident, "EVIDENT", _relaxed(evident.EVIDENT, "<>-~", "<-~")),
     "text: spaces of other scripts": _standing(r"\x7f-\xa0", r"\x7f-\x9f"),
     "text: controls of other scripts": _standing(r"\x7f-\xa0", r"\xa0"),
-    "text: entities in other scripts": _standing(";=", "="),
-    "text: guards in other scripts": _standing(";=", ";"),
+    "text: entities at the second look": (evident, "_TO_MEND", _relaxed(_TO_MEND, "|&#?[0-9A-Za-z]+;", "")),
+    "text: guards at the second look": (evident, "_TO_MEND", _relaxed(_TO_MEND, '|^="', "")),
+    "text: spaces at the ends of lines": (evident, "_in_lines", lambda one: one.replace("(?: ", r"(?:[ \n]+")),
     "text: two spaces in other scripts": _standing("(?: ", "(?: +"),
     "text: vowels of Hangul": _standing(r"\x{1161}-\x{1175}", ""),
     "text: ends of Hangul": _standing(r"\x{11a8}-\x{11c2}", ""),
     "text: signs that are others": _standing(r"\x{374}-\x{374}", ""),
     "text: marks in any order": _standing("]*[", ""),
     "text: fillers": _standing(r"\x{3164}-\x{3164}", ""),
-    "text: mojibake": (evident, "BAD", NOTHING),
+    "text: mojibake": (evident, "_TO_MEND", NOTHING),
     "text: a letter too long": (part, "_longest", _longer),
     "latitude: 91": (geo, "LATITUDE", 91.0),
     "latitude: the next float": (geo, "LATITUDE", 90.00000000000001),
