@@ -19,7 +19,7 @@ MALFORMED = "__malformed"
 # A column of sources without a header: what turned up after the columns were decided, as one JSON object a row.
 MORE = "__more"
 # Of a page, or nearly, whatever rows are asked for: what is made of its text must stay below 2 GiB, as Arrow has it.
-MOST_BYTES = 128 << 20
+MOST_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ LINES = (
     *("sublocality", "locality", "region_name"),
 )
 NAME = "name"
+_AT_ONCE = 16 << 20  # bytes of a page: what is made of them on the way takes eight times as many
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,12 @@ def normalize_part(page: pa.Table, spec: BranchSpec) -> NormalizedPart:
 
     Every row is in exactly one of items and rejects.
     """
-    work = _Page(page, spec)
+    rows = max(1, page.num_rows * _AT_ONCE // max(page.nbytes, _AT_ONCE))
+    made = [_normalized(_Page(page.slice(at, rows), spec)) for at in range(0, max(page.num_rows, 1), rows)]
+    return NormalizedPart(pa.concat_tables(one.items for one in made), [one for part in made for one in part.rejects])
+
+
+def _normalized(work: _Page) -> NormalizedPart:
     _identity(work)
     for group in (_texts, _address, _coordinates, _contact, _money):
         group(work)

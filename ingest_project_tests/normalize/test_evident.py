@@ -160,7 +160,9 @@ def test_lines_are_evident_where_a_field_has_them(text: str) -> None:
     assert cleaned(text, multiline=True) == text
 
 
-@pytest.mark.parametrize()
+@pytest.mark.parametrize(
+    "text", ["a\n", "\na", "a \nb", "a\n b", "a\r\nb", "a\tb", "日\n\u3000b", "a\n&amp;", "a\ncafÃ©"]
+)
 def test_lines_that_the_rule_changes_are_left_to_it(text: str) -> None:
     assert accepted_texts(pa.array([text]), multiline=True).to_pylist() == [False]
     assert cleaned(text, multiline=True) != text

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from ingest_project.item import KEY, Item, columns
 from ingest_project.normalize import evident, geo, text, times
+from ingest_project.normalize import part as rules
 from ingest_project.normalize.columns import accepted_pattern
 from ingest_project.normalize.part import normalize_part
 from ingest_project_tests.normalize.pages import numbered, part, row, spec
@@ -114,6 +115,18 @@ def test_a_row_is_the_same_alone_and_in_company(rows: list[dict[str, Any]]) -> N
     items = pa.concat_tables([one.items for one in alone]).drop_columns(["row"])
     assert together.items.drop_columns(["row"]).to_pylist() == items.to_pylist()
     assert [one.raw for one in together.rejects] == [reject.raw for one in alone for reject in one.rejects]
+
+
+@settings(max_examples=30)
+@given(PAGES, st.integers(1, 1000))
+def test_a_heavy_page_is_normalized_in_slices_and_comes_to_the_same(rows: list[dict[str, Any]], most: int) -> None:
+    page = numbered(_table(rows))
+    whole = normalize_part(page, spec(*FIELDS))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rules, "_AT_ONCE", most)
+        sliced = normalize_part(page, spec(*FIELDS))
+    assert sliced.items.equals(whole.items)
+    assert sliced.rejects == whole.rejects
 
 
 @settings(max_examples=300)
