@@ -1,4 +1,4 @@
-"""What a stored result depends on besides its input: the code that made it and the libraries that this used."""
+"""The version of the code and libraries that a stored result was made by: where it differs, the result is made anew."""
 
 import hashlib
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""One correlation id through log lines, progress and Postgres' `application_name`."""
+"""Logging, the correlation id of a run, and the progress that stages report to whoever listens."""
 
 import json
 import logging

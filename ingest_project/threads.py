@@ -1,4 +1,4 @@
-"""Work that leaves the interpreter alone (Arrow, files, digests), done by threads ahead of who takes it, in order."""
+"""An ordered map over threads with bounded look-ahead, for work that releases the GIL: Arrow, files, digests."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""When an activation is blocked: what a branch file may say, and what holds where it does not."""
+"""The limits of the gates: what a branch file may declare, and what holds where it does not."""
 
 from datetime import timedelta
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""How the branches are, as the views of the schema have it: what `ingest status` stands on."""
+"""The state of all branches, from the views of the schema: what `ingest status` shows."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""The branches that are known, and their files applied."""
+"""The registered branches, and how a branch file is applied."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

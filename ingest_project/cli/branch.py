@@ -1,4 +1,4 @@
-"""`ingest branch`: who may send."""
+"""`ingest branch`: register, guess, list, show and activate branches."""
 
 import json
 import shlex

@@ -1,4 +1,4 @@
-"""`ingest torture`: is it true on this Postgres, too?"""
+"""`ingest torture`: kill ingests on the user's own Postgres and compare what they leave."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""What is due in the ledger gets a run, by itself."""
+"""The sensor that starts an embedding run for each branch that has requests due."""
 
 import time
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Where Dagster lives when `ingest` runs it."""
+"""The DAGSTER_HOME of what `ingest` runs."""
 
 import os
 from importlib.resources import files

@@ -1,4 +1,4 @@
-"""What happens by itself."""
+"""The sensors that start a run for each waiting activation, and free the branches of runs that are gone."""
 
 import time
 from datetime import timedelta

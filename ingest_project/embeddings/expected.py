@@ -1,4 +1,4 @@
-"""What an activation that is only planned would have embedded, by each model, and what that costs."""
+"""What a planned activation would have embedded, by model: requests, tokens and price, estimated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a store says of a file: each names size, time and ETag in its own way."""
+"""Size, time and ETag of a file, under whatever names its store has for them."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

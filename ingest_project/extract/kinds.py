@@ -1,4 +1,4 @@
-"""Which kinds of source there are: the one place that a new kind is added to."""
+"""The kinds of source, and how that of a branch is opened: the one place that a new kind is added to."""
 
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.extract.csv import CsvFiles

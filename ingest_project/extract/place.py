@@ -1,4 +1,4 @@
-"""Where a file is, so that local and remote ones are read alike: looked at, opened, named without secrets."""
+"""A file, local or remote, behind one protocol: looked at, opened, and named without secrets."""
 
 import hashlib
 from dataclasses import dataclass

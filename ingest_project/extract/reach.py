@@ -1,4 +1,4 @@
-"""Which URLs a worker may read: those that begin with a prefix of its own setting, redirects included."""
+"""The allow-list of URLs that a worker may read (INGEST_REMOTE): by prefix, redirects included."""
 
 from urllib.parse import SplitResult, unquote, urlsplit
 

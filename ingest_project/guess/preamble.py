@@ -1,4 +1,4 @@
-"""Where the header of a file of lines is: what programs and people write before it is not data."""
+"""Where the header of a delimited file is: lines that programs and people write before it are skipped."""
 
 import csv
 from collections.abc import Sequence

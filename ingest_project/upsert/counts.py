@@ -1,4 +1,4 @@
-"""What happened to rows."""
+"""Counts of rows by what the upsert did with them."""
 
 from dataclasses import asdict, dataclass
 

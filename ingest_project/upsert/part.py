@@ -1,4 +1,4 @@
-"""What the upsert is handed, part by part."""
+"""The protocol of the parts that the upsert takes."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""A table back as Arrow: COPY as CSV, read in the types that the columns have."""
+"""A table read as Arrow: by COPY, in the types that its columns have."""
 
 import re
 from collections.abc import Mapping

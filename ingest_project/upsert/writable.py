@@ -1,4 +1,4 @@
-"""Values in words that Postgres reads, where Arrow's CSV has none or others: nested ones, bytes, lengths of time."""
+"""Values as text that Postgres parses, where Arrow's CSV writes none or another: nested values, bytes, durations."""
 
 import json
 from collections.abc import Callable, Mapping
