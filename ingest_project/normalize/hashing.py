@@ -20,7 +20,7 @@ import pyarrow.types as kinds
 from ingest_project.item import content_fields, embeddable_fields
 from ingest_project.normalize.columns import as_one
 
-LAYOUT = "items/2;"
+LAYOUT = "items/1;"
 # Between these, Arrow writes what is no whole number as Python does: neither with an exponent nor with `.0`.
 SMALLEST, LARGEST = 1e-4, 1e9
 BYTES = 16  # 128 bits
