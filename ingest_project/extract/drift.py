@@ -1,7 +1,8 @@
 """Schema drift: how the columns of a source differ from those of the last activation that is in core.
 
 Known before the first part is kept: names come with the pin, kinds from the first page. Text is of the kind that
-nearly all of its values have, so that one odd value makes no other column of it.
+nearly all of its values have, so that one odd value makes no other column of it; and it stays what it was while half of
+them are, or while one is not, lest a column at that border is retyped each time.
 """
 
 import difflib
@@ -18,6 +19,7 @@ from ingest_project.telemetry import log
 
 _ROWS = 1000
 _NEARLY_ALL = 0.95
+_STILL = 0.5
 _ALIKE = 0.7
 _KINDS: tuple[tuple[str, Callable[[Any], bool]], ...] = (
     ("number", lambda kind: types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)),
@@ -39,7 +41,7 @@ def compare(page: Page, pin: Pin, *, contract: str, against: int | None, before:
 
     `before` has `columns` and `kinds` of activation `against`. What `freeze` comes to is a gate.
     """
-    kinds = {name: kind for name in pin.header if (kind := _kind(page.table.column(name)))}
+    kinds = {name: kind for name in pin.header if (kind := _kind(page.table.column(name), before["kinds"].get(name)))}
     changes = _changes(before["columns"], pin.header, before["kinds"], kinds) if against else []
     if changes and contract == "warn":
         log.warning("%s", describe(changes, before["columns"], pin.header))
@@ -52,19 +54,22 @@ def describe(changes: Sequence[Mapping[str, str]], had: Sequence[str], has: Sequ
     return "\n".join([*lines, f"    had: {', '.join(had)}", f"    has: {', '.join(has)}"])
 
 
-def _kind(column: pa.ChunkedArray) -> str | None:
+def _kind(column: pa.ChunkedArray, was: str | None) -> str | None:
     found = next((name for name, test in _KINDS if test(column.type)), None)
     if found or types.is_null(column.type):
         return found
     values = [str(value).strip() for value in as_python(column.slice(0, _ROWS)) if value is not None]
-    return _written([value for value in values if value])
+    return _written([value for value in values if value], was)
 
 
-def _written(values: list[str]) -> str | None:
+def _written(values: list[str], was: str | None) -> str | None:
     if not values:
         return None
-    shares = ((name, sum(bool(form.fullmatch(one)) for one in values) / len(values)) for name, form in _WRITTEN)
-    return next((name for name, share in shares if share >= _NEARLY_ALL), "text")
+    shares = {name: sum(bool(form.fullmatch(one)) for one in values) / len(values) for name, form in _WRITTEN}
+    if was in shares and shares[was] >= _STILL:
+        return was
+    enough = 1.0 if was == "text" else _NEARLY_ALL
+    return next((name for name, share in shares.items() if share >= enough), "text")
 
 
 def _changes(

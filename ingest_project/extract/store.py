@@ -15,6 +15,9 @@ from upath import UPath
 from ingest_project import failpoints
 from ingest_project.errors import IngestError, PartDamaged
 
+# Bytes of a part behind which memory goes back to the system: glibc would keep some four times as much for later.
+_HEAVY = 24 << 20
+
 
 @dataclass(frozen=True)
 class StoredPart:
@@ -47,6 +50,8 @@ class PartStore:
         except OSError as error:
             raise self._not_stored(path, error) from error
         failpoints.reach("part_stored")
+        if table.nbytes > _HEAVY:
+            pa.default_memory_pool().release_unused()
         return StoredPart(path, table.num_rows, data.size, hashlib.sha256(data).hexdigest())
 
     def copy(self, path: str, digest: str, rows: int, key: str) -> StoredPart:

@@ -86,6 +86,22 @@ def test_one_odd_value_makes_no_other_kind() -> None:
     assert look(many)["kinds"]["n"] == "number"
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "retyped"),
+    [
+        (0, 10, []),
+        (0, 50, []),
+        (0, 51, ["retyped: 'n' was number, is text"]),
+        (6, 4, []),
+        (6, 0, ["retyped: 'n' was text, is number"]),
+        (4, 6, []),
+    ],
+)
+def test_a_column_at_the_border_of_two_kinds_stays_what_it_was(before: int, now: int, retyped: list[str]) -> None:
+    old, new = ({"n": [*["12a"] * odd, *["12"] * (100 - odd)]} for odd in (before, now))
+    assert whats(new, old) == retyped
+
+
 def test_text_that_is_no_utf8_is_text_and_says_nothing_of_the_rest() -> None:
     broken = pa.Array.from_buffers(pa.string(), 2, pa.array([b"\xff", b"2"]).buffers())
     assert whats({**OLD, "city": broken}) == []
