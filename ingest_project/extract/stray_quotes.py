@@ -221,7 +221,9 @@ def _left_behind(line: bytes, delimiter: bytes, left: int, width: int) -> int:
             at = _closing(text, at - is_open)
             if at < 0:
                 return max(left, 1)
-        _, at = _plain(text, at, delimiter)
-        if at == len(text):
+        # Values without quotes are counted, not walked: a wide line has many.
+        quoted = text.find(delimiter + _QUOTE, at)
+        if quoted < 0:
             return 0
-        at, is_open, left = at + len(delimiter), False, left - 1
+        left -= text.count(delimiter, at, quoted) + 1
+        at, is_open = quoted + len(delimiter), False
