@@ -51,11 +51,11 @@ class Limits(BaseModel):
         limit: float | None = declared.get(field) if field else declared
         if limit is not None:
             return limit
-        return _USUAL_LIMITS.get(ratio, 1.0) if rows >= _JUDGED_FROM else 1.0
+        return _USUAL_LIMITS.get(ratio, 1.0) if rows >= JUDGED_FROM else 1.0
 
 
 _USUAL_LIMITS = {
     **{"reject_ratio": 0.5, "duplicate_ratio": 0.5, "shrink_ratio": 0.5},
     **{"null_ratio": 0.95, "rekeyed_ratio": 0.9},
 }
-_JUDGED_FROM = 100
+JUDGED_FROM = 100

@@ -129,7 +129,7 @@ class BranchStatus:
             return None
         age = min((self.heard[one] for one in SENSORS if one in self.heard), default=None)
         if is_alive(age):
-            return f"the sensor {SENSORS[worker]} is off: switch it on in Dagster's UI, Automation; or run it once"
+            return f"the sensor {SENSORS[worker]} does not tick: is it on (Dagster's UI, Automation)? Or run it once"
         heard = "the daemon was never heard of" if age is None else f"the daemon was last heard of {ago(age)}"
         return f"nobody is at work, {heard}: `ingest dev` starts it; or run it once"
 

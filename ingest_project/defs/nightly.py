@@ -108,5 +108,5 @@ reconcile_daily = _nightly(
     "reconcile_daily",
     reconcile_job,
     "45 3 * * *",
-    "Finds what was changed by hand, lost, or handed from branch to branch without a change of text.",
+    "Finds what was changed by hand or lost.",
 )

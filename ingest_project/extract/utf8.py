@@ -75,6 +75,6 @@ class Utf8File(io.RawIOBase):
         return SourceUnreadable(
             f"the file is not UTF-8 at byte {byte:,}, line {line:,}: 0x{error.object[error.start]:02x}",
             where={"byte": byte, "line": line},
-            todo="Declare its `encoding` in the branch file (`ingest branch init` on the file says what it may be), or "
-            "write it as UTF-8; then run again.",
+            todo="Declare its `encoding` in the branch file (windows-1252, say; where that byte is near the beginning, "
+            "`ingest branch init` on the file tells more), or write it as UTF-8; then run again.",
         )

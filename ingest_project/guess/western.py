@@ -42,7 +42,7 @@ _WORD = re.compile(r"[^\s\x00-@\[-`{-\x7f–—‘’‚“”„†‡•…‰
 _RAISED = "ªº¹²³"
 _BYTES_BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
 _CELL = re.compile(rb'[^,;\t|"\r\n]*[\x80-\xff][^,;\t|"\r\n]*')
-_NEARLY_ALL, _SEVERAL = 0.9, 3
+_NEARLY_ALL, _HALF, _SEVERAL = 0.9, 0.5, 3
 _MOST_LINES, _SHOWN, _MOST_READINGS = 1000, 20, 6
 
 
@@ -63,7 +63,7 @@ def refuse_other_alphabets(data: bytes, error: SourceUnreadable) -> None:
     found = [one for name in (*_LETTERS, *_EAST) if (one := _reading(name, lines))]
     western = next((one for one in found if one.encoding == WESTERN), _Reading(WESTERN, ""))
     better = [one for one in found if one is not western and _is_better(one, western)]
-    if not lines or (western.text and not better):
+    if not lines or (western.text and western.any_share >= _HALF and not better):
         return
     cell = max(_CELL.findall(lines), key=_beyond_ascii)[:_SHOWN]
     raise SourceUnreadable(

@@ -90,7 +90,7 @@ def _country(text: str) -> str | None:
     if folded == "na" and text.casefold() != "na":
         return None  # `N/A` and its like fold to the code of Namibia and mean no country
     is_short = folded.isascii() and len(folded) <= _LONGEST_CODE
-    if is_short and not narrow(text).isascii():
+    if is_short and not "".join(filter(str.isalnum, narrow(text))).isascii():
         return _names().get(folded)  # `Çin` is China; no code has accents
     return _words().get(folded) or (None if is_short else _names().get(folded))
 

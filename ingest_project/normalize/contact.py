@@ -68,12 +68,18 @@ def _first(country_code: str | None, text: str) -> tuple[str | None, str | None,
     """What the text says up to a slash, where that is a number already; joined, 030/1234567/8 could be one too."""
     whole = _single(country_code, text)
     for cut in _OR.finditer(text):
-        if cut[0] == "-" and (whole[0] or "").startswith(_DIALLED_THROUGH):
+        if cut[0] == "-" and not _is_next_line(whole[0], text, cut):
             break
         number, extension, _ = _single(country_code, text[: cut.start()])
         if number is not None and (whole[0] is None or len(number) >= _LONG):
             return number, extension, "phone_multiple"
     return whole
+
+
+def _is_next_line(number: str | None, text: str, hyphen: re.Match[str]) -> bool:
+    # The digit behind ends another number where it goes on from the one before, as in 7-8.
+    is_dialled_through = (number or "").startswith(_DIALLED_THROUGH)
+    return not is_dialled_through and text[hyphen.start() - 1] < text[hyphen.end()]
 
 
 def _is_area_code(country_code: str | None, several: list[str]) -> bool:

@@ -33,8 +33,9 @@ _NARROW = {
 # What ftfy takes for mojibake, up to seven characters, has two of its own in a row, or one of the last: they are found
 # in a fiftieth of the time.
 _OF_MOJIBAKE = "".join(MOJIBAKE_CATEGORIES.values()) + "".join(re.findall(r"[^\x00-\x7f]", BADNESS_RE.pattern))
-_ODD = re.compile(f"[{_OF_MOJIBAKE}][{_OF_MOJIBAKE}]|[\x80-\x9fÂÃŒœ]")
+_PAIR = f"(?:[{_OF_MOJIBAKE}]{{2,}}|[\x80-\x9fÂÃŒœ])"
 _REACH = 6
+_ODD = re.compile(rf"{_PAIR}(?:[\s\S]{{0,{2 * _REACH}}}?{_PAIR})*")  # those near each other are looked at as one
 
 _Fold = Callable[[str], str]
 

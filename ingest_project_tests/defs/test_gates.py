@@ -138,6 +138,13 @@ def test_what_is_lost_of_few_or_may_be_passes(line: Callable[..., Line], count: 
     assert place.run().success
 
 
+def test_what_few_items_had_says_nothing_of_many(line: Callable[..., Line]) -> None:
+    place = line(places(3), limits={"max_shrink_ratio": 1})
+    place.run()
+    place.holds([(*row[:2], "", *row[3:]) for row in places(120)])
+    assert place.run().success
+
+
 def test_what_most_items_never_had_may_go(line: Callable[..., Line]) -> None:
     some = [(*row[:2], row[2] if at < 59 else "", *row[3:]) for at, row in enumerate(places(120))]
     place = line(some)

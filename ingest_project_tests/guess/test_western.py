@@ -63,6 +63,22 @@ def test_letters_of_other_alphabets_are_not_taken_for_western_ones(
     assert look(str(path), {"encoding": encoding}).samples["name"] == [name, other]
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        "ร้านอาหาร สวนสัตว์ เชียงใหม่".encode("cp874"),
+        "größe für müde\n2,Über".encode() + b"\xff",
+        "Ünsal\n2,größe".encode()[:-2],
+    ],
+)
+def test_bytes_of_which_no_encoding_makes_words_are_not_western_for_want_of_a_better_one(
+    tmp_path: Path, data: bytes
+) -> None:
+    path = write_csv(tmp_path / "a.csv", b"id,name\n1," + data + b"\n")
+    with pytest.raises(SourceUnreadable, match="nor is it windows-1252"):
+        look(str(path))
+
+
 @pytest.mark.parametrize("names", WESTERN)
 def test_western_letters_are_western(tmp_path: Path, names: str) -> None:
     rows = "\n".join(f"{at},{name}" for at, name in enumerate(names.split(", ")))

@@ -68,7 +68,7 @@ def test_a_sensor_that_is_switched_off_is_named(
         waits(known)
 
     (found,) = standing(waiting)["findings"]
-    assert found["do"] == f"the sensor {off} is off: switch it on in Dagster's UI, Automation; or run it once"
+    assert found["do"] == f"the sensor {off} does not tick: is it on (Dagster's UI, Automation)? Or run it once"
     assert found["do"] in command("status").out
     assert "`ingest dev` starts the daemon" not in command("status").out
 

@@ -57,6 +57,7 @@ RECOGNISED, UNKNOWN = ["country_recognised"], ["country_unknown"]
         ("台灣", "TW"),
         ("Česká republika", "CZ"),
         ("Çin", "CN"),  # China in Turkish
+        *((code, "DE") for code in ("🇩🇪 DE", "«DE»", "“DE”", "DE–", "DE…")),
     ],
 )
 def test_a_country_is_recognised_by_its_names(given: str, expected: str) -> None:

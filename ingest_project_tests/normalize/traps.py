@@ -191,6 +191,7 @@ TRAPS: dict[str, Trap] = {
     "phone: nothing that a salesman gave": _one("phone", "[not provided]", None, "sentinel_removed"),
     "street: a formula that failed": _one("street", "#NAME?", None, "sentinel_removed"),
     "phone: another last digit": _one("phone", "06/1234567-8", "+39061234567", "phone_multiple", beside=IT),
+    "phone: digits in groups": _one("phone", "06 6988 123-1", "+390669881231", "phone_reformatted", beside=IT),
     "phone: digits dialled through": _one("phone", "0351 4961234-0", "+4935149612340", "phone_reformatted", beside=DE),
     "phone: two digits of another one": _one("phone", "0351 4961234/35", "+493514961234", "phone_multiple", beside=DE),
     "phone: slashes within one number": _one("phone", "089/2180/1234", "+498921801234", "phone_reformatted", beside=DE),
