@@ -210,7 +210,7 @@ def test_a_session_that_postgres_ends_is_replaced_and_the_step_goes_on(
             ended.append(True)  # at once: two writers get here
             with session() as connection:
                 mine = connection.execute(
-                    """select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()
+                    """select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = current_database()
                           and pid <> pg_backend_pid() and application_name like 'ingest/%'"""
                 ).fetchall()
             assert mine
