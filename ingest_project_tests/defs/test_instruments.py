@@ -97,18 +97,24 @@ def test_reading_is_measured(collected: Collected, line: Callable[..., Line]) ->
     assert collected.value("ingest.source.lag", branch=place.name) >= 0
 
 
-def test_what_a_reading_took_that_failed_is_measured(
-    collected: Collected, line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def run_on_full_disk(place: Line, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    """Each attempt of the run ends at that failpoint."""
+
     def full_disk(reached: str) -> None:
-        if reached == "part_listed":
+        if reached == at:
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(dg.RetryPolicy, "calculate_delay", lambda *_: 0)
-    place = line()
     with monkeypatch.context() as full:
         full.setattr(failpoints, "reach", full_disk)
         place.run()
+
+
+def test_what_a_reading_took_that_failed_is_measured(
+    collected: Collected, line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = line()
+    run_on_full_disk(place, monkeypatch, "part_listed")
     assert collected.value("ingest.read.bytes", branch=place.name) > 0
     assert collected.points("ingest.read.page", branch=place.name)
     assert not collected.points("ingest.source.lag", branch=place.name)
@@ -117,15 +123,8 @@ def test_what_a_reading_took_that_failed_is_measured(
 def test_further_attempts_of_a_stage_are_counted(
     collected: Collected, line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full_disk(reached: str) -> None:
-        if reached == "part_stored":
-            raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(dg.RetryPolicy, "calculate_delay", lambda *_: 0)
     place = line()
-    with monkeypatch.context() as full:
-        full.setattr(failpoints, "reach", full_disk)
-        place.run()
+    run_on_full_disk(place, monkeypatch, "part_stored")
     place.run()
     assert collected.value("ingest.stage.retries", branch=place.name) == 2
     assert collected.value("ingest.stage.retries", branch=place.name, stage=CHAIN[0]) == 2

@@ -1,12 +1,11 @@
 """What is evidently in normal form is what the rule leaves alone: for every character, and all that ftfy looks for."""
 
-import re
 from itertools import product
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from ftfy.badness import MOJIBAKE_CATEGORIES, is_bad
+from ftfy.badness import is_bad
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,11 +14,9 @@ from ingest_project.normalize.columns import accepted_pattern
 from ingest_project.normalize.evident import BAD, EVIDENT, accepted_texts
 from ingest_project.normalize.text import cleaned
 from ingest_project.sample.generate import places
+from ingest_project_tests.normalize.mojibake import KNOWN, TOLD
 
 LETTERS = [chr(at) for at in range(0xC0, 0x250)]
-_OF_MOJIBAKE = re.compile(f"[{''.join(MOJIBAKE_CATEGORIES.values())}]")
-# All that ftfy tells apart, and the neighbours it asks for.
-TOLD = [*_OF_MOJIBAKE.findall("".join(map(chr, range(0x110000)))), *" .,?Aaz0_é\u0405Ђ"]
 
 
 def _accepted(texts: list[str]) -> list[str]:
@@ -64,30 +61,7 @@ def test_nor_is_a_longer_one(text: str) -> None:
         assert accepted_pattern(pa.array([text]), BAD).to_pylist() == [True]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        *(
-            "ØŸØŸ",
-            "ГўВЂВ. ",
-            "вЂ”",
-            "à²¾",
-            "√±",
-            "≈°",
-            "‚Ä†",
-            "‚âà",
-            "a Â ",
-            "Ã ",
-            "β€™",
-            "ā€”",
-            "œ é",
-            "В°С",
-            "Â°",
-            "×²",
-        ),
-        *("cafÃ©", "MÃ¼ller", "â€™", "Ñ‚ÐµÑÑ‚", "é”x", "é”ж", "Å¡koda", "\ufffdé", "aÉ€"),
-    ],
-)
+@pytest.mark.parametrize("text", KNOWN)
 def test_each_kind_of_mojibake_is_looked_at(text: str) -> None:
     assert is_bad(text)
     assert _accepted([text, f"東京 {text}", f"a {text} b"]) == []

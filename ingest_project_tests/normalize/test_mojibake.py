@@ -4,39 +4,15 @@ import re
 from itertools import product
 
 import pytest
-from ftfy.badness import BADNESS_RE, MOJIBAKE_CATEGORIES, is_bad
+from ftfy.badness import BADNESS_RE, is_bad
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest_project.item import SUSPECT, is_kept
 from ingest_project.normalize import text as rule
+from ingest_project_tests.normalize.mojibake import KNOWN, TOLD
 
 _is_bad, _visible, _REACH = rule._is_bad, rule._visible, rule._REACH  # pyright: ignore[reportPrivateUsage]
-_OF_FTFY = re.compile(f"[{''.join(MOJIBAKE_CATEGORIES.values())}]")
-# All that ftfy tells apart, and the neighbours it asks for.
-TOLD = [*_OF_FTFY.findall("".join(map(chr, range(0x110000)))), *" .,?\nAaz0_é\u0405Ђ東"]
-KNOWN = [
-    *(
-        "ØŸØŸ",
-        "ГўВЂВ. ",
-        "вЂ”",
-        "à²¾",
-        "√±",
-        "≈°",
-        "‚Ä†",
-        "‚âà",
-        "a Â ",
-        "Ã ",
-        "β€™",
-        "ā€”",
-        "œ é",
-        "В°С",
-        "Â°",
-        "×²",
-        "\x80",
-    ),
-    *("cafÃ©", "MÃ¼ller", "â€™", "Ñ‚ÐµÑÑ‚", "é”x", "é”ж", "Å¡koda", "\ufffdé", "aÉ€"),
-]
 
 
 def test_no_pattern_of_ftfy_is_longer_than_what_is_looked_at() -> None:
