@@ -37,15 +37,11 @@ def replay_rejects(name: str, *, as_json: bool) -> int:
 
 
 def _begun(name: str) -> tuple[int, int]:
-    run_id = str(uuid4())
     with session() as connection:
         branch = registry.get_branch(connection, name)
-        lease = leases.acquire(connection, branch.branch_id, name, holder=run_id, run_id=run_id)
-        try:
+        with leases.held(connection, branch.branch_id, name, run_id=str(uuid4())) as lease:
             store = PartStore(settings().store_location)
             work = begin_replay(connection, lease, branch, store, settings().batch_size)
-        finally:
-            leases.release(connection, lease)
         return count_truncated(connection, branch), work.activation.activation_id
 
 

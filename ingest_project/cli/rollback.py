@@ -18,9 +18,8 @@ from ingest_project.cli.terminal import json_option
 from ingest_project.embeddings.ledger import Derived, derive_requests
 from ingest_project.postgres import leases
 from ingest_project.postgres.connection import Connection, session
-from ingest_project.postgres.leases import Lease
 from ingest_project.postgres.migrations import ensure_migrated
-from ingest_project.telemetry import correlated, log
+from ingest_project.telemetry import log
 from ingest_project.upsert.rollback import Undo, begin, branch_of, preview, undo_all
 
 
@@ -49,7 +48,8 @@ def _previewed(connection: Connection, branch: Branch, activation: int) -> dict[
 
 
 def _applied(connection: Connection, branch: Branch, activation: int) -> dict[str, Any]:
-    with _leased(connection, branch) as lease, progress.displayed():
+    held = leases.held(connection, branch.branch_id, branch.name, run_id=str(uuid4()))
+    with held as lease, progress.displayed():
         work = undo_all(begin(connection, lease, branch, activation))
         derived = derive_requests(work)
     _tell_dagster(branch.name, result := _result(branch, activation, derived))
@@ -80,19 +80,6 @@ def _database_errors_explained() -> Generator[None]:
         from ingest_project.defs.failures import as_database_error
 
         raise as_database_error(error) from error
-
-
-@contextmanager
-def _leased(connection: Connection, branch: Branch) -> Generator[Lease]:
-    run_id = str(uuid4())
-    with correlated(run_id):
-        lease = leases.acquire(connection, branch.branch_id, branch.name, holder=run_id, run_id=run_id)
-        try:
-            with leases.kept_alive(lease):
-                yield lease
-        finally:
-            if not connection.closed:
-                leases.release(connection, lease)
 
 
 def _tell_dagster(name: str, result: dict[str, Any]) -> None:

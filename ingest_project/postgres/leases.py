@@ -24,7 +24,7 @@ from ingest_project.errors import Fenced, Locked
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection, connect
 from ingest_project.settings import settings
-from ingest_project.telemetry import log
+from ingest_project.telemetry import correlated, log
 
 _SQL = statements.load(__name__, "leases.sql")
 NAMESPACE = 0x696E6765  # "inge": keeps our advisory locks apart from the application's
@@ -184,6 +184,24 @@ def renew(connection: Connection, lease: Lease) -> bool:
 def release(connection: Connection, lease: Lease) -> None:
     """Free the branch; does nothing where another run has it."""
     connection.execute(_SQL["release_lease"], {"branch_id": lease.branch_id, "epoch": lease.epoch})
+
+
+@contextmanager
+def held(
+    connection: Connection, branch_id: int, branch: str, *, run_id: str, holder: str | None = None
+) -> Generator[Lease]:
+    """The branch for as long as the block runs, renewed meanwhile, free again however it ends.
+
+    Everything inside carries the run id. Raises Locked.
+    """
+    with correlated(run_id):
+        lease = acquire(connection, branch_id, branch, holder=holder or run_id, run_id=run_id)
+        try:
+            with kept_alive(lease):
+                yield lease
+        finally:
+            if not connection.closed:
+                release(connection, lease)
 
 
 def held_leases(connection: Connection) -> list[Holder]:

@@ -16,14 +16,10 @@ from ingest_project_tests.journey.states import rows
 
 def begin(name: str, rows_per_part: int = 2) -> int:
     """Make the activation of a replay and its snapshot; its number."""
-    run_id = str(uuid4())
     with session() as connection:
         branch = registry.get_branch(connection, name)
-        lease = leases.acquire(connection, branch.branch_id, name, holder=run_id, run_id=run_id)
-        try:
+        with leases.held(connection, branch.branch_id, name, run_id=str(uuid4())) as lease:
             work = begin_replay(connection, lease, branch, PartStore(settings().store_location), rows_per_part)
-        finally:
-            leases.release(connection, lease)
     return work.activation.activation_id
 
 

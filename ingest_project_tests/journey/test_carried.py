@@ -255,9 +255,8 @@ def test_after_a_rollback_the_activation_before_it_is_the_baseline(branch: Calla
     second = after(place, SECOND)
     with session() as connection:
         known = registry.get_branch(connection, place.name)
-        lease = leases.acquire(connection, known.branch_id, known.name, holder="undoing", run_id="undoing")
-        derive_requests(rollback.undo_all(rollback.begin(connection, lease, known, second.activation_id)))
-        leases.release(connection, lease)
+        with leases.held(connection, known.branch_id, known.name, run_id="undoing") as lease:
+            derive_requests(rollback.undo_all(rollback.begin(connection, lease, known, second.activation_id)))
     done = after(place, FIRST)
     assert (done.carried, done.unchanged + done.updated + done.touched, done.missing) == (ALL, ALL - REJECTED, 0)
 

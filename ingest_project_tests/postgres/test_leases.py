@@ -14,6 +14,7 @@ import pytest
 from ingest_project.errors import Fenced, Locked
 from ingest_project.postgres import leases
 from ingest_project.postgres.connection import Connection, connect, session
+from ingest_project.telemetry import correlation_id
 from ingest_project_tests.postgres.conftest import take
 
 
@@ -170,6 +171,24 @@ def test_the_heart_stops_when_another_run_has_the_branch(
         time.sleep(0.6)
         assert not [thread for thread in threading.enumerate() if thread.name == f"lease-{branch}"]
         assert holder(here).expired, "the old heart kept nothing of the new run alive"
+
+
+def test_a_held_branch_is_free_again_when_the_block_ends(here: Connection, branch: int) -> None:
+    with leases.held(here, branch, "b", run_id="one") as lease:
+        assert (lease.holder, correlation_id(), holder(here).run_id) == ("one", "one", "one")
+        with pytest.raises(Locked):
+            take(here, branch, "two")
+    assert leases.held_leases(here) == []
+    with pytest.raises(ZeroDivisionError), leases.held(here, branch, "b", run_id="two"):
+        raise ZeroDivisionError
+    assert leases.held_leases(here) == []
+
+
+def test_a_branch_whose_session_ended_is_left_to_expire(here: Connection, branch: int) -> None:
+    with session() as ended, pytest.raises(ZeroDivisionError), leases.held(ended, branch, "b", run_id="one"):
+        ended.close()
+        raise ZeroDivisionError
+    assert holder(here).run_id == "one"
 
 
 @pytest.mark.parametrize("state", ["new", "released", "expired"])
