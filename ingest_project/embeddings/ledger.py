@@ -51,10 +51,10 @@ def derive_requests(work: Work) -> Derived:
     with work.transaction() as connection:
         connection.execute(_SQL["lock_source"], {"source_id": work.branch.source_id})
         values = _reach(connection, work)
-        connection.execute(_SQL["move_requests"], {**values, "touched": bool(work.activation.touched)})
+        dropped: int = fetch_value(connection, _SQL["move_requests"], values)
         made, renewed = _requested(connection, values, is_left=is_left or len(values["activations"]) > 1)
         failpoints.reach("requests_derived")
-        dropped = connection.execute(_SQL["drop_requests_of_deleted"], values).rowcount
+        dropped += connection.execute(_SQL["drop_requests_of_deleted"], values).rowcount
         answered = 0
         if fetch_value(connection, _SQL["vectors_are_kept"]):
             answered = connection.execute(_SQL["settle_answered"], values).rowcount
@@ -117,6 +117,7 @@ def _reach(connection: Connection, work: Work) -> dict[str, Any]:
         "activation_id": work.activation.activation_id,
         "branch_id": work.branch.branch_id,
         "source_id": work.branch.source_id,
+        "touched": bool(work.activation.touched),
     }
     row = connection.execute(_SQL["reach_of_derivation"], values).fetchone()
     assert row is not None

@@ -45,18 +45,26 @@ select m.model_id, i.item_id, i.branch_id, i.embed_hash
 
 -- name: derive_requests
 -- Requests for the items that these activations changed, where what is wanted differs from what the ledger says; for
--- those that they inserted only where they have none yet.
+-- those that they inserted only where they have none yet. Items that they touched may come from a branch that is not
+-- embedded.
 with changed as materialized (
   select item_id from core.item_versions
    where written_by_activation = any(%(activations)s::bigint[]) and (op <> 'i' or not %(inserted_have_theirs)s)
   union
   select item_id from core.items where %(whole_branch)s and branch_id = %(branch_id)s and deleted_at is null
+  union
+  select item_id from core.items
+   where %(touched)s and branch_id = %(branch_id)s and deleted_at is null
+     and activation_id = any(%(activations)s::bigint[])
+     and exists (select from ingest.branches where source_id = %(source_id)s and not (spec ->> 'embed')::boolean)
 ), wanted as (
   select m.model_id, i.item_id, i.branch_id, i.embed_hash
     from changed c
     join core.items i on i.item_id = c.item_id and i.deleted_at is null
     join ingest.branches b on b.branch_id = i.branch_id and (b.spec ->> 'embed')::boolean
    cross join (select model_id from core.embedding_models where state in ('active', 'filling')) m
+   where not exists (select from core.embedding_requests r
+                      where r.model_id = m.model_id and r.item_id = i.item_id and r.content_hash = i.embed_hash)
 ), written as (
   insert into core.embedding_requests as r (model_id, item_id, branch_id, content_hash)
   select model_id, item_id, branch_id, embed_hash from wanted order by model_id, item_id
@@ -71,7 +79,8 @@ select count(*) filter (where made), count(*) filter (where not made) from writt
 
 -- name: move_requests
 -- Requests of items that came to another branch of the source by these activations, with the text that they had: by a
--- touch or a change of what is not embedded, or back by a rollback.
+-- touch or a change of what is not embedded, or back by a rollback. Where that branch is not embedded, what waits is
+-- dropped; how many those are.
 with handed as (
   select item_id from core.item_versions where written_by_activation = any(%(activations)s::bigint[]) and op <> 'i'
   union
@@ -79,14 +88,21 @@ with handed as (
    where %(touched)s and branch_id = %(branch_id)s and deleted_at is null
      and activation_id = any(%(activations)s::bigint[])
 ), moved as (
-  select r.model_id, r.item_id, i.branch_id
-    from handed h join core.items i using (item_id) cross join core.embedding_models m
+  select r.model_id, r.item_id, i.branch_id, (b.spec ->> 'embed')::boolean or r.status = 'd' as is_kept
+    from handed h join core.items i using (item_id) join ingest.branches b using (branch_id)
+   cross join core.embedding_models m
     join core.embedding_requests r on r.model_id = m.model_id and r.item_id = i.item_id and r.branch_id <> i.branch_id
    where exists (select from ingest.branches b where b.source_id = %(source_id)s and b.branch_id <> %(branch_id)s)
    order by r.model_id, r.item_id for no key update of r
+), kept as (
+  update core.embedding_requests r set branch_id = m.branch_id, updated_at = now()
+    from moved m where m.is_kept and r.model_id = m.model_id and r.item_id = m.item_id
+), dropped as (
+  delete from core.embedding_requests r using moved m
+   where not m.is_kept and r.model_id = m.model_id and r.item_id = m.item_id
+  returning r.item_id
 )
-update core.embedding_requests r set branch_id = m.branch_id, updated_at = now()
-  from moved m where r.model_id = m.model_id and r.item_id = m.item_id;
+select count(*) from dropped;
 
 -- name: settle_answered
 -- Of the requests of this transaction those whose vector is there: a text that went back, as after a rollback.

@@ -107,5 +107,5 @@ def test_after_every_derivation_nothing_is_unrequested(
         assert [unrequested(work) for work in ended] == [0] * len(ended)
         assert set(requests(source)) == set(source.items())
         assert all(row["current"] for row in requests(source).values())
-    if not any(embed):
-        assert requests(source) == {}
+    embedded = {work.branch.branch_id for work in ended if work.branch.spec.embed}
+    assert {key for key, row in source.items().items() if row["branch_id"] in embedded} == set(requests(source))

@@ -16,7 +16,6 @@ from ingest_project.postgres import leases
 from ingest_project.postgres.connection import Connection, session
 from ingest_project_tests.embeddings.asking import derived, requests
 from ingest_project_tests.upsert.making import Line, Row, Source, item
-from ingest_project_tests.upsert.undoing import rolled_back
 
 MAKE_MODEL = """
 insert into core.embedding_models (provider, model, version, dims, template, state)
@@ -119,23 +118,6 @@ def test_the_branch_that_owns_an_item_decides_whether_it_is_embedded(source: Sou
     derived(silent, [item(1), item(2)])
     derived(speaking, [item(2, "Theirs")])
     assert set(requests(source)) == {"2"}
-
-
-@pytest.mark.parametrize("change", [{}, {"phone": "+4930123456"}], ids=["touched", "not what is embedded"])
-def test_a_request_goes_with_its_item_from_branch_to_branch_and_back(source: Source, change: dict[str, str]) -> None:
-    one, other = source.line(1), source.line(2)
-    ours = derived(one, [item(1), item(2)]).work.branch.branch_id
-    set_done(source)
-    told = derived(other, [item(1, at=1, **change)])
-    assert made_renewed_dropped(told) == (0, 0, 0)
-    assert filed(source) == {"1": told.work.branch.branch_id, "2": ours}
-    rolled_back(other, told.work.activation.activation_id)
-    assert filed(source) == {key: row["branch_id"] for key, row in source.items().items()}
-    assert {row["status"] for row in requests(source).values()} == {"d"}
-
-
-def filed(source: Source) -> dict[str, int]:
-    return {key: row["branch_id"] for key, row in requests(source).items()}
 
 
 @pytest.fixture
