@@ -77,6 +77,10 @@ class PartStore:
             where = {"store": self._root, "part": path}
             raise PartDamaged(f"a part cannot be read: {error}", where=where) from None
 
+    def has(self, path: str) -> bool:
+        """Whether a part is there, whole or not."""
+        return (self._root / path).exists()
+
     def _read(self, path: str, digest: str | None) -> bytes:
         where = {"store": self._root, "part": path}
         try:

@@ -32,6 +32,7 @@ from ingest_project.normalize.unchanged_rows import ROWS, BaselinePages, spare_p
 from ingest_project.normalize.workers import Pool
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection
+from ingest_project.telemetry import log
 
 _SQL = statements.load(__name__, "carry.sql")
 # Parts of the baseline that one part may take rows from: rows that were shuffled over many more are normalized again,
@@ -94,8 +95,11 @@ class CarryPlan:
     page: pa.Table | None = None
 
 
-def baseline_of(work: Work) -> Baseline | None:
-    """The activation that this one is compared with, if there is one; a replay's rows are no state of the branch."""
+def baseline_of(work: Work, store: PartStore) -> Baseline | None:
+    """The activation that this one is compared with, if there is one; a replay's rows are no state of the branch.
+
+    Without parts that are not in this store, as where another host has read them to one of its own.
+    """
     if work.activation.kind != "ingest":
         return None
     values = {
@@ -109,7 +113,13 @@ def baseline_of(work: Work) -> Baseline | None:
         return None
     items = {part.part: part for part in listed_parts(work.connection, row[0], "normalized_items")}
     pages = {part.part: part for part in listed_parts(work.connection, row[0], SNAPSHOT) if part.part in items}
-    return Baseline(row[0], pages, items)
+    stored = {number: page for number, page in pages.items() if store.has(page.path) and store.has(items[number].path)}
+    if lost := len(pages) - len(stored):
+        log.warning(
+            "%d of %d parts of activation %d are not in this store: their rows are normalized again",
+            *(lost, len(pages), row[0]),
+        )
+    return Baseline(row[0], stored, items)
 
 
 @contextmanager

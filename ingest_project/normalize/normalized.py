@@ -72,7 +72,7 @@ def _normalize_parts(work: Work, store: PartStore, rule: Rule) -> None:
     total = work.activation.rows_read
     pending = [part for part in parts if part.part not in done]
     watch = RejectWatch(work, len(done), rows)
-    baseline = baseline_of(work)
+    baseline = baseline_of(work, store)
     scratch = _scratch() / f"carry-{work.branch.branch_id}"
     new = sum(part.rows for part in pending if not (baseline and baseline.same_as(part)))
     with (

@@ -175,7 +175,7 @@ def test_what_is_carried_is_what_normalizing_anew_gives(
 ) -> None:
     states = STATES[case] if isinstance(case, str) else mixed(case)
     found: list[dict[str, Any]] = []
-    for looked_up in (carry.baseline_of, lambda _: None):
+    for looked_up in (carry.baseline_of, lambda *_: None):
         monkeypatch.setattr(normalized, "baseline_of", looked_up)
         place = branch(FIRST, name="places", source="test")
         done = [after(place, given) for given in states]
@@ -226,8 +226,9 @@ def is_baseline(connection: Connection, place: Place) -> bool:
     branch = registry.get_branch(connection, place.name)
     held = leases.acquire(connection, branch.branch_id, branch.name, holder="looking", run_id="looking")
     work = chain.snapshot.begin(connection, held, branch, wanted=None, plan_only=False)
-    work = chain.snapshot.take_snapshot(work, chain.PartStore(settings().store_location), batch_size=4).work
-    return carry.baseline_of(work) is not None
+    store = chain.PartStore(settings().store_location)
+    work = chain.snapshot.take_snapshot(work, store, batch_size=4).work
+    return carry.baseline_of(work, store) is not None
 
 
 CLOSED = (
@@ -315,6 +316,20 @@ def test_a_damaged_part_of_the_baseline_costs_time_and_nothing_else(
     done = after(place, moved())
     assert (done.inserted, done.unchanged, done.rejected) == (1, ALL - REJECTED, REJECTED)
     assert 0 < (done.carried or 0) < ALL
+
+
+@pytest.mark.parametrize("asset", ["normalized_items", "branch_snapshot"])
+def test_parts_that_another_host_has_are_told_of_once(
+    branch: Callable[..., Place], home: Path, caplog: pytest.LogCaptureFixture, asset: str
+) -> None:
+    place = twice(branch)
+    for part in (home / "parts").glob(f"*/1/{asset}/*.parquet"):
+        part.unlink()
+    done = after(place, moved())
+    assert (done.carried, done.inserted, done.unchanged, done.rejected) == (0, 1, ALL - REJECTED, REJECTED)
+    assert [told for told in caplog.messages if "normalized" in told] == [
+        "3 of 3 parts of activation 1 are not in this store: their rows are normalized again"
+    ]
 
 
 def test_rejects_that_are_gone_are_found_anew(branch: Callable[..., Place]) -> None:
