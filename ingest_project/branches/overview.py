@@ -32,12 +32,13 @@ class Overview:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an activation is, in parts and rows that are durable."""
+    """How far an activation is, in parts and rows that are durable; `since_part`: since the last of them was."""
 
     parts_read: int
     rows_read: int
     parts_normalized: int
     rows_upserted: int
+    since_part: timedelta | None
 
 
 def overviews(connection: Connection, name: str | None = None) -> dict[str, Overview]:

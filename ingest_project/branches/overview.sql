@@ -16,5 +16,7 @@ select count(*) filter (where p.asset = 'branch_snapshot') as parts_read,
        coalesce(sum(p.rows) filter (where p.asset = 'branch_snapshot'), 0)::bigint as rows_read,
        count(*) filter (where p.asset = 'normalized_items') as parts_normalized,
        (select coalesce(sum(t.valid), 0)::bigint from ingest.batch_pace t
-         where t.activation_id = %(activation_id)s) as rows_upserted
+         where t.activation_id = %(activation_id)s) as rows_upserted,
+       now() - greatest(max(p.written_at), (select max(t.committed_at) from ingest.batch_pace t
+                                             where t.activation_id = %(activation_id)s)) as since_part
   from ingest.parts p where p.activation_id = %(activation_id)s;

@@ -208,12 +208,14 @@ def _far(activation: Activation | None, progress: Progress | None) -> tuple[str,
     if activation.kind == "rollback":
         return "rolling back", f"activation {activation.undoes}, {activation.valid or 0:,} changes; "
     number = f"activation {activation.activation_id}, "
+    # A heartbeat says that the process lives; this, whether it gets on.
+    since = f"last part {ago(progress.since_part)}; " if progress.since_part is not None else ""
     if activation.snapshotted_at is None:
-        return "reading", f"{number}{progress.rows_read:,} rows so far; "
+        return "reading", f"{number}{progress.rows_read:,} rows so far; {since}"
     if activation.normalized_at is None:
-        return "normalizing", f"{number}{progress.parts_normalized:,} of {progress.parts_read:,} parts; "
+        return "normalizing", f"{number}{progress.parts_normalized:,} of {progress.parts_read:,} parts; {since}"
     if activation.committed_at is None:
-        return "upserting", f"{number}{progress.rows_upserted:,} of {activation.valid or 0:,} rows; "
+        return "upserting", f"{number}{progress.rows_upserted:,} of {activation.valid or 0:,} rows; {since}"
     return "requesting", f"{number}embedding requests of what changed; "
 
 

@@ -68,8 +68,8 @@ class Known:
 
     def part(self, activation: int, asset: str, part: int, rows: int) -> None:
         self.connection.execute(
-            "insert into ingest.parts (activation_id, asset, part, epoch, path, rows, bytes, digest, run_id) "
-            "values (%s, %s, %s, 1, 'x', %s, 1, 'x', 'r')",
+            "insert into ingest.parts (activation_id, asset, part, epoch, path, rows, bytes, digest, run_id, "
+            "written_at) values (%s, %s, %s, 1, 'x', %s, 1, 'x', 'r', now() - interval '7 min')",
             (activation, asset, part, rows),
         )
 
@@ -243,9 +243,9 @@ def assert_commands_exist(lines: list[str]) -> None:
 @pytest.mark.parametrize(
     ("state", "times", "doing", "far"),
     [
-        ("pinned", 1, "reading", "70 rows so far"),
-        ("snapshotted", 2, "normalizing", "1 of 2 parts"),
-        ("accepted", 4, "upserting", "0 of 9 rows"),
+        ("pinned", 1, "reading", "70 rows so far; last part 7 min ago"),
+        ("snapshotted", 2, "normalizing", "1 of 2 parts; last part 7 min ago"),
+        ("accepted", 4, "upserting", "0 of 9 rows; last part 7 min ago"),
         ("committed", 5, "requesting", "embedding requests of what changed"),
         ("done", len(TIMES), "beginning", "heartbeat 3 min ago"),
     ],
@@ -265,6 +265,7 @@ def test_a_run_at_work_says_how_far_it_is_and_when_it_was_heard_of(
     assert (found["heading"], found["state"]) == ("at work", doing)
     assert far in found["what"]
     assert "heartbeat 3 min ago, run abcdef01 on" in found["what"]
+    assert ("last part" in found["what"]) == ("last part" in far)
 
 
 def test_without_pgvector_the_dbas_command_is_said(
