@@ -12,6 +12,7 @@ import click
 import psycopg
 
 from ingest_project.branches import activations, registry
+from ingest_project.branches.activations import Activation
 from ingest_project.branches.registry import Branch
 from ingest_project.cli import progress
 from ingest_project.cli.terminal import json_option
@@ -52,15 +53,17 @@ def _applied(connection: Connection, branch: Branch, activation: int) -> dict[st
     with held as lease, progress.displayed():
         work = undo_all(begin(connection, lease, branch, activation))
         derived = derive_requests(work)
-    _tell_dagster(branch.name, result := _result(branch, activation, derived))
+    undone = activations.get(connection, branch.branch_id, activation)
+    _tell_dagster(branch.name, result := _result(branch, undone, derived))
     return result
 
 
-def _result(branch: Branch, activation: int, derived: Derived) -> dict[str, Any]:
+def _result(branch: Branch, undone: Activation, derived: Derived) -> dict[str, Any]:
     done = derived.work.activation
     undo = Undo(**(done.plan or {}))
     return {
-        "activation": activation,
+        "activation": undone.activation_id,
+        "kind": undone.kind,
         "branch": branch.name,
         "dry_run": False,
         "rollback": done.activation_id,
@@ -119,4 +122,6 @@ def _lines(result: dict[str, Any]) -> list[str]:
     if result["left"]:
         lines.append(f"  {result['left']:,} were changed by another activation meanwhile and stay as they are")
     lines.append(f"  embeddings: {result['requests']:,} requested, {result['requests_dropped']:,} requests dropped")
+    if result["kind"] == "replay":
+        return [*lines, "", f"next: mend the branch file; `ingest rejects replay {name}` takes the rows up again"]
     return [*lines, "", f"next: mend the source; `ingest run {name}` ingests it as it is then"]

@@ -43,8 +43,8 @@ _TODO = {
     "42501": f"Have the DBA grant what this role lacks, {_RESUMES}",
     "53100": f"Make room on the disk of Postgres, {_RESUMES}",
     "55P03": f"Another session holds what this run needs: wait, or end it (pg_blocking_pids says which), {_RESUMES}",
-    "57014": "Somebody cancelled it, or it took longer than INGEST_STATEMENT_SECONDS, or statement_timeout of this "
-    f"role: raise that, or see what it waited for, {_RESUMES}",
+    "57014": "Somebody cancelled it, or it took longer than INGEST_STATEMENT_SECONDS or, behind a pooler, than "
+    f"statement_timeout of this role: raise that, or see what it waited for, {_RESUMES}",
     "57P01": _ENDED,
     "57P02": _ENDED,
 }

@@ -96,7 +96,8 @@ def test_what_a_replay_took_up_that_was_rolled_back_can_be_replayed_again(comman
     first = command("rejects", "replay", name, "--json").json
     replayed = live(name)
     assert first["replayed"]["fixed"] == 1
-    assert command("rollback", str(first["activation"])).code == 0
+    ran = command("rollback", str(first["activation"]))
+    assert (ran.code, f"`ingest rejects replay '{name}'` takes the rows up again" in ran.out) == (0, True)
     assert not any(marked(name).values())
     assert len(live(name)) == len(replayed) - 1
     again = command("rejects", "replay", name, "--json").json

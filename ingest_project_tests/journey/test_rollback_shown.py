@@ -64,7 +64,7 @@ def test_it_is_shown_beforehand_killed_done_and_told(command: Command, name: str
     ran = command("rollback", second, "--json")
     assert ran.code == 0, ran.err
     told = ran.json
-    assert (told["inserts"], told["updates"], told["items"], told["left"]) == (2, 2, 4, 0)
+    assert (told["kind"], told["inserts"], told["updates"], told["items"], told["left"]) == ("ingest", 2, 2, 4, 0)
     assert set(live(name)) == {"1", "2", "3", "4", "6", "7", "8", "9", "11"}
     assert live(name)["2"] == "Beta"
     assert f"rollback of {second}" in command("status", name).out
