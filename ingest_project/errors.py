@@ -1,32 +1,32 @@
 """The errors a user can meet. Each says what happened, where, and what to do next.
 
 IngestError                        exit 1  failed; the state on disk and in Postgres resumes
-├── DatabaseError                          Postgres said no
+├── DatabaseError                          Postgres refused a statement
 │   ├── DatabaseUnreachable                  no answer, wrong host, wrong password
 │   ├── DatabaseTooOld                       older than PostgreSQL 15
 │   ├── DatabaseReadOnly                     a standby, or read-only by its settings
 │   ├── MigrationFailed                      the schema could not be brought to this version
-│   └── VectorsMissing                       no pgvector: all but vectors works
+│   └── VectorsMissing                       no pgvector: everything but vectors works
 ├── Interrupted                   exit 130 Ctrl-C, SIGTERM or Terminate
-├── Fenced                                 the lease went to another run while we were away
+├── Fenced                                 another run took the lease of the branch over
 ├── ProviderUnusable                       key, quota, model name or dimensions are wrong
-├── Unexpected                             a fault of this project or of a library under it
+├── Unexpected                             a bug in this project or in a library that it uses
 ├── PartDamaged                            a stored part is missing or does not match its manifest
 ├── UsageError                     exit 2  the command or file is wrong; nothing was changed
 │   ├── SpecInvalid                          a branch file that cannot be applied
 │   ├── BranchUnknown                        no such branch
 │   ├── ActivationUnknown                    no such activation, or none that is ready
-│   ├── TableUnfit                           a frame and the table it is for do not go together
+│   ├── TableUnfit                           a frame does not fit the table that it is written to
 │   └── ModelUnknown                         no such embedding model
 ├── Locked                         exit 3  another run holds the branch
-└── Refused                        exit 4  we looked, and will not ingest this
+└── Refused                        exit 4  the source was examined and is not ingested
     ├── SourceMissing, SourceEmpty, SourceUnreadable, SourceStale
     ├── ColumnsMissing                       a declared column is not in the source
-    ├── SourceMoved                          it changed after it was pinned
-    ├── GateBlocked                          a quality limit was passed
-    ├── PlanMoved                            what a saved plan stands on is not as it was
-    ├── RollbackRefused                      later changes stand on what was to be undone, or its history is gone
-    ├── RowsUnfit                            rows of a frame: no key, one key twice, or a value that the table refuses
+    ├── SourceMoved                          the source changed after it was pinned
+    ├── GateBlocked                          a quality limit was exceeded
+    ├── PlanMoved                            what a saved plan was made against has changed
+    ├── RollbackRefused                      later activations changed the same items, or the history is pruned
+    ├── RowsUnfit                            rows of a frame: no key, a duplicate key, or a value that the table refuses
     ├── ModelIncomplete                      items lack the vectors of a model that is to be activated
     └── ActivationClosed                     superseded, failed or already ingested
 """
@@ -35,14 +35,14 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 
-def first_line(error: object, otherwise: str = "") -> str:
-    """What an error of a library says, without the page behind it; its kind, or `otherwise`, where it says nothing."""
-    said = str(error).strip().splitlines()
-    return said[0] if said else otherwise or type(error).__name__
+def first_line(error: object, default: str = "") -> str:
+    """The first line of a library's error message; where it is empty, `default` or the name of the error's type."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else default or type(error).__name__
 
 
 class IngestError(Exception):
-    """Base of all; the class docstring's first line is the default message."""
+    """Base of all errors; the first line of a class's docstring is its default message."""
 
     exit_code: ClassVar[int] = 1
     default_todo: ClassVar[str] = "Read the log above; running the same command again resumes where it stopped."
@@ -57,8 +57,8 @@ class IngestError(Exception):
 
     def __str__(self) -> str:
         """Three lines: what, where, what to do."""
-        place = ", ".join(f"{key} {value}" for key, value in self.where.items())
-        lines = [self.what, f"  where: {place}" if place else "", f"  do:    {self.todo}"]
+        where = ", ".join(f"{key} {value}" for key, value in self.where.items())
+        lines = [self.what, f"  where: {where}" if where else "", f"  do:    {self.todo}"]
         return "\n".join(line for line in lines if line)
 
 
@@ -121,7 +121,7 @@ class ProviderUnusable(IngestError):
 
 
 class Unexpected(IngestError):
-    """Something happened that should not: a fault of this project, or of a library under it."""
+    """Something happened that should not: a bug in this project, or in a library that it uses."""
 
 
 class PartDamaged(IngestError):
@@ -156,7 +156,7 @@ class ActivationUnknown(UsageError):
 
 
 class TableUnfit(UsageError):
-    """A frame and the table it is for do not go together; nothing was written."""
+    """The frame does not fit the table that it is written to; nothing was written."""
 
     default_todo = "Mend the frame, or the key and columns that the asset declares for its table."
 
@@ -175,7 +175,7 @@ class Locked(IngestError):
 
 
 class Refused(IngestError):
-    """The source was looked at and is not ingested; nothing was changed."""
+    """The source was examined and is not ingested; nothing was changed."""
 
     exit_code = 4
     default_todo = "Mend the source or its branch file, then run the same command again."
@@ -208,13 +208,13 @@ class SourceMoved(Refused):
 
 
 class GateBlocked(Refused):
-    """A quality limit of the branch was passed; nothing was written to core."""
+    """A quality limit of the branch was exceeded; nothing was written to core."""
 
     default_todo = "`ingest status NAME` says which, and how to accept it."
 
 
 class RowsUnfit(Refused):
-    """Rows of a frame cannot be upserted: no key, one key twice, or a value that the table refuses."""
+    """Rows of a frame cannot be upserted: no key, a duplicate key, or a value that the table refuses."""
 
     default_todo = "Make the key whole and unique in the frame, for example by drop_duplicates; nothing was written."
 
@@ -226,7 +226,7 @@ class ModelIncomplete(Refused):
 
 
 class PlanMoved(Refused):
-    """What this plan was made against is not as it was; nothing was written."""
+    """What this plan was made against has changed since; nothing was written."""
 
 
 class RollbackRefused(Refused):

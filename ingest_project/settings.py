@@ -1,4 +1,4 @@
-"""Every knob and its default, read once from the environment (`INGEST_*`)."""
+"""All settings of a deployment and their defaults, read once from the environment (`INGEST_*`)."""
 
 from functools import cache
 from pathlib import Path
@@ -11,7 +11,7 @@ from ingest_project.errors import UsageError
 
 
 class Settings(BaseSettings):
-    """What a deployment may choose. A field `lease_seconds` is the variable `INGEST_LEASE_SECONDS`."""
+    """The field `lease_seconds` is read from the variable `INGEST_LEASE_SECONDS`, and so on."""
 
     model_config = SettingsConfigDict(env_prefix="INGEST_", frozen=True, extra="ignore")
 
@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     )
     dagster_url: SecretStr | None = Field(
         default=None,
-        description="Where Dagster's own tables are, if elsewhere: needed where a pooler is before `database_url`.",
+        description="Where Dagster's own tables are. Unset: `database_url`; needed where that goes through a pooler.",
     )
     store: str | None = Field(
         default=None, description="Where parts are kept: a folder or any fsspec URL. Unset: `home`/parts."
@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     )
     remote: str | None = Field(
         default=None,
-        description="Beginnings of URLs that remote sources may have, separated by spaces. Unset: any.",
+        description="What URLs of remote sources must begin with, one of these, separated by spaces. Unset: any URL.",
     )
     webhook_url: SecretStr | None = Field(
         default=None,
@@ -46,23 +46,27 @@ class Settings(BaseSettings):
     keep_parts_days: int = Field(
         default=14,
         ge=0,
-        description="Parts of activations that ended so long ago are pruned, never a branch's newest; 0 keeps them.",
+        description="Parts of activations that ended so many days ago are pruned, but a branch's newest; 0 keeps all.",
     )
     keep_history_days: int = Field(
-        default=365, ge=0, description="So are history, rejects and batches, by the thousand activations."
+        default=365,
+        ge=0,
+        description="So are history, rejects and batches, in blocks of a thousand activations; 0 keeps all.",
     )
-    keep_runs_days: int = Field(default=90, ge=0, description="So are Dagster's records of finished runs.")
+    keep_runs_days: int = Field(default=90, ge=0, description="So are Dagster's records of finished runs; 0 keeps all.")
     workers: int | None = Field(
-        default=None, ge=1, description="Processes that normalize parts. Unset: one a core where that pays."
+        default=None, ge=1, description="Processes that normalize parts. Unset: one per core, for a large branch."
     )
     profile: bool = Field(default=True, description="Whether each activation's columns are profiled.")
     lease_seconds: float = Field(
-        default=60, gt=0, description="How long a silent holder keeps its branch; it renews three times as often."
+        default=60,
+        gt=0,
+        description="How long a lease lasts without a heartbeat; heartbeats come three times as often.",
     )
     connect_seconds: int = Field(default=10, ge=1, description="How long to wait for Postgres to answer.")
-    statement_seconds: int = Field(default=0, ge=0, description="Longest statement of ours; 0 is no limit.")
+    statement_seconds: int = Field(default=0, ge=0, description="Longest time of one statement; 0 is no limit.")
     idle_transaction_seconds: int = Field(
-        default=300, ge=0, description="Postgres ends a transaction of ours that sits idle for so long."
+        default=300, ge=0, description="Postgres ends a transaction that has been idle for so long."
     )
     embed_batch_size: int = Field(default=500, ge=1, le=10_000, description="Texts per call of an embedding provider.")
     embed_batch_tokens: int = Field(default=100_000, ge=1, description="Tokens per call, as estimated.")
@@ -81,7 +85,7 @@ class Settings(BaseSettings):
 
     @field_validator("webhook_url")
     @classmethod
-    def _over_http(cls, url: SecretStr | None) -> SecretStr | None:
+    def _require_http(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None and not url.get_secret_value().startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
         return url
@@ -97,6 +101,6 @@ def settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        # Without the value: one of the settings holds a password.
-        wrong = [f"INGEST_{'_'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors()]
-        raise UsageError("; ".join(wrong), todo="Mend or unset it: .docs/operation.md, Settings.") from None
+        # The values are left out: some settings hold a password.
+        problems = [f"INGEST_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in error.errors()]
+        raise UsageError("; ".join(problems), todo="Mend or unset it: .docs/operation.md, Settings.") from None

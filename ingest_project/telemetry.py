@@ -1,4 +1,4 @@
-"""Logging, the correlation id of a run, and the progress that stages report to whoever listens."""
+"""Logging, the correlation id of a run, and the progress that stages report to listeners."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ def correlation_id() -> str:
 
 @contextmanager
 def correlated(run_id: str) -> Generator[None]:
-    """Stamp everything done inside with this id."""
+    """Give all log lines and sessions inside this id."""
     token = _correlation.set(run_id)
     try:
         yield
@@ -50,14 +50,14 @@ _listeners: list[Callable[[Progress], None]] = []
 
 
 def report(progress: Progress) -> None:
-    """Tell who listens; called once per part, after it is durable."""
+    """Pass progress to every listener; called once per part, after the part is durable."""
     for listener in _listeners:
         listener(progress)
 
 
 @contextmanager
 def listening(listener: Callable[[Progress], None]) -> Generator[None]:
-    """Call `listener` with all progress made inside."""
+    """Call `listener` with all progress that is reported inside."""
     _listeners.append(listener)
     try:
         yield
@@ -65,13 +65,13 @@ def listening(listener: Callable[[Progress], None]) -> Generator[None]:
         _listeners.remove(listener)
 
 
-class _Stamped(logging.Filter):
+class _CorrelationFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.correlation = correlation_id()
         return True
 
 
-class _Json(logging.Formatter):
+class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "at": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{record.msecs:03.0f}Z",
@@ -84,8 +84,8 @@ class _Json(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-class _Stderr(logging.StreamHandler[TextIO]):
-    """Writes to what sys.stderr is now: a progress bar replaces it while it is shown."""
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Looks sys.stderr up for every line: a progress bar replaces it while it is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
@@ -93,14 +93,13 @@ class _Stderr(logging.StreamHandler[TextIO]):
 
 
 def configure_logging() -> None:
-    """Send our log lines to stderr, stamped; idempotent. Called by entry points, never at import."""
-    chosen = settings()
-    log.setLevel(chosen.log_level)
-    if any(isinstance(known, _Stamped) for handler in log.handlers for known in handler.filters):
+    """Send our log lines, with their correlation id, to stderr; idempotent. Called by entry points, never at import."""
+    log.setLevel(settings().log_level)
+    if any(isinstance(handler, _StderrHandler) for handler in log.handlers):
         return
-    handler = _Stderr()
-    handler.addFilter(_Stamped())
+    handler = _StderrHandler()
+    handler.addFilter(_CorrelationFilter())
     plain = logging.Formatter("%(asctime)s %(levelname)-7s %(correlation).8s %(message)s", "%H:%M:%S")
-    handler.setFormatter(_Json() if chosen.log_format == "json" else plain)
+    handler.setFormatter(_JsonFormatter() if settings().log_format == "json" else plain)
     log.addHandler(handler)
     log.propagate = False
