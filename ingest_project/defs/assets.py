@@ -1,4 +1,4 @@
-"""The five assets, in the order of the data. Bodies say what happens; IO managers say how it is stored."""
+"""The five assets, in the order of the data. An asset says what is to be done; its IO manager does and stores it."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -8,20 +8,20 @@ from typing import Any
 import dagster as dg
 
 from ingest_project.defs import gates
-from ingest_project.defs.embedding import check_specs, checked, not_stored
+from ingest_project.defs.embedding import check_results, check_specs, results_without_vectors
 from ingest_project.defs.failures import explained
 from ingest_project.defs.lineage import core_table_schema, request_table_schema, vector_table_schema
 from ingest_project.defs.metadata import item_table_schema
 from ingest_project.defs.partitions import branch_partitions
 from ingest_project.defs.parts import Changes, Embedded, Ledger, Pages, Parts, Requests, Upsert, normalize_frame
-from ingest_project.defs.plans import observed_plan
+from ingest_project.defs.plans import observe_plan
 from ingest_project.defs.resources import SNAPSHOTTED, IngestRun
 
 GROUP = "ingest"
 OWNERS = ["team:data-engineering"]
-# Of the branch that was ingested last: how old one branch may be is in its file (limits, max_age).
-_FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=8), warn_window=timedelta(days=2))
-# Locked, refused and unusable runs say so themselves (allow_retries=False); what may pass is tried again.
+# For the asset as a whole, so for the branch that was ingested last; a branch file may limit the age of its own source.
+_FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=8), warn_window=timedelta(days=2))
+# Errors that another attempt cannot mend are raised with allow_retries=False; all others are tried again.
 _RETRIES = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
 
@@ -37,7 +37,7 @@ _RETRIES = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL
 def branch_snapshot(
     context: dg.AssetExecutionContext, ingest: IngestRun
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-    """The branch's data as it is now, read once: pinned, checked, and kept as numbered Parquet parts.
+    """The branch's data as it is now: pinned, checked, read once, and kept as numbered Parquet parts.
 
     Refuses a source that is missing, empty, unreadable, too old, or without the declared columns.
     """
@@ -61,9 +61,9 @@ def branch_snapshot(
     check_specs=gates.specs("normalized_items", gates.NORMALIZED),
 )
 def normalized_items(branch_snapshot: Parts) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-    """Each row as an item in normal form, or as a reject that says why; of rows with one key, the newest.
+    """Each row as an item in normal form, or as a reject that says why; of rows that share a key, the newest counts.
 
-    What comes out passes its gates, is accepted by a person, or goes no further.
+    An activation that fails its gates goes no further, unless a person accepts it.
     """
     normalized = branch_snapshot.map(partial(normalize_frame, spec=branch_snapshot.spec))
     yield dg.MaterializeResult(value=normalized)
@@ -77,7 +77,7 @@ def normalized_items(branch_snapshot: Parts) -> Iterator[dg.MaterializeResult[An
     owners=OWNERS,
     kinds={"postgres", "table"},
     metadata={"dagster/column_schema": core_table_schema(), "dagster/table_name": "core.items"},
-    freshness_policy=_FRESH,
+    freshness_policy=_FRESHNESS,
     output_required=False,
     retry_policy=_RETRIES,
     check_specs=gates.specs("core_items", gates.CORE),
@@ -94,8 +94,8 @@ def core_items(
     """
     if ingest.dry_run:
         with explained(context, normalized_items.work):
-            observed, plan = observed_plan(context, ingest.store, normalized_items, save=ingest.save)
-        yield observed
+            observation, plan = observe_plan(context, ingest.store, normalized_items, save=ingest.save)
+        yield observation
         yield from gates.planned_results(plan.blocked_by)
         return
     yield dg.MaterializeResult(value=Upsert(normalized_items))
@@ -114,7 +114,7 @@ def core_items(
 def embedding_requests(core_items: Changes) -> Requests:
     """core.embedding_requests: one request per active model and item whose embedded text this activation changed.
 
-    Derived from history, never sent: whatever was lost on the way is found again by deriving once more.
+    Requests are derived from the history of the items, not sent as messages: deriving again finds any that are missing.
     """
     return Requests(core_items)
 
@@ -135,14 +135,14 @@ def item_embeddings(
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetObservation | dg.AssetCheckResult]:
     """core.item_embeddings: the vector of each item's text, by the active model and by those that are being filled.
 
-    Works off what is due in the ledger of the branch, whichever activation asked for it; a run of some minutes, and the
-    sensor embedding_backlog starts the next one. Old vectors are replaced only by new ones. Without pgvector nothing is
-    materialized, and an observation has the DBA's command; the requests wait.
+    Embeds what is due in the ledger of the branch, whichever activation asked for it, for some minutes; the sensor
+    embedding_backlog starts the next run. A vector is replaced only by a new one. Without pgvector nothing is
+    materialized, an observation shows the command for the DBA, and the requests wait.
     """
-    if embedding_requests.lacking:
-        yield from not_stored(context, embedding_requests, embedding_requests.lacking)
+    if embedding_requests.vectors_missing:
+        yield from results_without_vectors(context, embedding_requests, embedding_requests.vectors_missing)
         return
     embedded = Embedded(embedding_requests)
     yield dg.MaterializeResult(value=embedded)
     if embedded.drained is not None:
-        yield from checked(embedded.drained)
+        yield from check_results(embedded.drained)

@@ -1,6 +1,6 @@
-"""The checkpoint of each branch and asset in Dagster's run storage: a pointer for people and other tools.
+"""Checkpoints in Dagster's run storage, one per branch and asset: how far it is, for people and other tools.
 
-It is written after the manifest, in another transaction, so it may lag behind; a resumed run reads the manifest.
+A resumed run does not read them but the manifest: a checkpoint is written later, in another transaction, and may lag.
 """
 
 import json

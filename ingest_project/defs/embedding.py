@@ -1,4 +1,4 @@
-"""The vectors of a branch as an asset's output: the backlog drained; how the branch stands, as checks and numbers."""
+"""The asset item_embeddings: its IO manager, which embeds what is due, its asset checks and its metadata."""
 
 import time
 import warnings
@@ -26,7 +26,7 @@ from ingest_project.settings import settings
 from ingest_project.telemetry import Progress, listening
 
 ASSET = "item_embeddings"
-# By name: what passes, and what to do where it does not.
+# Check: what it says when it passes, and what to do when it fails.
 _CHECKS = {
     "coverage": (
         "Every item of the branch has the vector of what it says, by the model that answers searches.",
@@ -41,17 +41,17 @@ _CHECKS = {
 
 
 def check_specs() -> list[dg.AssetCheckSpec]:
-    """Checks of a branch: one that is not partitioned would let the pass of one branch stand for another."""
+    """The checks, partitioned by branch: otherwise the pass of one branch would stand for another one."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PreviewWarning)
         return [
-            dg.AssetCheckSpec(name, asset=ASSET, description=words, partitions_def=branch_partitions)
-            for name, (words, _) in _CHECKS.items()
+            dg.AssetCheckSpec(name, asset=ASSET, description=description, partitions_def=branch_partitions)
+            for name, (description, _) in _CHECKS.items()
         ]
 
 
-def lacking_vectors(connection: Connection) -> VectorsMissing | None:
-    """Why vectors cannot be stored here, with the DBA's command; None where they can, as soon as that was run."""
+def find_missing_vectors(connection: Connection) -> VectorsMissing | None:
+    """Why this database cannot store vectors, with the command for the DBA; None where it can."""
     if all(has_vectors(connection, model) for model in working_models(connection)):
         return None
     try:
@@ -61,101 +61,101 @@ def lacking_vectors(connection: Connection) -> VectorsMissing | None:
     return None
 
 
-def not_stored(
-    context: dg.AssetExecutionContext, ledger: Ledger, lacking: VectorsMissing
+def results_without_vectors(
+    context: dg.AssetExecutionContext, ledger: Ledger, missing: VectorsMissing
 ) -> Iterator[dg.AssetObservation | dg.AssetCheckResult]:
-    """What a run says that can store no vectors: no failure, since everything else works, and nothing materialized."""
+    """What a run yields where vectors cannot be stored: no failure, since everything else works."""
     with session() as connection:
         status = embedding_status(connection, ledger.branch.branch_id)
-    context.log.warning("%s", lacking)
-    facts = {"what": lacking.what, "do": lacking.todo, "pending": sum(one.pending for one in status)}
+    context.log.warning("%s", missing)
+    facts = {"what": missing.what, "do": missing.todo, "pending": sum(model.pending for model in status)}
     yield dg.AssetObservation(asset_key=context.asset_key, partition=context.partition_key, metadata=facts)
-    yield from checked(Drained(EmbedOutcome(), status, lost=sum(one.done for one in status)), lacking)
+    yield from check_results(Drained(EmbedOutcome(), status, lost=sum(model.done for model in status)), missing)
 
 
 class PostgresVectors(dg.IOManager):
-    """Claims the requests of a branch, asks the models' providers, stores vectors in core.item_embeddings."""
+    """Claims the requests of a branch, calls the models' providers, stores the vectors in core.item_embeddings."""
 
     def handle_output(self, context: dg.OutputContext, obj: Embedded) -> None:
         branch, began = obj.ledger.branch, time.monotonic()
         with explained(context):
-            # Of an ingest in the same run: vectors are fenced by their own leases, and may take long.
+            # An ingest in the same run has leased the branch. Embedding may take long and has leases of its own.
             context.resources.ingest.release_branch()
-            with listening(_Observed(context, branch.name)):
+            with listening(_Listener(context, branch.name)):
                 obj.drained = drain(branch, settings().embed_run_seconds)
-        context.add_output_metadata(_numbers(branch.name, obj.drained, time.monotonic() - began))
+        context.add_output_metadata(_metadata(branch.name, obj.drained, time.monotonic() - began))
 
     def load_input(self, context: dg.InputContext) -> None:
-        """Vectors are searched where they are."""
+        """Not to be loaded: vectors are searched in Postgres."""
         raise NotImplementedError("item_embeddings is read by `ingest search`, or in SQL from core.item_embeddings")
 
 
-def checked(drained: Drained, lacking: VectorsMissing | None = None) -> Iterator[dg.AssetCheckResult]:
-    """How the branch stands, by check; `lacking` is why nothing could be stored."""
+def check_results(drained: Drained, missing: VectorsMissing | None = None) -> Iterator[dg.AssetCheckResult]:
+    """The results of the checks of a branch; `missing` says why no vectors could be stored."""
     active = drained.active
     items, done = (active.items, active.done) if active else (0, 0)
     dead: Counter[str] = Counter()
-    for one in drained.status:
-        dead.update(one.dead)
-    numbers = {"items": items, "lacking": items if lacking else max(items - done, 0)}
-    covered = active is not None and not numbers["lacking"]
-    yield _result("coverage", covered, numbers, todo=lacking.todo if lacking else None)
-    yield _result("dead_requests", not dead, {"dead": dead.total(), "by_class": dict(dead)})
-    yield _result("ledger_equals_vectors", not drained.lost, {"lost": drained.lost}, dg.AssetCheckSeverity.ERROR)
+    for model in drained.status:
+        dead.update(model.dead)
+    numbers = {"items": items, "lacking": items if missing else max(items - done, 0)}
+    is_covered = active is not None and not numbers["lacking"]
+    yield _check_result("coverage", is_covered, numbers, todo=missing.todo if missing else None)
+    yield _check_result("dead_requests", not dead, {"dead": dead.total(), "by_class": dict(dead)})
+    yield _check_result("ledger_equals_vectors", not drained.lost, {"lost": drained.lost}, dg.AssetCheckSeverity.ERROR)
 
 
-def _result(
+def _check_result(
     name: str,
     passed: bool,
     facts: dict[str, Any],
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.WARN,
     todo: str | None = None,
 ) -> dg.AssetCheckResult:
-    what_to_do = {} if passed else {"do": todo or _CHECKS[name][1]}
-    return dg.AssetCheckResult(passed=passed, check_name=name, severity=severity, metadata={**facts, **what_to_do})
+    remedy = {} if passed else {"do": todo or _CHECKS[name][1]}
+    return dg.AssetCheckResult(passed=passed, check_name=name, severity=severity, metadata={**facts, **remedy})
 
 
-def _numbers(branch: str, drained: Drained, seconds: float) -> dict[str, Any]:
+def _metadata(branch: str, drained: Drained, seconds: float) -> dict[str, Any]:
     active = drained.active
-    oldest = min((one.oldest for one in drained.status if one.oldest), default=None)
+    oldest = min((model.oldest for model in drained.status if model.oldest), default=None)
     return {
         "branch": branch,
         "embedded": drained.outcome.done,
-        "pending": sum(one.pending for one in drained.status),
-        "leased": sum(one.leased for one in drained.status),
-        "done": sum(one.done for one in drained.status),
-        "dead": sum(sum(one.dead.values()) for one in drained.status),
+        "pending": sum(model.pending for model in drained.status),
+        "leased": sum(model.leased for model in drained.status),
+        "done": sum(model.done for model in drained.status),
+        "dead": sum(sum(model.dead.values()) for model in drained.status),
         "coverage": round(active.coverage, 4) if active else 0.0,
         **({"oldest_pending": dg.MetadataValue.timestamp(oldest)} if oldest else {}),
         "tokens": drained.outcome.tokens,
         "seconds": round(seconds, 3),
         "items_per_second": round(drained.outcome.done / drained.outcome.seconds) if drained.outcome.seconds else 0,
-        "models": metadata.table_of([_of_model(one) for one in drained.status]),
+        "models": metadata.table_of([_model_row(model) for model in drained.status]),
         "dagster/table_name": "core.item_embeddings",
         "dagster/partition_row_count": active.done if active else 0,
         "peak_memory_mb": metadata.peak_memory_mb(),
     }
 
 
-def _of_model(one: EmbeddingStatus) -> dict[str, object]:
-    dead = ", ".join(f"{key} {count:,}" for key, count in one.dead.items())
+def _model_row(status: EmbeddingStatus) -> dict[str, object]:
+    dead = ", ".join(f"{key} {count:,}" for key, count in status.dead.items())
     return {
-        "model": f"{one.model_id} {one.model}",
-        "state": one.state,
-        "items": one.items,
-        "done": one.done,
-        "pending": one.pending,
-        "leased": one.leased,
+        "model": f"{status.model_id} {status.model}",
+        "state": status.state,
+        "items": status.items,
+        "done": status.done,
+        "pending": status.pending,
+        "leased": status.leased,
         "dead": dead or "0",
-        "coverage": f"{100 * one.coverage:.1f} %",
-        "oldest pending": f"{one.oldest:%Y-%m-%d %H:%M:%S} UTC" if one.oldest else "",
-        "per second": f"{one.rate:,.1f}",
-        "paused for": (one.paused_for or "") if one.paused_until else "",
+        "coverage": f"{100 * status.coverage:.1f} %",
+        "oldest pending": f"{status.oldest:%Y-%m-%d %H:%M:%S} UTC" if status.oldest else "",
+        "per second": f"{status.rate:,.1f}",
+        "paused for": (status.paused_for or "") if status.paused_until else "",
     }
 
 
-class _Observed:
-    """Progress as an observation of the partition, every few seconds: each costs Dagster a connection or two."""
+class _Listener:
+    """Shows progress as an observation of the partition every few seconds: each costs Dagster a connection or two."""
 
     def __init__(self, context: dg.OutputContext, branch: str) -> None:
         self._context = context

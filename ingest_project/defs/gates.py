@@ -1,6 +1,6 @@
-"""The gates as asset checks: of the step that they gate, blocking, and one per branch.
+"""Gates shown as Dagster's asset checks: blocking, and partitioned by branch.
 
-They show what Postgres holds and decide nothing: a run without checks, or of `core_items` alone, meets the same gates.
+Checks show the gates that Postgres holds and decide nothing: a run without checks passes through the same gates.
 """
 
 import warnings
@@ -24,7 +24,7 @@ CORE = ("rekeyed_ratio", "change_ratio")
 
 
 def specs(asset: str, codes: Iterable[str]) -> list[dg.AssetCheckSpec]:
-    """A check per code. Partitioned: without it one branch's pass would release another's."""
+    """A check per gate, partitioned by branch: otherwise the pass of one branch would release another one."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return [
@@ -44,27 +44,29 @@ def _description(code: Code) -> str:
 
 
 def results(work: Work, codes: Iterable[str]) -> Iterator[dg.AssetCheckResult]:
-    """What each gate came to, of a step that has passed its gates; one that did not apply passed."""
+    """The results of a step that has passed its gates; a gate that did not apply counts as passed."""
     gates = gates_of(work.connection, work.activation.activation_id)
     for code in codes:
-        mine = _of(gates, code)
-        yield dg.AssetCheckResult(check_name=code, passed=True, description=_words(mine), metadata=_metadata(mine))
+        matching = _with_code(gates, code)
+        yield dg.AssetCheckResult(
+            check_name=code, passed=True, description=_summary(matching), metadata=_metadata(matching)
+        )
 
 
 def planned_results(blocked_by: Mapping[str, str]) -> Iterator[dg.AssetCheckResult]:
-    """Of a dry run, which stops at nothing: what would stop a run."""
+    """The results of a dry run: no gate stops it; they say which would block a run."""
     for code in CORE:
-        words = blocked_by.get(code)
+        message = blocked_by.get(code)
         yield dg.AssetCheckResult(
             check_name=code,
-            passed=words is None,
+            passed=message is None,
             severity=dg.AssetCheckSeverity.WARN,
-            description=f"a dry run: {words or 'a run would pass'}",
+            description=f"a dry run: {message or 'a run would pass'}",
         )
 
 
 def source_results(work: Work) -> Iterator[dg.AssetCheckResult]:
-    """Of a source that was taken: how old it was, and what is new about its columns, which is no reason to stop."""
+    """The results of a source that was read: how old it was, and how its columns changed since the last time."""
     drift = work.activation.drift or {"contract": work.spec.contract, "changes": []}
     words = "; ".join(change["what"] for change in drift["changes"])
     accepted = {
@@ -85,16 +87,16 @@ def source_results(work: Work) -> Iterator[dg.AssetCheckResult]:
 
 
 def _age(work: Work) -> str:
-    written = [file["modified_ns"] for file in (work.activation.pin or {}).get("files", []) if file.get("modified_ns")]
+    modified = [file["modified_ns"] for file in (work.activation.pin or {}).get("files", []) if file.get("modified_ns")]
     limit = work.spec.limits.max_age or "none"
-    if not written or not work.activation.pinned_at:
+    if not modified or not work.activation.pinned_at:
         return f"nothing says when it was written; the limit is {limit}"
-    age = work.activation.pinned_at - datetime.fromtimestamp(max(written) / 1e9, UTC)
+    age = work.activation.pinned_at - datetime.fromtimestamp(max(modified) / 1e9, UTC)
     return f"written {timedelta(seconds=round(age.total_seconds()))} before it was pinned; the limit is {limit}"
 
 
 def report_refused(context: dg.OutputContext, error: Refused) -> None:
-    """Show why a source was refused, before the step fails."""
+    """Record the failed check of a refused source, before the step fails."""
     code = "freshness" if isinstance(error, SourceStale) else "contract"
     if isinstance(error, SourceStale | ColumnsMissing):
         DagsterEvent.asset_check_evaluation(
@@ -111,48 +113,55 @@ def report_refused(context: dg.OutputContext, error: Refused) -> None:
 
 
 def report_blocked(context: dg.OutputContext, work: Work, codes: Iterable[str]) -> None:
-    """Show which gates were passed and which block, before the step fails.
+    """Record which gates were passed and which block, before the step fails.
 
-    Dagster takes results from an asset's body only, which a failing IO manager never comes back to: so the event is
-    written as Dagster itself writes it.
+    Dagster accepts check results only from an asset's body, which does not go on after its IO manager has failed: so
+    the event is written here, as Dagster itself writes it.
     """
     gates = gates_of(work.connection, work.activation.activation_id)
     for code in codes:
-        mine = _of(gates, code)
-        if mine:
-            DagsterEvent.asset_check_evaluation(context.step_context, _evaluation(context, code, mine))
+        matching = _with_code(gates, code)
+        if matching:
+            DagsterEvent.asset_check_evaluation(context.step_context, _evaluation(context, code, matching))
 
 
-def _evaluation(context: dg.OutputContext, code: str, mine: list[Gate]) -> dg.AssetCheckEvaluation:
+def _evaluation(context: dg.OutputContext, code: str, gates: list[Gate]) -> dg.AssetCheckEvaluation:
     return dg.AssetCheckEvaluation(
         asset_key=context.asset_key,
         check_name=code,
-        passed=not any(gate.blocks for gate in mine),
-        description=_words(mine),
-        metadata=_metadata(mine),
+        passed=not any(gate.blocks for gate in gates),
+        description=_summary(gates),
+        metadata=_metadata(gates),
         partition=context.partition_key,
     )
 
 
-def _of(gates: Iterable[Gate], code: str) -> list[Gate]:
+def _with_code(gates: Iterable[Gate], code: str) -> list[Gate]:
+    # A gate of one field has its name behind the code: `null_ratio.phone`.
     return [gate for gate in gates if gate.code.partition(".")[0] == code]
 
 
-def _words(mine: list[Gate]) -> str:
-    words = [f"{gate.message}{f'; accepted: {gate.why}' if gate.accepted_at else ''}" for gate in mine]
-    return "; ".join(words) or "nothing to compare with, or no limit"
+def _summary(gates: list[Gate]) -> str:
+    messages = [f"{gate.message}{f'; accepted: {gate.why}' if gate.accepted_at else ''}" for gate in gates]
+    return "; ".join(messages) or "nothing to compare with, or no limit"
 
 
-def _metadata(mine: list[Gate]) -> dict[str, dg.MetadataValue[Any]]:
-    worst = max(mine, key=lambda gate: gate.measured - gate.limit, default=None)
+def _metadata(gates: list[Gate]) -> dict[str, dg.MetadataValue[Any]]:
+    worst = max(gates, key=lambda gate: gate.measured - gate.limit, default=None)
     numbers = (
         {"measured": dg.MetadataValue.float(round(worst.measured, 4)), "limit": dg.MetadataValue.float(worst.limit)}
         if worst
         else {}
     )
     rows = [
-        {"gate": one.code, "measured": one.measured, "limit": one.limit, "accepted by": one.accepted_by, "why": one.why}
-        for one in mine
+        {
+            "gate": gate.code,
+            "measured": gate.measured,
+            "limit": gate.limit,
+            "accepted by": gate.accepted_by,
+            "why": gate.why,
+        }
+        for gate in gates
     ]
-    tells_more = len(mine) > 1 or any(one.accepted_at for one in mine)
-    return {**numbers, **({"gates": metadata.table_of(rows)} if tells_more else {})}
+    needs_table = len(gates) > 1 or any(gate.accepted_at for gate in gates)
+    return {**numbers, **({"gates": metadata.table_of(rows)} if needs_table else {})}

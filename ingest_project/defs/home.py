@@ -1,4 +1,4 @@
-"""The DAGSTER_HOME of what `ingest` runs."""
+"""The DAGSTER_HOME that the `ingest` command runs Dagster with."""
 
 import os
 from importlib.resources import files
@@ -10,8 +10,8 @@ from ingest_project.settings import settings
 
 def dagster_home() -> Path:
     """DAGSTER_HOME where it is set, else INGEST_HOME/dagster with the `dagster.yaml` of this package."""
-    given = os.environ.get("DAGSTER_HOME")
-    return Path(given) if given else _own_home()
+    configured = os.environ.get("DAGSTER_HOME")
+    return Path(configured) if configured else _own_home()
 
 
 def _own_home() -> Path:
@@ -21,7 +21,7 @@ def _own_home() -> Path:
     target = home / "dagster.yaml"
     if not target.exists() or target.read_text(encoding="utf-8") != shipped:
         # Renamed into place: another process may be reading it.
-        fresh = target.with_suffix(f".{uuid4().hex}")
-        fresh.write_text(shipped, encoding="utf-8")
-        fresh.replace(target)
+        temporary = target.with_suffix(f".{uuid4().hex}")
+        temporary.write_text(shipped, encoding="utf-8")
+        temporary.replace(target)
     return home

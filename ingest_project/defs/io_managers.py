@@ -1,7 +1,7 @@
-"""How what flows between the assets is stored: Parquet parts with a manifest, upserts into Postgres, the ledger.
+"""The IO managers of the assets: Parquet parts with a manifest, upserts into core.items, the embedding ledger.
 
-Each stage's own folder does the work and knows nothing of Dagster; here it is given the run's lease and session, and
-what it did becomes metadata.
+The folders of the stages do the work and know nothing of Dagster; an IO manager gives a stage the run's lease and
+session, and turns what the stage returns into metadata.
 """
 
 import time
@@ -18,12 +18,12 @@ from ingest_project.branches import alerts
 from ingest_project.branches.work import Work
 from ingest_project.codes import REASONS
 from ingest_project.defs import gates, metadata
-from ingest_project.defs.embedding import PostgresVectors, lacking_vectors
+from ingest_project.defs.embedding import PostgresVectors, find_missing_vectors
 from ingest_project.defs.failures import explained
 from ingest_project.defs.lineage import core_table_schema, lineage_of_core, lineage_of_normalized, source_table_schema
-from ingest_project.defs.parts import Changes, Ledger, MappedParts, Pages, Parts, Requests, Upsert, on_table
-from ingest_project.defs.progress import mirrored
-from ingest_project.defs.report import links, report
+from ingest_project.defs.parts import Changes, Ledger, MappedParts, Pages, Parts, Requests, Upsert, apply_to_table
+from ingest_project.defs.progress import progress_shown
+from ingest_project.defs.report import report, source_metadata
 from ingest_project.defs.resources import COMMITTED, READY, SNAPSHOTTED, IngestRun
 from ingest_project.embeddings.ledger import derive_requests
 from ingest_project.errors import GateBlocked, Refused
@@ -51,7 +51,7 @@ class ParquetParts(dg.IOManager):
             self._normalize(context, obj)
 
     def load_input(self, context: dg.InputContext) -> Parts:
-        """The parts of the activation that this run works on, or of the newest that is ready."""
+        """The parts of the activation that this run works on, or of the newest one that is ready."""
         ingest = _run_of(context)
         upstream = context.upstream_output
         assert upstream is not None
@@ -69,31 +69,35 @@ class ParquetParts(dg.IOManager):
         ingest, began = _run_of(context), time.monotonic()
         with explained(context):
             work = ingest.begin(pages.branch.name)
-        with explained(context, work), _gated(context, work, gates.SNAPSHOT), mirrored(context, snapshot.ASSET, work):
-            taken = _measured_snapshot(work, ingest.store, pages)
-            listed = listed_parts(work.connection, work.activation.activation_id, snapshot.ASSET)
-            first = ingest.store.get(listed[0].path) if listed else None
-        activation = taken.work.activation
+        with (
+            explained(context, work),
+            _refusals_reported(context, work, gates.SNAPSHOT),
+            progress_shown(context, snapshot.ASSET, work),
+        ):
+            result = _measured_snapshot(work, ingest.store, pages)
+            parts = listed_parts(work.connection, work.activation.activation_id, snapshot.ASSET)
+            first_part = ingest.store.get(parts[0].path) if parts else None
+        activation = result.work.activation
         columns, drift = (activation.pin or {}).get("columns", []), activation.reported_drift
-        lag = taken.lag_seconds
+        lag = result.lag_seconds
         if lag is not None:
             instruments.measure_lag(pages.branch.name, lag)
         context.add_output_metadata(
             {
-                **_of(taken.work),
+                **_ids(result.work),
                 **metadata.counts(activation, "rows_read"),
                 "dagster/partition_row_count": activation.rows_read or 0,
-                "pages": taken.metrics.pages,
-                "bytes": taken.metrics.bytes,
-                "parts": len(listed),
-                "page_p95_seconds": round(taken.metrics.page_p95_seconds, 3),
+                "pages": result.metrics.pages,
+                "bytes": result.metrics.bytes,
+                "parts": len(parts),
+                "page_p95_seconds": round(result.metrics.page_p95_seconds, 3),
                 "attempt": context.step_context.previous_attempt_count + 1,
                 **({"lag_seconds": round(lag)} if lag is not None else {}),
-                **metadata.pace(taken.metrics.rows, time.monotonic() - began),
+                **metadata.pace(result.metrics.rows, time.monotonic() - began),
                 "peak_memory_mb": metadata.peak_memory_mb(),
-                "dagster/column_schema": source_table_schema(columns, taken.work.spec),
-                **({"columns_changed": metadata.table_of([{"change": one} for one in drift])} if drift else {}),
-                **({"preview": metadata.preview(first.select(columns))} if first is not None else {}),
+                "dagster/column_schema": source_table_schema(columns, result.work.spec),
+                **({"columns_changed": metadata.table_of([{"change": change} for change in drift])} if drift else {}),
+                **({"preview": metadata.preview(first_part.select(columns))} if first_part is not None else {}),
             }
         )
 
@@ -101,31 +105,31 @@ class ParquetParts(dg.IOManager):
         ingest, began, work = _run_of(context), time.monotonic(), mapped.parts.work
         with (
             explained(context, work),
-            _gated(context, work, gates.NORMALIZED),
-            mirrored(context, normalized.ASSET, work),
+            _refusals_reported(context, work, gates.NORMALIZED),
+            progress_shown(context, normalized.ASSET, work),
         ):
-            ended = normalized.normalize_activation(work, ingest.store, partial(on_table, mapped.rule))
-            listed = listed_parts(work.connection, work.activation.activation_id, normalized.ASSET)
-            why = reject_codes(ended.connection, ended.activation.activation_id)
-            profile = profiles.find(ended.connection, ended.activation.activation_id)
-            first = ingest.store.get(listed[0].path) if listed else None
-        activation = ended.activation
+            result = normalized.normalize_activation(work, ingest.store, partial(apply_to_table, mapped.rule))
+            parts = listed_parts(work.connection, work.activation.activation_id, normalized.ASSET)
+            rejects = reject_codes(result.connection, result.activation.activation_id)
+            profile = profiles.find(result.connection, result.activation.activation_id)
+            first_part = ingest.store.get(parts[0].path) if parts else None
+        activation = result.activation
         if not work.activation.normalized_at:
             instruments.count_outcomes(work.branch.name, {"rejected": activation.rejected})
         context.add_output_metadata(
             {
-                **_of(ended),
+                **_ids(result),
                 **metadata.counts(activation, "rows_read", "valid", "rejected", "carried"),
                 "dagster/partition_row_count": activation.valid or 0,
-                "bytes": sum(part.bytes for part in listed),
-                "parts": len(listed),
+                "bytes": sum(part.bytes for part in parts),
+                "parts": len(parts),
                 **metadata.pace(activation.rows_read or 0, time.monotonic() - began),
                 "peak_memory_mb": metadata.peak_memory_mb(),
                 "dagster/column_schema": metadata.item_table_schema(),
-                "dagster/column_lineage": lineage_of_normalized((activation.pin or {}).get("columns", []), ended.spec),
-                "rejects": dg.MetadataValue.md(metadata.codes_table(why, REASONS) or "none"),
-                **({"preview": metadata.preview(first)} if first is not None else {}),
-                **(metadata.profile(profile) if profile else {}),
+                "dagster/column_lineage": lineage_of_normalized((activation.pin or {}).get("columns", []), result.spec),
+                "rejects": dg.MetadataValue.md(metadata.codes_table(rejects, REASONS) or "none"),
+                **({"preview": metadata.preview(first_part)} if first_part is not None else {}),
+                **(metadata.profile_tables(profile) if profile else {}),
             }
         )
 
@@ -135,7 +139,11 @@ class PostgresItems(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Upsert) -> None:
         ingest, began, work = _run_of(context), time.monotonic(), obj.items.work
-        with explained(context, work), _gated(context, work, gates.CORE), mirrored(context, "core_items", work):
+        with (
+            explained(context, work),
+            _refusals_reported(context, work, gates.CORE),
+            progress_shown(context, "core_items", work),
+        ):
             if work.activation.committed_at and not obj.items.repair:
                 activation, missing = work.activation, work.activation.missing or 0
             else:
@@ -143,13 +151,13 @@ class PostgresItems(dg.IOManager):
                 applied = apply_activation(work, valid, repair=obj.items.repair, as_planned=ingest.plan is not None)
                 activation, missing = applied.activation, applied.missing
                 instruments.count_outcomes(work.branch.name, applied.counts.outcomes())
-            written = work.on(activation)
-            page = report(written, ingest.store)
+            committed = work.on(activation)
+            page = report(committed, ingest.store)
         context.add_output_metadata(
             {
                 "report": page,
-                **_of(work),
-                **links(written),
+                **_ids(work),
+                **source_metadata(committed),
                 **metadata.counts(activation, "valid", "inserted", "updated", "touched", "unchanged", "stale"),
                 "missing": missing,
                 "tombstoned": activation.tombstoned or 0,
@@ -163,18 +171,18 @@ class PostgresItems(dg.IOManager):
         )
 
     def load_input(self, context: dg.InputContext) -> Changes:
-        """What the committed activation of this run changed, or of the newest committed one."""
+        """The changes of the committed activation that this run works on, or of the newest committed one."""
         with explained(context):
             work, _ = _run_of(context).take(context.asset_partition_key, COMMITTED)
         return Changes(work)
 
 
 class PostgresLedger(dg.IOManager):
-    """Brings core.embedding_requests to what an activation changed, and ends the activation."""
+    """Derives core.embedding_requests from what an activation changed, and ends the activation."""
 
     def handle_output(self, context: dg.OutputContext, obj: Requests) -> None:
         began, work = time.monotonic(), obj.changes.work
-        with explained(context, work), mirrored(context, "embedding_requests", work):
+        with explained(context, work), progress_shown(context, "embedding_requests", work):
             derived = derive_requests(work)
             if alerts.is_enabled():
                 alerts.clear_alert(
@@ -183,7 +191,7 @@ class PostgresLedger(dg.IOManager):
                 alerts.deliver(work.connection)
         context.add_output_metadata(
             {
-                **_of(derived.work),
+                **_ids(derived.work),
                 "requests": derived.requests,
                 "made": derived.made,
                 "renewed": derived.renewed,
@@ -196,13 +204,14 @@ class PostgresLedger(dg.IOManager):
         )
 
     def load_input(self, context: dg.InputContext) -> Ledger:
-        """The branch's requests, whichever activation asked for them; they are read by claiming them."""
+        """All requests of the branch, whichever activation made them; workers read them by claiming them."""
         with explained(context), session() as connection:
-            return Ledger(_run_of(context).branch(context.asset_partition_key), lacking_vectors(connection))
+            return Ledger(_run_of(context).branch(context.asset_partition_key), find_missing_vectors(connection))
 
 
 @contextmanager
-def _gated(context: dg.OutputContext, work: Work, codes: tuple[str, ...]) -> Generator[None]:
+def _refusals_reported(context: dg.OutputContext, work: Work, codes: tuple[str, ...]) -> Generator[None]:
+    """Record asset checks of an activation that is blocked or refused inside."""
     try:
         yield
     except GateBlocked:
@@ -214,28 +223,28 @@ def _gated(context: dg.OutputContext, work: Work, codes: tuple[str, ...]) -> Gen
 
 
 def _measured_snapshot(work: Work, store: PartStore, pages: Pages) -> snapshot.Snapshot:
-    read = ReadMetrics()
+    metrics = ReadMetrics()
     try:
-        return snapshot.take_snapshot(work, store, batch_size=pages.batch_size, metrics=read)
+        return snapshot.take_snapshot(work, store, batch_size=pages.batch_size, metrics=metrics)
     finally:
-        instruments.measure_reading(pages.branch.name, pages=read.page_seconds, taken=read.bytes)
+        instruments.measure_reading(pages.branch.name, pages=metrics.page_seconds, taken=metrics.bytes)
 
 
 def _loader(store: PartStore, part: ListedPart) -> Callable[[], pa.Table]:
     return lambda: store.get(part.path, part.digest)
 
 
-def _of(work: Work) -> dict[str, Any]:
+def _ids(work: Work) -> dict[str, Any]:
     return {"activation": work.activation.activation_id, "branch": work.branch.name}
 
 
-def described(manager: type[dg.IOManager]) -> dg.IOManagerDefinition:
-    """Make the resource of an IO manager that works within a run; the launchpad shows its docstring."""
-    words = (manager.__doc__ or "").strip()
-    return dg.IOManagerDefinition(lambda _: manager(), required_resource_keys={"ingest"}, description=words)
+def _definition(manager: type[dg.IOManager]) -> dg.IOManagerDefinition:
+    """An IO manager that needs the resource of the run; the launchpad shows its docstring."""
+    description = (manager.__doc__ or "").strip()
+    return dg.IOManagerDefinition(lambda _: manager(), required_resource_keys={"ingest"}, description=description)
 
 
-parts_io_manager = described(ParquetParts)
-items_io_manager = described(PostgresItems)
-ledger_io_manager = described(PostgresLedger)
-vectors_io_manager = described(PostgresVectors)
+parts_io_manager = _definition(ParquetParts)
+items_io_manager = _definition(PostgresItems)
+ledger_io_manager = _definition(PostgresLedger)
+vectors_io_manager = _definition(PostgresVectors)

@@ -1,4 +1,4 @@
-"""Columns: what they mean, and which column of the asset before each of them comes from."""
+"""What the columns of each asset mean, and from which columns of the asset before they come."""
 
 from collections.abc import Iterable, Mapping
 
@@ -9,9 +9,9 @@ from ingest_project.defs.metadata import item_table_schema
 from ingest_project.item import item_schema
 from ingest_project.upsert.item_statements import TYPES
 
-ONLY_OF_PARTS = {"row"}
+PART_COLUMNS = {"row"}  # of normalized parts, and not of core.items
 Lineage = dg.TableColumnLineage
-# Of core.embedding_requests.
+# Columns of core.embedding_requests: their type and what they mean.
 REQUEST_COLUMNS = {
     "model_id": ("int", "The model that is to embed the item."),
     "item_id": ("bigint", "The item in core.items."),
@@ -32,11 +32,11 @@ REQUEST_COLUMNS = {
 }
 
 
-# Of core.items, beside what a normalized row says.
+# Columns of core.items that a normalized row does not have.
 ITEM_COLUMNS = {
     "item_id": ("bigint", "The item for good: it outlives versions, deletion and revival."),
     "source_id": ("int", "Whose key external_id is; the name is in core.items_with_provenance."),
-    "priority": ("int", "Of the branch that wrote it: decides between versions of one time."),
+    "priority": ("int", "Of the branch that wrote it: decides between versions of equal time."),
     "branch_id": ("int", "The branch whose version this is."),
     "activation_id": ("bigint", "Wrote what the row says now."),
     "created_activation_id": ("bigint", "Wrote it first."),
@@ -46,7 +46,7 @@ ITEM_COLUMNS = {
     "version": ("int", "Counts its contents; the old ones are in core.item_versions."),
     "deleted_at": ("timestamptz", "When it was marked as deleted; null: it is live."),
 }
-# Of core.item_embeddings.
+# Columns of core.item_embeddings.
 VECTOR_COLUMNS = {
     "model_id": ("int", "The model that made it; a partition each."),
     "item_id": ("bigint", "The item in core.items."),
@@ -73,27 +73,28 @@ def vector_table_schema() -> dg.TableSchema:
 
 
 def core_table_schema() -> dg.TableSchema:
-    """The columns of core.items: what normalized rows say, in the types of Postgres, and where it comes from."""
-    said = [column for column in item_table_schema().columns if column.name not in ONLY_OF_PARTS]
-    typed = {column.name: (TYPES.get(column.name, column.type), column.description or "") for column in said}
-    return _schema(typed | ITEM_COLUMNS)
+    """The columns of core.items: those of normalized rows, in the types of Postgres, and those of Postgres alone."""
+    normalized = [column for column in item_table_schema().columns if column.name not in PART_COLUMNS]
+    shared = {column.name: (TYPES.get(column.name, column.type), column.description or "") for column in normalized}
+    return _schema(shared | ITEM_COLUMNS)
 
 
 def source_table_schema(names: Iterable[str], spec: BranchSpec) -> dg.TableSchema:
-    """The columns of a source, as they come, and what becomes of each."""
-    becomes: dict[str, list[str]] = {}
-    for field, column in _origins(spec):
-        becomes.setdefault(column, []).append(field)
+    """The columns of a source, in their order, and what becomes of each."""
+    fields: dict[str, list[str]] = {}
+    for field, column in _mapped_columns(spec):
+        fields.setdefault(column, []).append(field)
     rest = "kept in attributes" if spec.unmapped == "keep" else "dropped"
     return dg.TableSchema(
         columns=[
-            dg.TableColumn(name=name, description=f"→ {', '.join(becomes[name])}" if name in becomes else rest)
+            dg.TableColumn(name=name, description=f"→ {', '.join(fields[name])}" if name in fields else rest)
             for name in names
         ]
     )
 
 
-def _origins(spec: BranchSpec) -> Iterable[tuple[str, str]]:
+def _mapped_columns(spec: BranchSpec) -> Iterable[tuple[str, str]]:
+    """Each item field with the column of the source that it comes from."""
     yield "external_id", spec.key
     if spec.updated_at:
         yield "source_updated_at", spec.updated_at
@@ -103,26 +104,26 @@ def _origins(spec: BranchSpec) -> Iterable[tuple[str, str]]:
 
 
 def lineage_of_normalized(names: Iterable[str], spec: BranchSpec) -> Lineage:
-    """From the columns of the source, as the branch file maps them; what is not mapped goes to attributes."""
-    found: dict[str, list[str]] = {}
-    for field, column in _origins(spec):
-        found.setdefault(field, []).append(column)
+    """Each column with the source columns that the branch file maps to it; those not mapped go to attributes."""
+    origins: dict[str, list[str]] = {}
+    for field, column in _mapped_columns(spec):
+        origins.setdefault(field, []).append(column)
     declared = set(spec.declared_columns())
     if spec.unmapped == "keep":
-        found["attributes"] = [name for name in names if name not in declared]
-    return _lineage("branch_snapshot", found)
+        origins["attributes"] = [name for name in names if name not in declared]
+    return _lineage("branch_snapshot", origins)
 
 
 def lineage_of_core() -> Lineage:
-    """Each column from the normalized one of the same name."""
-    return _lineage("normalized_items", {name: [name] for name in item_schema().names if name not in ONLY_OF_PARTS})
+    """Each column comes from the normalized column of the same name."""
+    return _lineage("normalized_items", {name: [name] for name in item_schema().names if name not in PART_COLUMNS})
 
 
-def _lineage(upstream: str, found: dict[str, list[str]]) -> Lineage:
+def _lineage(upstream: str, origins: Mapping[str, list[str]]) -> Lineage:
     return Lineage(
         deps_by_column={
             name: [dg.TableColumnDep(asset_key=upstream, column_name=column) for column in columns]
-            for name, columns in found.items()
+            for name, columns in origins.items()
             if columns
         }
     )

@@ -1,12 +1,14 @@
-"""What a run says on the terminal of `ingest dev` or `dagster job execute`; its event log in the UI has all of it."""
+"""The logger of runs on the terminal of `ingest dev` and `dagster job execute`; the event log in the UI has more."""
 
 import dagster as dg
 
 _LEVEL = dg.Field(
-    str, default_value="INFO", description="Least level shown: DEBUG shows every event of Dagster, CRITICAL nothing."
+    str,
+    default_value="INFO",
+    description="Lowest level that is shown: DEBUG shows every event of Dagster, CRITICAL nothing.",
 )
 terminal_logger = dg.colored_console_logger.configured(
     lambda config: config,
     {"log_level": _LEVEL},
-    description="Lines on the terminal; the run's page shows every event whatever this says.",
+    description="Log lines on the terminal; the page of the run shows every event, whatever the level.",
 )

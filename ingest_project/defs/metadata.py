@@ -1,4 +1,4 @@
-"""What a materialization shows: counts that plot over time, and previews that a person reads."""
+"""Metadata of materializations: numbers, which the UI plots over time, and tables for people."""
 
 import resource
 import sys
@@ -23,12 +23,12 @@ MEANING_WIDTH = 100
 
 def peak_memory_mb() -> float:
     """Greatest resident size of this process so far, in MB."""
-    peak = _peak_told_by_linux() or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = _linux_peak_kb() or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1024 if sys.platform != "darwin" else 1024 * 1024), 1)
 
 
-def _peak_told_by_linux() -> int | None:
-    # In kB. Its `ru_maxrss` counts what the parent held when it started this process; a sandbox may tell nothing.
+def _linux_peak_kb() -> int | None:
+    # On Linux `ru_maxrss` includes what the parent held when it started this process. A sandbox may hide the file.
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -37,22 +37,21 @@ def _peak_told_by_linux() -> int | None:
 
 
 def counts(activation: Activation, *names: str) -> dict[str, int]:
-    """Those counts of an activation that are known by now."""
-    found = {name: getattr(activation, name) for name in names}
-    return {name: int(value) for name, value in found.items() if value is not None}
+    """The named counts of an activation, without those that are not known yet."""
+    values = {name: getattr(activation, name) for name in names}
+    return {name: int(value) for name, value in values.items() if value is not None}
 
 
 def pace(rows: int, seconds: float) -> dict[str, float]:
-    """How long a step took, and rows per second of it."""
+    """How long a step took, and its rows per second."""
     return {"seconds": round(seconds, 3), "rows_per_second": round(rows / seconds) if seconds > 0 else 0}
 
 
 def preview(table: pa.Table) -> dg.MetadataValue[Any]:
     """The first rows as a markdown table; columns without any value in them are left out."""
     head = table.slice(0, PREVIEW_ROWS)
-    kept = [name for name in head.column_names if head[name].null_count < len(head)]
-    shown = {name: values(head[name]) for name in kept}
-    rows = [dict(zip(kept, row, strict=True)) for row in zip(*shown.values(), strict=True)]
+    columns = {name: values(head[name]) for name in head.column_names if head[name].null_count < len(head)}
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return table_of(rows) if rows else dg.MetadataValue.md("no rows")
 
 
@@ -63,16 +62,16 @@ def table_of(rows: Sequence[Mapping[str, object]], *, width: int = PREVIEW_WIDTH
     names = list(dict.fromkeys(name for row in rows for name in row))
     cells = [[_cell(row.get(name), width) for name in names] for row in rows]
     frame = pd.DataFrame(cells, columns=[_cell(name, width) for name in names])
-    # Texts as they are: 007 is a key, not a number.
+    # Values are shown as they are: 007 is a key, not the number 7.
     return dg.MetadataValue.md(frame.to_markdown(index=False, disable_numparse=True))
 
 
-def codes_table(counts: Mapping[str, int], known: Mapping[str, Code]) -> str:
-    """How many rows have which code, what that means, and what to do about it."""
+def codes_table(counts: Mapping[str, int], codes: Mapping[str, Code]) -> str:
+    """How many rows have which code, what it means, and what to do about it; empty where there are none."""
     rows = [
-        {"code": code, "rows": f"{count:,}", "meaning": known[code].meaning, "to do": known[code].remedy}
+        {"code": code, "rows": f"{count:,}", "meaning": codes[code].meaning, "to do": codes[code].remedy}
         for code, count in counts.items()
-        if code in known
+        if code in codes
     ]
     return str(table_of(rows, width=MEANING_WIDTH).value) if rows else ""
 
@@ -83,30 +82,30 @@ def _cell(value: object, width: int) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|")
 
 
-def profile(made: Mapping[str, Any]) -> dict[str, dg.MetadataValue[Any]]:
+def profile_tables(profile: Mapping[str, Any]) -> dict[str, dg.MetadataValue[Any]]:
     """Columns, issues and drift of an activation as tables; columns that are null everywhere are left out."""
     rows = [
         {
-            **{name: one[name] for name in ("column", "nulls", "min", "max")},
-            "distinct": profiles.different(one),
-            "frequent": ", ".join(f"{value} ({count:,})" for value, count in one["top"]),
+            **{name: column[name] for name in ("column", "nulls", "min", "max")},
+            "distinct": profiles.different(column),
+            "frequent": ", ".join(f"{value} ({count:,})" for value, count in column["top"]),
         }
-        for one in made["columns"]
-        if one["nulls"] < made["rows"]
+        for column in profile["columns"]
+        if column["nulls"] < profile["rows"]
     ]
-    tables = {"profile": rows, "issues": made["issues"], "profile_drift": made["drift"]}
+    tables = {"profile": rows, "issues": profile["issues"], "profile_drift": profile["drift"]}
     return {name: table_of(rows) for name, rows in tables.items() if rows}
 
 
 def item_table_schema() -> dg.TableSchema:
     """The columns of a normalized part, from the item's declaration."""
-    described = {name: field.description for name, field in Item.model_fields.items()} | BESIDE
+    descriptions = {name: field.description for name, field in Item.model_fields.items()} | BESIDE
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
                 name=field.name,
                 type=columns()[field.name].sql if field.name in columns() else str(field.type),
-                description=described.get(field.name),
+                description=descriptions.get(field.name),
             )
             for field in item_schema()
         ]

@@ -1,4 +1,4 @@
-"""The two nightly jobs: pruning by policy, and the whole ledger compared with the items."""
+"""The two nightly jobs: one prunes what is old, the other compares the whole embedding ledger with the items."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ _RUNS_AT_A_TIME = 200
 
 @contextmanager
 def _session() -> Generator[Connection]:
-    """A session on a current schema; an error inside becomes a Failure that says what to do."""
+    """A session on a migrated schema; an error inside becomes a Failure that says what to do."""
     with explained(None):
         ensure_migrated()
         with session() as connection:
@@ -44,7 +44,7 @@ def _nightly(name: str, job: dg.JobDefinition, cron: str, description: str) -> d
 
 @dg.op(description="Deletes parts, history and run records that are older than the INGEST_KEEP_… settings.")
 def prune_what_ended(context: dg.OpExecutionContext) -> None:
-    """What is open or waits at a gate stays, and so does the newest ingested activation of each branch."""
+    """Keeps what is open or blocked by a gate, and the newest ingested activation of each branch."""
     with _session() as connection:
         pruned = prune(connection, PartStore(settings().store_location), Policy.declared())
         runs = prune_runs(context.instance, settings().keep_runs_days)
@@ -73,14 +73,14 @@ prune_daily = _nightly(
 
 
 def prune_runs(instance: dg.DagsterInstance, days: int, *, dry_run: bool = False) -> int:
-    """Delete Dagster's records of runs that ended so many days ago; 0 keeps them. How many went, or would go."""
+    """Delete Dagster's records of runs that ended `days` ago (0 keeps all), or only count them; returns how many."""
     if not days:
         return 0
-    ended = dg.RunsFilter(statuses=list(FINISHED), updated_before=datetime.now(UTC) - timedelta(days=days))
+    ended_runs = dg.RunsFilter(statuses=list(FINISHED), updated_before=datetime.now(UTC) - timedelta(days=days))
     if dry_run:
-        return instance.get_runs_count(ended)
+        return instance.get_runs_count(ended_runs)
     count = 0
-    while runs := instance.get_run_records(ended, limit=_RUNS_AT_A_TIME):
+    while runs := instance.get_run_records(ended_runs, limit=_RUNS_AT_A_TIME):
         for run in runs:
             instance.delete_run(run.dagster_run.run_id)
         count += len(runs)
@@ -92,15 +92,15 @@ def prune_runs(instance: dg.DagsterInstance, days: int, *, dry_run: bool = False
 
 @dg.op(description="Compares the embedding ledger with the items and with the vectors, and mends what differs.")
 def reconcile_ledger(context: dg.OpExecutionContext) -> None:
-    """What is missing is requested, what is not wanted goes with its vector; `ingest verify` shows the same."""
+    """Requests what is missing, deletes unwanted requests and their vectors, as `ingest verify --repair` does."""
     with _session() as connection:
-        found = reconcile(connection)
-    context.add_output_metadata(asdict(found))
+        differences = reconcile(connection)
+    context.add_output_metadata(asdict(differences))
 
 
 @dg.job(description="Bring the embedding ledger to what the items want, as `ingest verify --repair` does.")
 def reconcile_job() -> None:
-    """One op; safe to repeat, to kill, and beside everything else."""
+    """One op; safe to repeat, to kill, and to run while everything else runs."""
     reconcile_ledger()
 
 

@@ -1,4 +1,4 @@
-"""What is handed from asset to asset: lazy streams. Bodies say what happens to a part, IO managers draw the parts."""
+"""The values passed from asset to asset. They are lazy: an asset says what is to be done, its IO manager does it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,36 +17,36 @@ from ingest_project.normalize.part import NormalizedPart, normalize_part
 def as_frame(table: pa.Table) -> pd.DataFrame:
     """The table as a DataFrame with Arrow-backed columns; nothing is copied.
 
-    What pandas wrote beside the data of a file is not followed: it would make an index of columns.
+    Pandas' own metadata in a Parquet file is ignored: it would turn columns into an index.
     """
     return table.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
 
 
 def as_table(frame: pd.DataFrame) -> pa.Table:
-    """The way back; nothing is copied."""
+    """The DataFrame as an Arrow table; nothing is copied."""
     return pa.Table.from_pandas(frame, preserve_index=False)
 
 
 def normalize_frame(page: pd.DataFrame, spec: BranchSpec) -> NormalizedPart:
-    """A page as its branch declares; a function of this module, so that worker processes find it without Dagster."""
+    """Normalize a page as its branch declares; in this module, so that worker processes import it without Dagster."""
     return normalize_part(as_table(page), spec)
 
 
-def on_table(rule: Callable[[pd.DataFrame], NormalizedPart], page: pa.Table) -> NormalizedPart:
-    """What a rule over frames makes of a table."""
+def apply_to_table(rule: Callable[[pd.DataFrame], NormalizedPart], page: pa.Table) -> NormalizedPart:
+    """Apply a rule for DataFrames to an Arrow table."""
     return rule(as_frame(page))
 
 
 @dataclass(frozen=True)
 class Pages:
-    """A branch to be read, in pages of so many rows. Nothing is read before the IO manager asks."""
+    """A branch that is to be read, in pages of `batch_size` rows."""
 
     branch: Branch
     batch_size: int
 
 
 class Parts:
-    """Stored parts of one activation, each drawn as a DataFrame when its turn comes."""
+    """The stored parts of one activation; iterating loads one after the other as a DataFrame."""
 
     def __init__(self, work: Work, loaders: list[Callable[[], pa.Table]], *, repair: bool = False) -> None:
         self.work = work
@@ -55,7 +55,7 @@ class Parts:
 
     @property
     def spec(self) -> BranchSpec:
-        """As it was when the source was pinned."""
+        """The branch file as it was when the source was pinned."""
         return self.work.activation.pinned_spec()
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
@@ -65,13 +65,13 @@ class Parts:
         return len(self._loaders)
 
     def map(self, rule: Callable[[pd.DataFrame], NormalizedPart]) -> "MappedParts":
-        """The same parts with a rule applied, when their turn comes, to those that are not done yet."""
+        """These parts, and the rule that the IO manager is to apply to those that are not done yet."""
         return MappedParts(self, rule)
 
 
 @dataclass(frozen=True)
 class MappedParts:
-    """Parts and what is to happen to each."""
+    """Parts and the rule that is to be applied to each."""
 
     parts: Parts
     rule: Callable[[pd.DataFrame], NormalizedPart]
@@ -79,36 +79,36 @@ class MappedParts:
 
 @dataclass(frozen=True)
 class Upsert:
-    """Items to be upserted by their key; the rank decides between versions."""
+    """Items that are to be upserted by their key; the rank decides between versions."""
 
     items: Parts
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What a committed activation changed: the list is core.item_versions."""
+    """The changes of a committed activation; core.item_versions lists them."""
 
     work: Work
 
 
 @dataclass(frozen=True)
 class Requests:
-    """Embedding requests wanted for changes."""
+    """Changes whose embedding requests are to be derived."""
 
     changes: Changes
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """The requests of a branch, to be claimed; `lacking` says why their vectors cannot be stored here."""
+    """The embedding requests of a branch; `vectors_missing` says why their vectors cannot be stored here."""
 
     branch: Branch
-    lacking: VectorsMissing | None = None
+    vectors_missing: VectorsMissing | None = None
 
 
 @dataclass
 class Embedded:
-    """Vectors wanted for what a ledger asks for; `drained` is known once they are stored."""
+    """Requests that are to be embedded; the IO manager sets `drained` once their vectors are stored."""
 
     ledger: Ledger
     drained: Drained | None = None

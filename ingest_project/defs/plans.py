@@ -1,4 +1,4 @@
-"""A dry run's result: what an ingest would do, as an observation of core_items."""
+"""The result of a dry run: what an ingest would do, as an observation of core_items."""
 
 from dataclasses import asdict
 
@@ -13,25 +13,26 @@ from ingest_project.normalize import normalized
 from ingest_project.upsert.plan import Plan, plan_activation
 
 
-def observed_plan(
+def observe_plan(
     context: dg.AssetExecutionContext, store: PartStore, items: Parts, *, save: bool
 ) -> tuple[dg.AssetObservation, Plan]:
-    """Compute the plan, keep it with the activation, and say it."""
+    """Compute the plan and keep it with the activation; the observation shows it."""
     work = items.work
     parts = normalized.valid_parts(work, store)
     plan = plan_activation(work, parts, save=save)
-    known = {**plan.to_json(), "embedding": [asdict(one) for one in expected_requests(work, parts, plan)]}
+    expected = [asdict(requests) for requests in expected_requests(work, parts, plan)]
+    kept_plan = {**plan.to_json(), "embedding": expected}
     with work.transaction() as connection:
-        activations.record_plan(connection, work.activation, known)
-    numbers = {name: value for name, value in known.items() if isinstance(value, int)}
-    observed = dg.AssetObservation(
+        activations.record_plan(connection, work.activation, kept_plan)
+    numbers = {name: value for name, value in kept_plan.items() if isinstance(value, int)}
+    observation = dg.AssetObservation(
         asset_key=context.asset_key,
         partition=context.partition_key,
         metadata={
-            "report": plan_report(work, known),
+            "report": plan_report(work, kept_plan),
             "activation": work.activation.activation_id,
             "dry_run": True,
             **numbers,
         },
     )
-    return observed, plan
+    return observation, plan

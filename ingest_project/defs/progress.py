@@ -1,6 +1,6 @@
-"""Progress of a step where people look: the checkpoint, and an observation of the partition every few seconds.
+"""Progress of a step, shown in Dagster every few seconds: its checkpoint, and an observation of the partition.
 
-Each of these costs Dagster a connection or two, so never one per part.
+Never once per part: each costs Dagster a connection or two.
 """
 
 import time
@@ -18,22 +18,22 @@ EVERY_SECONDS = 5.0
 
 
 @contextmanager
-def mirrored(context: dg.OutputContext, asset: str, work: Work) -> Generator[None]:
-    """Mirror what the stage reports inside; at its end, set the checkpoint complete."""
-    mirror = _Mirror(context, asset, work)
+def progress_shown(context: dg.OutputContext, asset: str, work: Work) -> Generator[None]:
+    """Show in Dagster the progress that the stage reports inside; at its end, mark the checkpoint as complete."""
+    listener = _Listener(context, asset, work)
     stage = instruments.stage(
         asset,
         branch=work.branch.name,
         activation=work.activation.activation_id,
-        rows_before=mirror.rows,
+        rows_before=listener.rows,
         is_retry=context.step_context.previous_attempt_count > 0,
     )
-    with listening(mirror), stage:
+    with listening(listener), stage:
         yield
-    mirror.checkpoint(complete=True)
+    listener.checkpoint(complete=True)
 
 
-class _Mirror:
+class _Listener:
     def __init__(self, context: dg.OutputContext, asset: str, work: Work) -> None:
         self._context = context
         self._asset = asset
@@ -52,9 +52,9 @@ class _Mirror:
             self._next = time.monotonic() + EVERY_SECONDS
 
     def _rows_before(self) -> int:
-        # A step that finds its work done reports none: what is known of it stays.
-        known = self._checkpoints.get(self._work.branch.name, self._asset)
-        return known.rows if known and known.activation == self._work.activation.activation_id else 0
+        # A step that finds its work done reports no progress: the checkpoint then keeps its rows.
+        checkpoint = self._checkpoints.get(self._work.branch.name, self._asset)
+        return checkpoint.rows if checkpoint and checkpoint.activation == self._work.activation.activation_id else 0
 
     def checkpoint(self, *, complete: bool) -> None:
         checkpoint = Checkpoint(

@@ -1,4 +1,4 @@
-"""What one ingest came to, as a page that a person reads: counts and pictures, old → new, rejects, issues, a map."""
+"""The report of an ingest in the UI, a page of markdown: counts, a map, changes old → new, rejects, issues."""
 
 import json
 import shlex
@@ -30,42 +30,42 @@ COLOURS = {
     "rejected": "#c8443c",
     "issues": "#6f8fc9",
 }
-_SAMPLE = 4_000  # rows looked at for the map and the issues
-_LOOKED_AT = 200  # updated items, for samples of each column
-_PER_COLUMN = 3
-_COLUMNS = 12
-_ISSUES = 12
-_TELLING = {KEY, "name", "category", "street", "locality", "country_code", "price", "currency"}
-_NOTHING = "(none)"  # a blank cell would be overlooked
-_OPS = {"i": "inserted", "u": "updated", "r": "updated"}
+_SAMPLE_ROWS = 4_000  # for the map and the issues
+_UPDATED_ITEMS = 200  # read for the samples of changes
+_SAMPLES_PER_COLUMN = 3
+_MOST_COLUMNS = 12
+_MOST_ISSUES = 12
+_COLUMNS_OF_NEW_ITEMS = {KEY, "name", "category", "street", "locality", "country_code", "price", "currency"}
+_NULL = "(none)"  # a blank cell would be overlooked
+_OPERATIONS = {"i": "inserted", "u": "updated", "r": "updated"}
 
 
 def report(work: Work, store: PartStore) -> dg.MetadataValue[Any]:
-    """The page of an activation that is in core.items."""
+    """The report of an activation that is in core.items."""
     activation = work.activation
-    sample = sampled(work, store, ("latitude", "longitude", "issues"), _SAMPLE)
-    updates = updated_samples(work, _LOOKED_AT) if activation.updated else []
+    sample = sampled(work, store, ("latitude", "longitude", "issues"), _SAMPLE_ROWS)
+    updates = updated_samples(work, _UPDATED_ITEMS) if activation.updated else []
     inserts = inserted_samples(work) if activation.inserted else []
     sections = [
-        f"### {work.branch.name}: {_in_words(activation)}",
+        f"### {work.branch.name}: {_headline(activation)}",
         _counts(activation),
         *_section("Where the items are", _map(work, sample)),
         *_section("What changed, old → new", _differences(updates)),
-        *_section("New items, some of them", _new(inserts)),
+        *_section("New items, some of them", _new_items(inserts)),
         *rejects_section(work),
         *_section("What normalization changed or set aside", _issues(activation, sample)),
-        _links(work),
+        _footer(work),
     ]
     return dg.MetadataValue.md("\n\n".join(sections))
 
 
 def plan_report(work: Work, plan: Mapping[str, Any]) -> dg.MetadataValue[Any]:
-    """The page of a dry run: what an ingest would do."""
+    """The report of a dry run: what an ingest would do."""
     counts = {name: int(plan[name]) for name in COLOURS if name in plan}
     by_column = [{"column": name, "updates": count} for name, count in plan.get("by_column", {}).items()]
     sections = [
         f"### {work.branch.name}: a dry run, nothing was written to core.items",
-        pictures.image(pictures.proportions(counts, COLOURS), f"it would be: {_listed(counts)}"),
+        pictures.image(pictures.proportions(counts, COLOURS), f"it would be: {_list_counts(counts)}"),
         *_section("Updates by column", str(table_of(by_column).value) if by_column else ""),
         *_section("What would change, old → new", _differences(plan.get("samples", []))),
         *_section("What would be embedded", str(table_of(plan["embedding"]).value) if plan.get("embedding") else ""),
@@ -76,109 +76,116 @@ def plan_report(work: Work, plan: Mapping[str, Any]) -> dg.MetadataValue[Any]:
 
 
 def rejects_section(work: Work) -> list[str]:
-    """Rejects by code, with what to do; nothing where there are none."""
+    """A section of the rejects by code, with what to do; empty where there are none."""
     activation = work.activation
-    found = reject_codes(work.connection, activation.activation_id)
     title = f"Rejected: {activation.rejected or 0:,} of {activation.rows_read or 0:,} rows"
-    words = f"`ingest rejects {shlex.quote(work.branch.name)}` shows each of them."
-    table = codes_table(found, REASONS)
-    return _section(title, f"{words}\n\n{table}" if table else "")
+    hint = f"`ingest rejects {shlex.quote(work.branch.name)}` shows each of them."
+    table = codes_table(reject_codes(work.connection, activation.activation_id), REASONS)
+    return _section(title, f"{hint}\n\n{table}" if table else "")
 
 
 def _section(title: str, text: str) -> list[str]:
     return [f"#### {title}", text] if text else []
 
 
-def _listed(counts: Mapping[str, int]) -> str:
+def _list_counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing"
 
 
-def _in_words(activation: Activation) -> str:
+def _headline(activation: Activation) -> str:
     changed = {name: getattr(activation, name) or 0 for name in ("inserted", "updated", "touched")}
-    return _listed(changed) if any(changed.values()) else "nothing changed in core.items"
+    return _list_counts(changed) if any(changed.values()) else "nothing changed in core.items"
 
 
 def _counts(activation: Activation) -> str:
     counts = {name: int(getattr(activation, name) or 0) for name in COLOURS if hasattr(activation, name)}
-    words = f"{activation.rows_read or 0:,} rows read: {_listed(counts)}"
-    return pictures.image(pictures.proportions(counts, COLOURS), words) + _missing(activation)
+    text = f"{activation.rows_read or 0:,} rows read: {_list_counts(counts)}"
+    return pictures.image(pictures.proportions(counts, COLOURS), text) + _missing(activation)
 
 
 def _missing(activation: Activation) -> str:
     if not activation.missing:
         return ""
-    became = f"{activation.tombstoned:,} are marked as deleted" if activation.tombstoned else "they are kept"
-    return f"\n\n{activation.missing:,} items of this branch were not in this activation; {became}."
+    fate = f"{activation.tombstoned:,} are marked as deleted" if activation.tombstoned else "they are kept"
+    return f"\n\n{activation.missing:,} items of this branch were not in this activation; {fate}."
 
 
-def _differences(found: Sequence[Mapping[str, Any]]) -> str:
+def _differences(changes: Sequence[Mapping[str, Any]]) -> str:
     """Some old and new values of each column, the columns that change most often first."""
-    columns = Counter(str(one["field"]) for one in found)
+    by_column = Counter(str(change["field"]) for change in changes).most_common(_MOST_COLUMNS)
     rows = [
-        {"column": name, "key": one["external_id"], "old": _said(one["old"]), "→": "→", "new": _said(one["new"])}
-        for name, _ in sorted(columns.most_common(_COLUMNS), key=lambda one: one[0] == "source_updated_at")
-        for one in [one for one in found if one["field"] == name][:_PER_COLUMN]
+        {
+            "column": column,
+            "key": change["external_id"],
+            "old": _shown_value(change["old"]),
+            "→": "→",
+            "new": _shown_value(change["new"]),
+        }
+        for column, _ in sorted(by_column, key=lambda item: item[0] == "source_updated_at")
+        for change in [change for change in changes if change["field"] == column][:_SAMPLES_PER_COLUMN]
     ]
     return str(table_of(rows).value) if rows else ""
 
 
-def _said(value: object) -> object:
-    return _NOTHING if value is None else value
+def _shown_value(value: object) -> object:
+    return _NULL if value is None else value
 
 
-def _new(inserts: Sequence[Mapping[str, Any]]) -> str:
-    rows = [{name: value for name, value in one.items() if name in _TELLING} for one in inserts]
+def _new_items(inserts: Sequence[Mapping[str, Any]]) -> str:
+    rows = [{name: value for name, value in item.items() if name in _COLUMNS_OF_NEW_ITEMS} for item in inserts]
     return str(table_of(rows).value) if rows else ""
 
 
 def _issues(activation: Activation, sample: pa.Table) -> str:
-    found = Counter(issue["code"] for text in sample["issues"].to_pylist() if text for issue in json.loads(text))
-    if not found:
+    codes = Counter(issue["code"] for text in sample["issues"].to_pylist() if text for issue in json.loads(text))
+    if not codes:
         return ""
-    most = dict(found.most_common(_ISSUES))
-    whole = f"{sample.num_rows:,} rows"
+    counts = dict(codes.most_common(_MOST_ISSUES))
+    rows = f"{sample.num_rows:,} rows"
     if sample.num_rows < (activation.valid or 0):
-        whole = f"a sample of {whole}, of {activation.valid:,}"
-    picture = pictures.image(pictures.bars(most, COLOURS["issues"]), _listed(most))
-    return f"Seen in {whole}.\n\n{picture}\n\n{codes_table(most, ISSUES)}"
+        rows = f"a sample of {rows}, of {activation.valid:,}"
+    picture = pictures.image(pictures.bars(counts, COLOURS["issues"]), _list_counts(counts))
+    return f"Seen in {rows}.\n\n{picture}\n\n{codes_table(counts, ISSUES)}"
 
 
 def _map(work: Work, sample: pa.Table) -> str:
     activation = work.activation
-    places = _placed(sample["latitude"].to_pylist(), sample["longitude"].to_pylist())
+    places = _places(sample["latitude"].to_pylist(), sample["longitude"].to_pylist())
     if not places:
         return ""
     kinds = {"unchanged": places, "updated": [], "inserted": []}
     if activation.inserted and activation.inserted == activation.valid:
         kinds = {"inserted": places}
     else:
-        for op, latitude, longitude in changed_places(work):
-            if op in _OPS:
-                kinds[_OPS[op]].append((latitude, longitude))
-    shown = {name: found for name, found in kinds.items() if found}
+        for operation, latitude, longitude in changed_places(work):
+            if operation in _OPERATIONS:
+                kinds[_OPERATIONS[operation]].append((latitude, longitude))
+    shown = {kind: places_of_kind for kind, places_of_kind in kinds.items() if places_of_kind}
     return pictures.image(pictures.map_of(shown, COLOURS), f"{len(places):,} items on a map")
 
 
-def _placed(latitudes: Iterable[float | None], longitudes: Iterable[float | None]) -> list[pictures.Place]:
+def _places(latitudes: Iterable[float | None], longitudes: Iterable[float | None]) -> list[pictures.Place]:
     pairs = zip(latitudes, longitudes, strict=True)
-    return [(one, other) for one, other in pairs if one is not None and other is not None]
+    return [(latitude, longitude) for latitude, longitude in pairs if latitude is not None and longitude is not None]
 
 
-def _links(work: Work) -> str:
-    branch = quote(work.branch.name, safe="")
-    history = f"/assets/core_items?view=partitions&partition={branch}"
+def _footer(work: Work) -> str:
+    partition = f"/assets/core_items?view=partitions&partition={quote(work.branch.name, safe='')}"
     return (
-        f"[Branch {work.branch.name}]({history}), activation {work.activation.activation_id}, "
+        f"[Branch {work.branch.name}]({partition}), activation {work.activation.activation_id}, "
         f"of source {work.branch.spec.source}: `{work.spec.location}`"
     )
 
 
-def links(work: Work) -> dict[str, dg.MetadataValue[Any]]:
-    """Where the branch is shown, and where its data is."""
-    location = work.spec.location
-    where = dg.MetadataValue.url(location) if location.startswith(("http://", "https://")) else None
+def source_metadata(work: Work) -> dict[str, dg.MetadataValue[Any]]:
+    """The source of the branch, and where its data is: a link where the UI can follow it."""
     return {
         "source": dg.MetadataValue.text(work.branch.spec.source),
-        "location": where
-        or (dg.MetadataValue.text(location) if "://" in location else dg.MetadataValue.path(location)),
+        "location": _location(work.spec.location),
     }
+
+
+def _location(location: str) -> dg.MetadataValue[Any]:
+    if location.startswith(("http://", "https://")):
+        return dg.MetadataValue.url(location)
+    return dg.MetadataValue.text(location) if "://" in location else dg.MetadataValue.path(location)

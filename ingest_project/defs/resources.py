@@ -1,4 +1,4 @@
-"""The run as Dagster sees it: its options, its session, and the lease it holds on a branch."""
+"""The resource of a run: its options, its database session, and the lease that it holds on a branch."""
 
 import signal
 import threading
@@ -28,17 +28,17 @@ from ingest_project.telemetry import correlated, log
 from ingest_project.upsert.rollback import undo_all
 from ingest_project.upsert.saved_plan import planned
 
-# Of activations: what the steps after the snapshot, the normalized items and the upsert take.
+# States of an activation in which a step may take it: after the snapshot, the normalization, and the upsert.
 SNAPSHOTTED = frozenset({"snapshotted", "accepted", "planned", "committed", "done"})
 READY = frozenset({"accepted", "planned", "committed", "done"})
 COMMITTED = frozenset({"committed", "done"})
-# Of runs.
+# States of a Dagster run that has ended.
 FINISHED = frozenset({dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED})
 
 
 @dataclass
-class _AtWork:
-    """What one process of a run holds open: ended with the resource, whatever happened."""
+class _RunState:
+    """What one process of a run holds open; `exit` closes it with the resource, whatever happened."""
 
     instance: dg.DagsterInstance
     run_id: str
@@ -67,24 +67,24 @@ class IngestRun(dg.ConfigurableResource[Any]):
     plan: int | None = Field(
         default=None, ge=1, description="Apply this saved plan exactly, or refuse because something moved since."
     )
-    _at_work: _AtWork | None = PrivateAttr(None)
+    _run_state: _RunState | None = PrivateAttr(None)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["IngestRun", None, None]:
-        """Hold nothing yet; end with whatever the steps took: lease, heartbeat, session."""
+        """Opens nothing by itself; releases at the end what the steps have taken: lease, heartbeat, session."""
         run = context.run
         run_id = run.run_id if run else "-"
         holder = (run.root_run_id if run else None) or run_id
         assert context.instance is not None
-        self._at_work = _AtWork(context.instance, run_id, holder)
-        with correlated(run_id), self._at_work.exit:
+        self._run_state = _RunState(context.instance, run_id, holder)
+        with correlated(run_id), self._run_state.exit:
             try:
                 yield self
             finally:
-                with _undisturbed():
+                with _signals_ignored():
                     self._release()
 
-    # ── what assets and IO managers ask for ────────────────────────────────────────────────────────────────
+    # ── for assets and IO managers ─────────────────────────────────────────────────────────────────────────
 
     @property
     def rows_per_part(self) -> int:
@@ -99,129 +99,129 @@ class IngestRun(dg.ConfigurableResource[Any]):
         return get_branch(self._session(), name)
 
     def begin(self, name: str) -> Work:
-        """Lease the branch and open the activation that this run ingests. Raises Locked, ActivationClosed."""
+        """Lease the branch and open the activation for this run. Raises Locked, ActivationClosed, PlanMoved."""
         branch = self.branch(name)
-        lease = self._leased(branch)
-        self._end_rollback(branch, lease)
+        lease = self._lease(branch)
+        self._finish_rollback(branch, lease)
         if self.plan is not None:
             planned(self._session(), branch, self.plan)
-        work = snapshot.begin(self._session(), lease, branch, wanted=self._wanted, plan_only=self._is_plan)
-        self._tag(work)
+        work = snapshot.begin(self._session(), lease, branch, wanted=self._wanted_activation, plan_only=self._is_plan)
+        self._tag_run(work)
         return work
 
     def take(self, name: str, states: frozenset[str]) -> tuple[Work, bool]:
-        """Lease the branch and take the newest activation that is ready for a step.
+        """Lease the branch and take the newest activation that is in one of `states`.
 
-        The second value tells whether this run took it over finished by another one: then a step repairs. Raises
-        Locked, ActivationUnknown, ActivationClosed.
+        The second value is whether another run has committed it already: the step then repairs what that run wrote.
+        Raises Locked, ActivationUnknown, ActivationClosed.
         """
         branch = self.branch(name)
-        lease = self._leased(branch)
+        lease = self._lease(branch)
         connection = self._session()
         with leases.fenced(connection, lease):
             if self.activation is not None:
-                wanted = activations.get(connection, branch.branch_id, self.activation)
-                gates.refuse_blocked(connection, branch.name, wanted)
-            found = activations.select_ready(
-                connection, branch.branch_id, holder=lease.holder, states=states, wanted=self._wanted
+                activation = activations.get(connection, branch.branch_id, self.activation)
+                gates.refuse_blocked(connection, branch.name, activation)
+            activation = activations.select_ready(
+                connection, branch.branch_id, holder=lease.holder, states=states, wanted=self._wanted_activation
             )
-            repair = found.committed_at is not None and found.claimed_by != lease.holder
+            repair = activation.committed_at is not None and activation.claimed_by != lease.holder
             if repair:
-                self._refuse_older(connection, found)
-            # What is committed is claimed by the last step only: a repair that is tried again is still a repair.
-            if found.is_open and (found.committed_at is None or states == COMMITTED):
-                found = activations.claim(connection, found, holder=lease.holder, plan_only=self._is_plan)
-        work = Work(connection, lease, branch, found)
-        self._tag(work)
+                self._refuse_older(connection, activation)
+            # Only the last step claims what is committed: a repair that is tried again must still be seen as one.
+            if activation.is_open and (activation.committed_at is None or states == COMMITTED):
+                activation = activations.claim(connection, activation, holder=lease.holder, plan_only=self._is_plan)
+        work = Work(connection, lease, branch, activation)
+        self._tag_run(work)
         return work, repair
 
+    def release_branch(self) -> None:
+        """Free the branch before the run ends, for steps that do not write for it."""
+        self._release()
+        self._running().lease = None
+
     @property
-    def _wanted(self) -> int | None:
+    def _wanted_activation(self) -> int | None:
         return self.plan if self.plan is not None else self.activation
 
     @property
     def _is_plan(self) -> bool:
-        # A saved plan is nobody's to ingest until its live rows are found to be as they were.
+        # A saved plan is ingested only once the upsert has found its rows in core.items unchanged.
         return self.dry_run or self.plan is not None
 
-    def _end_rollback(self, branch: Branch, lease: Lease) -> None:
-        # One that was killed half way: what is ingested next must find the items as they were before.
-        found = activations.open_rollback(self._session(), branch.branch_id)
-        if found is not None:
-            derive_requests(undo_all(Work(self._session(), lease, branch, found)))
+    def _finish_rollback(self, branch: Branch, lease: Lease) -> None:
+        # A rollback that was killed half way is finished first: an ingest must find the items as they were before.
+        rollback = activations.open_rollback(self._session(), branch.branch_id)
+        if rollback is not None:
+            derive_requests(undo_all(Work(self._session(), lease, branch, rollback)))
 
     @staticmethod
-    def _refuse_older(connection: Connection, found: Activation) -> None:
-        newest = activations.select_ready(connection, found.branch_id, holder="", states=COMMITTED, wanted=None)
-        if newest.activation_id > found.activation_id:
+    def _refuse_older(connection: Connection, activation: Activation) -> None:
+        newest = activations.select_ready(connection, activation.branch_id, holder="", states=COMMITTED, wanted=None)
+        if newest.activation_id > activation.activation_id:
             raise ActivationClosed(
-                f"activation {found.activation_id} is in the past: {newest.activation_id} was ingested after it",
-                where={"activation": found.activation_id},
+                f"activation {activation.activation_id} is in the past: {newest.activation_id} was ingested after it",
+                where={"activation": activation.activation_id},
             )
 
-    # ── what it holds ──────────────────────────────────────────────────────────────────────────────────────
+    # ── session and lease ──────────────────────────────────────────────────────────────────────────────────
 
-    def _holds(self) -> _AtWork:
-        assert self._at_work is not None, "only inside a run"
-        return self._at_work
+    def _running(self) -> _RunState:
+        assert self._run_state is not None, "only inside a run"
+        return self._run_state
 
     def _session(self) -> Connection:
-        held = self._holds()
-        if held.connection is None or held.connection.closed or held.connection.broken:
+        state = self._running()
+        if state.connection is None or state.connection.closed or state.connection.broken:
             ensure_migrated()
-            held.connection = held.exit.enter_context(_closing(connect()))
-        return held.connection
+            state.connection = state.exit.enter_context(_closing(connect()))
+        return state.connection
 
-    def _leased(self, branch: Branch) -> Lease:
-        held = self._holds()
-        if held.lease is None or held.lease.branch_id != branch.branch_id:
-            held.lease = leases.acquire(
+    def _lease(self, branch: Branch) -> Lease:
+        state = self._running()
+        if state.lease is None or state.lease.branch_id != branch.branch_id:
+            state.lease = leases.acquire(
                 self._session(),
                 branch.branch_id,
                 branch.name,
-                holder=held.holder,
-                run_id=held.run_id,
+                holder=state.holder,
+                run_id=state.run_id,
                 is_gone=self._is_gone,
             )
-            held.exit.enter_context(leases.kept_alive(held.lease))
-            report_gone(held.instance, held.lease.taken_from)
-        return held.lease
+            state.exit.enter_context(leases.kept_alive(state.lease))
+            report_dead_run(state.instance, state.lease.taken_from)
+        return state.lease
 
     def _is_gone(self, holder: Holder) -> bool:
-        return leases.process_is_gone(holder) or run_is_finished(self._holds().instance, holder.run_id)
+        return leases.process_is_gone(holder) or run_is_finished(self._running().instance, holder.run_id)
 
-    def _tag(self, work: Work) -> None:
-        held = self._holds()
+    def _tag_run(self, work: Work) -> None:
+        state = self._running()
         tags = {"ingest/branch": work.branch.name, "ingest/activation": str(work.activation.activation_id)}
         with suppress(dg.DagsterRunNotFoundError):
-            held.instance.add_run_tags(held.run_id, tags)
-
-    def release_branch(self) -> None:
-        """Free the branch before the run ends: what follows does not write for it."""
-        self._release()
-        self._holds().lease = None
+            state.instance.add_run_tags(state.run_id, tags)
 
     def _release(self) -> None:
-        held = self._holds()
-        if held.lease is None:
+        lease = self._running().lease
+        if lease is None:
             return
         try:
             with connect() as connection:
-                leases.release(connection, held.lease)
+                leases.release(connection, lease)
         except Exception as error:
-            log.warning("the lease of %r was not released: %s", held.lease.branch, error)
+            log.warning("the lease of %r was not released: %s", lease.branch, error)
 
 
 def run_is_finished(instance: dg.DagsterInstance, run_id: str | None) -> bool:
-    """True where Dagster knows this run and it has ended."""
+    """Whether Dagster knows this run and it has ended."""
     run = instance.get_run_by_id(run_id) if run_id and run_id != "-" else None
     return run is not None and run.status in FINISHED
 
 
-def report_gone(instance: dg.DagsterInstance, run_id: str | None) -> None:
-    """End a run in Dagster whose process is gone or was passed over: left alone it counts as running for ever.
+def report_dead_run(instance: dg.DagsterInstance, run_id: str | None) -> None:
+    """Mark a run in Dagster as failed whose process is gone or whose branch was taken over.
 
-    Nothing else would end it, and runs of its branch would wait in the queue behind it.
+    Nothing else would: it would count as running for ever, and runs of its branch would queue behind it.
     """
     run = instance.get_run_by_id(run_id) if run_id and run_id != "-" else None
     if run is not None and not run.is_finished:
@@ -229,16 +229,16 @@ def report_gone(instance: dg.DagsterInstance, run_id: str | None) -> None:
 
 
 @contextmanager
-def _undisturbed() -> Generator[None, None, None]:
-    """Signals are swallowed meanwhile: a second Ctrl-C must not keep the branch from being freed."""
+def _signals_ignored() -> Generator[None, None, None]:
+    """Ignore signals inside: a second Ctrl-C must not keep the branch from being freed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 

@@ -1,4 +1,4 @@
-"""The sensors that start a run for each waiting activation, and free the branches of runs that are gone."""
+"""Two sensors: one starts a run for each waiting activation, the other frees the branches of dead runs."""
 
 import time
 from datetime import timedelta
@@ -7,8 +7,8 @@ import dagster as dg
 
 from ingest_project.branches import activations, alerts
 from ingest_project.defs.jobs import ingest_branch
-from ingest_project.defs.partitions import branch_partitions
-from ingest_project.defs.resources import report_gone, run_is_finished
+from ingest_project.defs.partitions import missing_partitions
+from ingest_project.defs.resources import report_dead_run, run_is_finished
 from ingest_project.errors import IngestError
 from ingest_project.postgres import leases, pulses
 from ingest_project.postgres.connection import Connection, session
@@ -26,26 +26,21 @@ FIRST_WAIT = timedelta(minutes=1)  # after a failed attempt; doubled with each f
     description="Starts a run for each activation that needs one: `select ingest.activate('branch')` is enough.",
 )
 def branch_activation(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-    """Level-triggered on the activations themselves, so that none is lost by a restart, and none runs twice at once.
+    """Asks Postgres at each tick which activations need a run: a restart loses none, and none runs twice at once.
 
-    Finishes as well what is committed and has no requests yet. After five failed attempts it leaves an activation to
-    a person.
+    Also those that are committed and whose embedding requests are missing. After five failed attempts an activation
+    is left to a person.
     """
     ensure_migrated()
     with session() as connection:
         waiting = activations.needing_a_run(connection)
-        asked = [request for name, number in waiting if (request := _request(context.instance, name, number))]
+        requests = [request for name, number in waiting if (request := _request(context.instance, name, number))]
         pulses.beat(connection, "daemon")
-    new = sorted({str(request.partition_key) for request in asked} - set(_partitions(context.instance)))
     return dg.SensorResult(
-        run_requests=asked,
-        skip_reason=None if asked else f"nothing to start; {len(waiting)} wait for their next attempt",
-        dynamic_partitions_requests=[branch_partitions.build_add_request(new)] if new else [],
+        run_requests=requests,
+        skip_reason=None if requests else f"nothing to start; {len(waiting)} wait for their next attempt",
+        dynamic_partitions_requests=missing_partitions(context.instance, requests),
     )
-
-
-def _partitions(instance: dg.DagsterInstance) -> list[str]:
-    return list(instance.get_dynamic_partitions(str(branch_partitions.name)))
 
 
 def _request(instance: dg.DagsterInstance, name: str, activation: int) -> dg.RunRequest | None:
@@ -55,7 +50,7 @@ def _request(instance: dg.DagsterInstance, name: str, activation: int) -> dg.Run
         return None
     failed = [run for run in runs if run.dagster_run.status != dg.DagsterRunStatus.SUCCESS]
     if failed and failed[0].dagster_run.status == dg.DagsterRunStatus.CANCELED:
-        return None  # somebody stopped it: they will say when it goes on
+        return None  # somebody stopped it: they decide when it goes on
     if failed and time.time() < failed[0].update_timestamp.timestamp() + _wait(len(failed)):
         return None
     return dg.RunRequest(run_key=f"{name}:{activation}:{len(runs)}", partition_key=name, tags=tags)
@@ -71,26 +66,26 @@ def _wait(failed: int) -> float:
     description="Frees the branches of runs that ended without doing so themselves.",
 )
 def release_leases(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Level-triggered on leases that are held: a run that was killed frees nothing, and sends no event."""
+    """Looks at every lease that is held: a run that was killed neither frees its branch nor sends an event."""
     ensure_migrated()
     freed: list[str] = []
     with session() as connection:
-        for found in leases.held_leases(connection):
-            if run_is_finished(context.instance, found.run_id) or leases.process_is_gone(found):
-                report_gone(context.instance, found.run_id)
-                leases.release(connection, _as_lease(found))
-                _tell_of_gone(connection, found)
-                freed.append(str(found.run_id))
-        alerts.deliver(connection)  # what a receiver that was away has not been told
+        for holder in leases.held_leases(connection):
+            if run_is_finished(context.instance, holder.run_id) or leases.process_is_gone(holder):
+                report_dead_run(context.instance, holder.run_id)
+                leases.release(connection, _lease_of(holder))
+                _alert_dead_run(connection, holder)
+                freed.append(str(holder.run_id))
+        alerts.deliver(connection)  # those that the webhook's receiver has not taken yet
     return dg.SkipReason(f"freed the branches of {', '.join(freed)}" if freed else "every lease has a live run")
 
 
-def _tell_of_gone(connection: Connection, found: Holder) -> None:
-    if alerts.is_enabled() and found.branch_id is not None:
-        gone = IngestError(f"the process of run {found.run_id} on {found.host} is gone", todo="See `ingest status`.")
-        alerts.raise_alert(connection, found.branch_id, None, str(found.run_id), gone)
+def _alert_dead_run(connection: Connection, holder: Holder) -> None:
+    if alerts.is_enabled() and holder.branch_id is not None:
+        error = IngestError(f"the process of run {holder.run_id} on {holder.host} is gone", todo="See `ingest status`.")
+        alerts.raise_alert(connection, holder.branch_id, None, str(holder.run_id), error)
 
 
-def _as_lease(found: Holder) -> Lease:
-    assert found.branch_id is not None
-    return Lease(found.branch_id, "", found.holder or "", found.run_id or "", found.epoch)
+def _lease_of(holder: Holder) -> Lease:
+    assert holder.branch_id is not None
+    return Lease(holder.branch_id, "", holder.holder or "", holder.run_id or "", holder.epoch)

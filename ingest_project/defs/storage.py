@@ -1,4 +1,4 @@
-"""Dagster's own tables, in the schema `dagster` of the same Postgres that the items are in."""
+"""Dagster's own tables: in the schema `dagster` of the database of the items, or of INGEST_DAGSTER_URL."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -32,8 +32,8 @@ class IngestDagsterStorage(DagsterPostgresStorage):
         url = storage_url()
         with connect(url) as connection:
             _refuse_pooler(connection)
-            _make_schema(connection)
-            # Dagster's processes start together, and its way of making tables is not made for that.
+            _create_schema(connection)
+            # Dagster's processes start at the same time, and its creation of tables is not safe then.
             with connection.transaction():
                 connection.execute("select pg_advisory_xact_lock(hashtext('ingest_project: tables of dagster'))")
                 return cls(sqlalchemy_url(url), should_autocreate_tables=True, inst_data=inst_data)
@@ -41,12 +41,12 @@ class IngestDagsterStorage(DagsterPostgresStorage):
 
 def storage_url() -> str:
     """INGEST_DAGSTER_URL, or the database of the items."""
-    given = settings().dagster_url
-    return given.get_secret_value() if given else database_url()
+    configured = settings().dagster_url
+    return configured.get_secret_value() if configured else database_url()
 
 
 def _refuse_pooler(connection: Connection) -> None:
-    # Dagster's tables are found by the search path, which a pooler refuses, drops, or hands on to others.
+    # Dagster finds its tables by the search path, which a pooler refuses, loses, or passes on to other clients.
     if is_pooled(connection):
         raise UsageError(
             "the database goes through a pooler, which Dagster's own tables cannot be reached by",
@@ -55,8 +55,8 @@ def _refuse_pooler(connection: Connection) -> None:
         )
 
 
-def _make_schema(connection: Connection) -> None:
-    # `if not exists` asks for the right to create schemas where there is nothing to create, too.
+def _create_schema(connection: Connection) -> None:
+    # `if not exists` needs the right to create schemas even where the schema exists.
     if connection.execute("select to_regnamespace('dagster')").fetchone() == (None,):
         with suppress(psycopg.errors.UniqueViolation, psycopg.errors.DuplicateSchema):
             connection.execute("create schema dagster")
@@ -65,11 +65,11 @@ def _make_schema(connection: Connection) -> None:
 def sqlalchemy_url(url: str) -> str:
     """The same database for SQLAlchemy and psycopg2, with Dagster's schema as the search path.
 
-    Taken apart by libpq itself: URLs, keyword strings and lists of hosts alike. SQLAlchemy 2.1 takes psycopg 3 for
-    `postgresql://`, and dagster-postgres then fails at NOTIFY.
+    libpq itself parses it: URLs, keyword strings and lists of hosts alike. The driver is named, since SQLAlchemy 2.1
+    uses psycopg 3 for `postgresql://`, with which dagster-postgres fails at NOTIFY.
     """
-    words = {key: str(value) for key, value in conninfo.conninfo_to_dict(url).items() if value is not None}
-    words["options"] = f"{words.get('options', '')} -csearch_path={SCHEMA}".strip()
-    user, password, database = (quote(words.pop(key, ""), safe="") for key in ("user", "password", "dbname"))
+    parameters = {key: str(value) for key, value in conninfo.conninfo_to_dict(url).items() if value is not None}
+    parameters["options"] = f"{parameters.get('options', '')} -csearch_path={SCHEMA}".strip()
+    user, password, database = (quote(parameters.pop(key, ""), safe="") for key in ("user", "password", "dbname"))
     login = f"{user}:{password}" if password else user
-    return f"postgresql+psycopg2://{login}@/{database}?{urlencode(words, quote_via=quote)}"
+    return f"postgresql+psycopg2://{login}@/{database}?{urlencode(parameters, quote_via=quote)}"

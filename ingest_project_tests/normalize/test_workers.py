@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ingest_project.defs.parts import normalize_frame, on_table
+from ingest_project.defs.parts import apply_to_table, normalize_frame
 from ingest_project.errors import IngestError, PartDamaged
 from ingest_project.normalize import workers
 from ingest_project.normalize.workers import Pool, process_pool
@@ -116,7 +116,7 @@ def test_a_parent_killed_leaves_no_worker_behind(two: None, seconds: float) -> N
 
 
 def test_workers_never_import_dagster(two: None) -> None:
-    rule = partial(on_table, partial(normalize_frame, spec=spec()))
+    rule = partial(apply_to_table, partial(normalize_frame, spec=spec()))
     with process_pool(1, 2, rule) as team:
         made = next(team.map(rule, [page({"external_id": ["a"], "name": [" n "]})] * 2))
         assert made.items["name"].to_pylist() == ["n"]
