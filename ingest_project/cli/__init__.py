@@ -1,4 +1,4 @@
-"""The `ingest` command. Each command is imported when it is called, and Dagster by those that need it: seconds."""
+"""The `ingest` command. Each command is imported when it is called, and Dagster, which takes seconds, where needed."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ingest_project.cli.groups import Entry, LazyGroup
-from ingest_project.cli.terminal import colours, fail, fail_by, usage_error, wants_json
+from ingest_project.cli.terminal import colours, fail, fail_with, usage_error, wants_json
 from ingest_project.errors import IngestError, Interrupted, Unexpected, first_line
 
 _COMMANDS = {
@@ -33,7 +33,7 @@ _COMMANDS = {
     "Embed and search": (
         Entry("search", "search:search_command", "Items near a text in meaning."),
         Entry("embed", "embed:embed", "Vectors for what waits, how far it is, another try for what is dead."),
-        Entry("model", "model:model", "Add, fill, switch and retire the models that items are embedded by."),
+        Entry("model", "model:model_group", "Add, fill, switch and retire the models that items are embedded by."),
     ),
     "Keep": (
         Entry("verify", "verify:verify", "Whether what is stored is true; --repair mends it."),
@@ -45,7 +45,7 @@ _COMMANDS = {
 }
 
 
-@click.group(cls=LazyGroup, entries=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, headings=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ingest-project")
 @click.pass_context
 def ingest(context: click.Context) -> None:
@@ -65,23 +65,23 @@ def ingest(context: click.Context) -> None:
 
 def main() -> None:
     """Run one command. Exit codes: 0 done, 1 failed, 2 usage, 3 locked, 4 refused, 130 interrupted."""
-    # Not SIGINT's own handler of the moment: a script's `ingest run NAME &` starts with SIGINT ignored.
+    # Not the handler that SIGINT has now: a script's `ingest run NAME &` starts with SIGINT ignored.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(_exit_code())
 
 
 def _exit_code() -> int:
     try:
-        return _ended()
+        return _run()
     except Exception as error:
-        return fail_by(_unforeseen(error))
+        return fail_with(_as_ingest_error(error))
 
 
-def _ended() -> int:
+def _run() -> int:
     try:
         result: Any = ingest.main(prog_name="ingest", standalone_mode=False)
     except IngestError as error:
-        return fail_by(error)
+        return fail_with(error)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return error.exit_code
@@ -90,7 +90,7 @@ def _ended() -> int:
     except (KeyboardInterrupt, click.Abort):
         return _interrupted()
     except BrokenPipeError:
-        # The reader of our output has left (`| head`); a second failure at exit would say nothing more.
+        # The reader of the output has ended (`| head`); without this, closing stdout at exit would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return result if isinstance(result, int) else 0
@@ -98,16 +98,16 @@ def _ended() -> int:
 
 def _interrupted() -> int:
     if wants_json():
-        return fail_by(Interrupted())
+        return fail_with(Interrupted())
     click.echo("\ninterrupted; nothing is half done: the same command can be given again", err=True)
     return Interrupted.exit_code
 
 
-def _unforeseen(error: Exception) -> IngestError:
-    """What no command foresaw, in three lines too; its traceback is for those who ask."""
+def _as_ingest_error(error: Exception) -> IngestError:
+    """An error that no command expected, in three lines too; its traceback is shown at the log level DEBUG."""
     from ingest_project.telemetry import log
 
-    log.debug("unforeseen", exc_info=error)
+    log.debug("unexpected", exc_info=error)
     if isinstance(error, OSError) and error.filename:
         return IngestError(
             f"{error.strerror or error}",

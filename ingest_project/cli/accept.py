@@ -1,4 +1,4 @@
-"""`ingest accept`: a person takes what a gate stopped."""
+"""`ingest accept`: a person lets an activation pass the gates that it has failed."""
 
 import getpass
 import json
@@ -27,24 +27,25 @@ def accept(activation: int, *, codes: tuple[str, ...], why: str, who: str | None
         raise click.UsageError("say why: it is kept for those who ask later")
     ensure_migrated()
     with session() as connection:
-        found = gates.accept(connection, activation, codes, why=why.strip(), who=who or _user())
-        waiting = [gate.code for gate in gates.gates_of(connection, activation) if gate.blocks]
-        branch = registry.name_of(connection, found.branch_id)
+        accepted = gates.accept(connection, activation, codes, why=why.strip(), who=who or _user())
+        blocking = [gate.code for gate in gates.gates_of(connection, activation) if gate.blocks]
+        branch = registry.name_of(connection, accepted.branch_id)
     if as_json:
-        result = {"activation": activation, "branch": branch, "state": found.state, "blocked_by": waiting}
+        result = {"activation": activation, "branch": branch, "state": accepted.state, "blocked_by": blocking}
         click.echo(json.dumps(result))
         return
-    click.echo(f"accepted: {' '.join(codes)} of activation {activation}; {_next(activation, branch, waiting)}")
+    click.echo(f"accepted: {' '.join(codes)} of activation {activation}; {_next(activation, branch, blocking)}")
 
 
-def _next(activation: int, branch: str, waiting: list[str]) -> str:
-    if waiting:
-        return f"still blocked by {' '.join(waiting)}; next: ingest accept {activation} {' '.join(waiting)} --why '...'"
+def _next(activation: int, branch: str, blocking: list[str]) -> str:
+    if blocking:
+        codes = " ".join(blocking)
+        return f"still blocked by {codes}; next: ingest accept {activation} {codes} --why '...'"
     return f"next: ingest run {shlex.quote(branch)}"
 
 
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
+    except (KeyError, OSError):  # a user of a container may have no name
         return "unknown"

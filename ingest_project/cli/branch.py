@@ -10,15 +10,15 @@ import yaml
 from ingest_project.branches import registry
 from ingest_project.branches.spec import BranchSpec, load_spec
 from ingest_project.cli.completion import branch_names
-from ingest_project.cli.groups import ToldGroup
-from ingest_project.cli.guessed import guessed, guessing_options
+from ingest_project.cli.groups import OrderedGroup
+from ingest_project.cli.guessed import guess_branch, guessing_options
 from ingest_project.cli.terminal import json_option, table
 from ingest_project.errors import UsageError
 from ingest_project.postgres.connection import session
 from ingest_project.postgres.migrations import ensure_migrated
 
 
-@click.group(cls=ToldGroup)
+@click.group(cls=OrderedGroup)
 def branch() -> None:
     """Register, show and activate branches."""
 
@@ -70,14 +70,14 @@ def init_command(
 
     Example: ingest branch init places.csv --output places.yaml
     """
-    made = guessed(location, name=name, key=key, updated_at=updated_at, maps=maps, settings=settings)
+    guessed = guess_branch(location, name=name, key=key, updated_at=updated_at, maps=maps, settings=settings)
     if output is None:
-        click.echo(made.as_file().rstrip())
+        click.echo(guessed.as_file().rstrip())
         return
     if output.exists():
         raise UsageError(f"{output} is there already; nothing was written", todo="Name another file, or remove it.")
-    output.write_text(made.as_file(), encoding="utf-8")
-    click.echo(f"{made.shown()}\n\nwritten to {output}; next: ingest branch apply {output}")
+    output.write_text(guessed.as_file(), encoding="utf-8")
+    click.echo(f"{guessed.as_table()}\n\nwritten to {output}; next: ingest branch apply {output}")
 
 
 @branch.command("activate")
@@ -106,14 +106,14 @@ def list_command(*, as_json: bool) -> None:
     """
     ensure_migrated()
     with session() as connection:
-        found = registry.list_branches(connection)
+        branches = registry.list_branches(connection)
     if as_json:
-        click.echo(json.dumps([{"name": one.name, "state": one.state, **one.spec.canonical()} for one in found]))
+        click.echo(json.dumps([{"name": one.name, "state": one.state, **one.spec.canonical()} for one in branches]))
         return
-    head = ("branch", "state", "source", "location")
-    rows = [(one.name, one.state, one.spec.source, one.spec.location) for one in found]
-    if found:
-        click.echo(table([head, *rows], indent=""))
+    header = ("branch", "state", "source", "location")
+    rows = [(one.name, one.state, one.spec.source, one.spec.location) for one in branches]
+    if rows:
+        click.echo(table([header, *rows], indent=""))
     else:
         click.echo("no branch yet; next: ingest branch apply FILE, or ingest demo", err=True)
 
@@ -134,6 +134,6 @@ def show_command(name: str | None, *, as_json: bool, schema: bool) -> None:
         raise click.UsageError("name a branch, or ask for --schema")
     ensure_migrated()
     with session() as connection:
-        known = registry.get_branch(connection, name).spec.canonical()
-    text = json.dumps(known) if as_json else yaml.safe_dump(known, sort_keys=False, allow_unicode=True)
+        spec = registry.get_branch(connection, name).spec.canonical()
+    text = json.dumps(spec) if as_json else yaml.safe_dump(spec, sort_keys=False, allow_unicode=True)
     click.echo(text.rstrip())

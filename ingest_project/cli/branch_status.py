@@ -1,4 +1,4 @@
-"""The status of one branch as findings: what needs a hand, what is at work, what waits, and the command for each."""
+"""The status of one branch as findings: what needs a person, what is at work, what waits, and the command for each."""
 
 import shlex
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ from ingest_project.postgres.leases import Holder
 from ingest_project.postgres.pulses import SENSORS, Pulses, Worker, is_alive
 
 Heading = Literal["needs a hand", "at work", "waiting"]
-_HAPPENED = {"failed": "failed", "refused": "was refused", "recovered": "has recovered"}
+_EVENTS = {"failed": "failed", "refused": "was refused", "recovered": "has recovered"}
 HEADINGS: tuple[Heading, ...] = ("needs a hand", "at work", "waiting")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to know of a branch; `run` is the command for it, `do` what a person does before or instead."""
+    """One thing to know about a branch; `run` is the command for it, `do` what a person has to do before or instead."""
 
     heading: Heading
     state: str
@@ -35,7 +35,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class BranchStatus:
-    """What is known of a branch. `activations` newest first; `gates` and `progress` of the first of its own line."""
+    """What is known of a branch. Activations are the newest first; gates and progress are those of `newest`."""
 
     branch: Branch
     overview: Overview
@@ -45,11 +45,11 @@ class BranchStatus:
     holder: Holder | None
     embeddings: list[EmbeddingStatus]
     has_vectors: bool
-    heard: Pulses
+    pulses: Pulses
 
     @property
     def is_held(self) -> bool:
-        """Whether a run is at work, as far as can be told from here."""
+        """Whether a run is at work, as far as this host can tell."""
         return self.holder is not None and not self.holder.expired and not leases.process_is_gone(self.holder)
 
     @property
@@ -58,19 +58,20 @@ class BranchStatus:
         return next((one for one in self.activations if one.kind != "rollback"), None)
 
     @property
-    def undoing(self) -> Activation | None:
-        """A rollback that has begun and has not ended."""
+    def open_rollback(self) -> Activation | None:
+        """A rollback that has begun and not ended."""
         return next((one for one in self.activations if one.kind == "rollback" and one.is_open), None)
 
     @property
     def command(self) -> str:
+        """The command that runs the branch."""
         return f"ingest run {shlex.quote(self.branch.name)}"
 
     @cached_property
     def findings(self) -> list[Finding]:
-        """Whatever is not quiet, the most urgent first."""
-        found = [*self._of_the_line(), *self._of_embeddings(), *self._of_alerts()]
-        return sorted(found, key=lambda one: HEADINGS.index(one.heading))
+        """Everything that needs attention, the most urgent first."""
+        findings = [*self._activation_findings(), *self._embedding_findings(), *self._alert_findings()]
+        return sorted(findings, key=lambda finding: HEADINGS.index(finding.heading))
 
     def next(self) -> str:
         """The one command to run, or that there is nothing to do."""
@@ -82,13 +83,13 @@ class BranchStatus:
 
     # ── activations and who holds the branch ───────────────────────────────────────────────────────────────
 
-    def _of_the_line(self) -> Iterator[Finding]:
+    def _activation_findings(self) -> Iterator[Finding]:
         if self.is_held:
             yield self._at_work()
             return
-        if undoing := self.undoing:
-            what = f"the rollback of activation {undoing.undoes} stopped half way; nothing else goes on before it"
-            yield Finding("needs a hand", "half undone", what, f"ingest rollback {undoing.undoes}")
+        if rollback := self.open_rollback:
+            what = f"the rollback of activation {rollback.undoes} stopped half way; nothing else goes on before it"
+            yield Finding("needs a hand", "half undone", what, f"ingest rollback {rollback.undoes}")
             return
         if self.holder:
             yield self._stalled(self.holder)
@@ -96,11 +97,12 @@ class BranchStatus:
             yield from self._at_rest(newest)
 
     def _at_work(self) -> Finding:
-        assert self.holder is not None, "asked before"
-        pulse = f"heartbeat {ago(self.overview.pulse_age)}, run {(self.holder.run_id or '-')[:8]} on {self.holder.host}"
-        state, far = _far(self.undoing or self.newest, self.progress)
-        watch = f"ingest status {shlex.quote(self.branch.name)}"
-        return Finding("at work", state, f"{far}{pulse}", watch)
+        assert self.holder is not None, "is_held"
+        holder = (
+            f"heartbeat {ago(self.overview.pulse_age)}, run {(self.holder.run_id or '-')[:8]} on {self.holder.host}"
+        )
+        state, progress = _progress(self.open_rollback or self.newest, self.progress)
+        return Finding("at work", state, f"{progress}{holder}", f"ingest status {shlex.quote(self.branch.name)}")
 
     def _stalled(self, holder: Holder) -> Finding:
         why = "its process is gone" if leases.process_is_gone(holder) else "it is silent for longer than it may be"
@@ -125,13 +127,13 @@ class BranchStatus:
             yield Finding("waiting", "open", what, self.command, self._nobody_starts_it("daemon"))
 
     def _nobody_starts_it(self, worker: Worker) -> str | None:
-        if is_alive(self.heard.get(worker)):
+        if is_alive(self.pulses.get(worker)):
             return None
-        age = min((self.heard[one] for one in SENSORS if one in self.heard), default=None)
+        age = min((self.pulses[sensor] for sensor in SENSORS if sensor in self.pulses), default=None)
         if is_alive(age):
             return f"the sensor {SENSORS[worker]} does not tick: is it on (Dagster's UI, Automation)? Or run it once"
-        heard = "the daemon was never heard of" if age is None else f"the daemon was last heard of {ago(age)}"
-        return f"nobody is at work, {heard}: `ingest dev` starts it; or run it once"
+        last = "the daemon was never heard of" if age is None else f"the daemon was last heard of {ago(age)}"
+        return f"nobody is at work, {last}: `ingest dev` starts it; or run it once"
 
     def _blocked(self, newest: Activation) -> Finding:
         failed = [gate for gate in self.gates if gate.blocks]
@@ -150,58 +152,63 @@ class BranchStatus:
         what = f"activation {newest.activation_id}: {error.get('code', '?')}: {error.get('what', 'no reason is kept')}"
         return Finding("needs a hand", state, what, self.command, error.get("todo"))
 
-    # ── embeddings ─────────────────────────────────────────────────────────────────────────────────────────
+    # ── embeddings and alerts ──────────────────────────────────────────────────────────────────────────────
 
-    def _of_embeddings(self) -> Iterator[Finding]:
-        for one in self.embeddings:
-            yield from self._of_model(one)
+    def _embedding_findings(self) -> Iterator[Finding]:
+        for status in self.embeddings:
+            yield from self._model_findings(status)
 
-    def _of_alerts(self) -> Iterator[Finding]:
+    def _alert_findings(self) -> Iterator[Finding]:
         if self.overview.untold:
-            what = f"that the branch {_HAPPENED[self.overview.untold]} has not reached the webhook; it is kept: told by"
+            what = f"that the branch {_EVENTS[self.overview.untold]} has not reached the webhook; it is kept: told by"
             do = "mend the receiver, or INGEST_WEBHOOK_URL"
             yield Finding("waiting", "untold", f"{what} the next run or the sensor", self.command, do)
 
-    def _of_model(self, one: EmbeddingStatus) -> Iterator[Finding]:
+    def _model_findings(self, status: EmbeddingStatus) -> Iterator[Finding]:
         name = shlex.quote(self.branch.name)
-        if one.dead:
-            why = ", ".join(f"{key} {count:,}" for key, count in sorted(one.dead.items()))
-            what = f"{sum(one.dead.values()):,} embedding requests were given up by {one.model}: {why}"
-            mend = f"mend what `ingest embed status {name}` says"
-            yield Finding("needs a hand", "dead", what, f"ingest embed retry {name}", mend)
-        if what := self._unreconciled(one):
+        if status.dead:
+            why = ", ".join(f"{key} {count:,}" for key, count in sorted(status.dead.items()))
+            what = f"{sum(status.dead.values()):,} embedding requests were given up by {status.model}: {why}"
+            do = f"mend what `ingest embed status {name}` says"
+            yield Finding("needs a hand", "dead", what, f"ingest embed retry {name}", do)
+        if what := self._unreconciled(status):
             yield Finding("needs a hand", "unreconciled", what, f"ingest verify {name} --repair")
-        working = one.leased - self.overview.claims_expired
+        working = status.leased - self.overview.claims_expired
         if working > 0:
-            what = f"{one.model}: {one.done:,} of {one.items:,} items embedded, {one.rate:,.1f}/s, {one.pending:,} wait"
+            what = f"{status.model}: {status.done:,} of {status.items:,} items embedded, {status.rate:,.1f}/s"
+            what += f", {status.pending:,} wait"
             yield Finding("at work", "embedding", what, f"ingest embed status {name}")
-        elif one.pending or one.leased:
-            yield self._backlog(one, name)
+        elif status.pending or status.leased:
+            yield self._backlog(status, name)
 
-    def _backlog(self, one: EmbeddingStatus, name: str) -> Finding:
-        waiting = f"{one.pending + one.leased:,} items wait for their vector by {one.model}"
+    def _backlog(self, status: EmbeddingStatus, name: str) -> Finding:
+        waiting = f"{status.pending + status.leased:,} items wait for their vector by {status.model}"
         if not self.has_vectors:
             do = VectorsMissing.default_todo
             return Finding("waiting", "no pgvector", waiting, f"ingest embed run {name}", do)
-        if one.paused_until:
-            paused = f"{waiting}; the endpoint is left alone until {one.paused_until:%H:%M:%S} UTC: {one.paused_for}"
+        if status.paused_until:
+            paused = (
+                f"{waiting}; the endpoint is left alone until {status.paused_until:%H:%M:%S} UTC: {status.paused_for}"
+            )
             return Finding("waiting", "paused", paused, f"ingest embed status {name}")
-        gone = f"; {self.overview.claims_expired:,} were claimed by a worker that is gone" if one.leased else ""
-        what = f"{waiting}{gone}"
+        expired = f"; {self.overview.claims_expired:,} were claimed by a worker that is gone" if status.leased else ""
+        what = f"{waiting}{expired}"
         return Finding("waiting", "not embedded", what, f"ingest embed run {name}", self._nobody_starts_it("embedding"))
 
-    def _unreconciled(self, one: EmbeddingStatus) -> str | None:
+    def _unreconciled(self, status: EmbeddingStatus) -> str | None:
         newest = self.newest
-        if self.is_held or self.undoing or (newest and newest.state in ("accepted", "committed")):
-            return None  # what is being written has its requests a moment later
-        asked = one.pending + one.leased + one.done + sum(one.dead.values())
-        wanted = one.items if self.branch.spec.embed else 0
-        if asked < wanted:
-            return f"{wanted - asked:,} items have no embedding request for {one.model}"
-        return f"{asked - wanted:,} embedding requests for {one.model} are of no item" if asked > wanted else None
+        if self.is_held or self.open_rollback or (newest and newest.state in ("accepted", "committed")):
+            return None  # a run derives the requests only after it has written the items
+        requests = status.pending + status.leased + status.done + sum(status.dead.values())
+        wanted = status.items if self.branch.spec.embed else 0
+        if requests < wanted:
+            return f"{wanted - requests:,} items have no embedding request for {status.model}"
+        return (
+            f"{requests - wanted:,} embedding requests for {status.model} are of no item" if requests > wanted else None
+        )
 
 
-def _far(activation: Activation | None, progress: Progress | None) -> tuple[str, str]:
+def _progress(activation: Activation | None, progress: Progress | None) -> tuple[str, str]:
     """What a run does now, and how far it is."""
     if activation is None or progress is None or not activation.is_open:
         return "beginning", ""
@@ -220,7 +227,7 @@ def _far(activation: Activation | None, progress: Progress | None) -> tuple[str,
 
 
 def ago(age: timedelta | None) -> str:
-    """How long ago, in the unit that says it shortest."""
+    """How long ago, in the largest unit of which it is at least two."""
     if age is None:
         return "never"
     seconds = max(int(age.total_seconds()), 0)

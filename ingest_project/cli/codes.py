@@ -18,18 +18,18 @@ def codes(code: str | None, *, markdown: bool, as_json: bool) -> None:
 
     Example: ingest codes mojibake_repaired
     """
-    if code is not None and code not in {known for table in ALL.values() for known in table}:
+    if code is not None and not any(code in table for table in ALL.values()):
         raise UsageError(f"there is no code {code!r}", todo="`ingest codes` lists all of them.")
-    found = [
+    entries = [
         {"kind": kind, "code": name, "meaning": entry.meaning, "to_do": entry.remedy}
         for kind, table in ALL.items()
         for name, entry in table.items()
         if code in (None, name)
     ]
     if as_json:
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(entries))
     elif markdown:
         click.echo(as_markdown(), nl=False)
     else:
-        for one in found:
-            click.echo(f"{one['kind']:<7} {one['code']}: {one['meaning']}; to do: {one['to_do']}")
+        for entry in entries:
+            click.echo(f"{entry['kind']:<7} {entry['code']}: {entry['meaning']}; to do: {entry['to_do']}")

@@ -7,7 +7,7 @@ import subprocess
 
 import click
 
-from ingest_project.cli.groups import ToldGroup
+from ingest_project.cli.groups import OrderedGroup
 from ingest_project.cli.terminal import json_option
 from ingest_project.postgres import embedded
 from ingest_project.postgres.connection import database_url, redacted
@@ -15,7 +15,7 @@ from ingest_project.postgres.migrations import migrate
 from ingest_project.settings import settings
 
 
-@click.group(cls=ToldGroup)
+@click.group(cls=OrderedGroup)
 def db() -> None:
     """Where Postgres is, and its schema."""
 
@@ -28,8 +28,7 @@ def url(*, show_password: bool, as_json: bool) -> None:
 
     Example: pg_dump "$(ingest db url --show-password)"
     """
-    found = database_url()
-    shown = found if show_password else redacted(found)
+    shown = database_url() if show_password else redacted(database_url())
     result = {"url": shown, "embedded": settings().database_url is None}
     click.echo(json.dumps(result) if as_json else shown)
 

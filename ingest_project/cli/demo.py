@@ -7,13 +7,13 @@ import click
 from ingest_project.branches.spec import load_spec
 from ingest_project.cli.branch import apply_spec
 from ingest_project.cli.run import embed_branch, run_branch, tell
-from ingest_project.cli.terminal import json_option, say_error
+from ingest_project.cli.terminal import json_option, print_error
 from ingest_project.errors import VectorsMissing
 from ingest_project.postgres.connection import session
 from ingest_project.sample import SPEC, write_demo
 from ingest_project.settings import settings
 
-_AT_ONCE = 20_000  # rows whose vectors take a few seconds
+_MOST_EMBEDDED = 20_000  # rows; their vectors take a few seconds
 
 
 @click.command()
@@ -35,13 +35,13 @@ def demo(rows: int | None, *, as_json: bool) -> int:
     apply_spec(spec)
     click.echo(f"branch {spec.name!r}: {spec.location}", err=True)
     outcome = run_branch(spec.name)
-    at_once = outcome.exit_code == 0 and (rows or 0) <= _AT_ONCE
-    tell(spec.name, replace(outcome, embedded=at_once and _embed(spec.name)), as_json=as_json)
+    embeds = outcome.exit_code == 0 and (rows or 0) <= _MOST_EMBEDDED
+    tell(spec.name, replace(outcome, embedded=embeds and _embed(spec.name)), as_json=as_json)
     return outcome.exit_code
 
 
 def _embed(name: str) -> bool:
-    """Vectors, where the built-in model alone makes them: it costs nothing. Whether they are there."""
+    """Make the vectors, if only the built-in model does, which costs nothing; returns whether they were made."""
     from ingest_project.embeddings.models import working_models
     from ingest_project.embeddings.queue import require_vectors
 
@@ -54,5 +54,5 @@ def _embed(name: str) -> bool:
         is_free = all(model.provider == "builtin" for model in working_models(connection))
     error = embed_branch(name) if is_free else None
     if error:
-        say_error(error)
+        print_error(error)
     return is_free and not error

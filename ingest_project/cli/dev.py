@@ -1,4 +1,4 @@
-"""`ingest dev`: Dagster's UI and daemon on this project's home."""
+"""`ingest dev`: Dagster's UI and daemon, with the DAGSTER_HOME of this project."""
 
 import os
 import signal
@@ -19,9 +19,9 @@ from ingest_project.postgres.migrations import ensure_migrated
 
 START_SECONDS = 120.0
 STOP_SECONDS = 30
-_LEAVE_SECONDS = 3
-_EVERY_SECONDS = 0.3
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a user may ask for, and where it answers then
+_GRACE_SECONDS = 3  # for what Dagster has started, to end by itself
+_POLL_SECONDS = 0.3
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where the UI answers if it listens everywhere
 
 
 @click.command()
@@ -46,10 +46,11 @@ def dev(host: str, port: int) -> int:
     ]
     click.echo("starting Dagster's UI and daemon; Ctrl-C ends them")
     environment = {**os.environ, "DAGSTER_HOME": str(home)}
-    environment.setdefault("PYTHONWARNINGS", "ignore:Function `dev_command` is superseded")  # of no use to a user
-    # A group of its own: Ctrl-C reaches it through us, once.
+    # A deprecation inside Dagster, of no use to the user.
+    environment.setdefault("PYTHONWARNINGS", "ignore:Function `dev_command` is superseded")
+    # In a session of its own: Ctrl-C reaches it through this process, once.
     child = subprocess.Popen(command, env=environment, cwd=home, start_new_session=True)  # noqa: S603 - our own interpreter
-    return _until_ended(child, f"http://{_ANYWHERE.get(host, host)}:{port}")
+    return _wait_for_end(child, f"http://{_LOOPBACK.get(host, host)}:{port}")
 
 
 def _refuse_taken(host: str, port: int) -> None:
@@ -64,9 +65,9 @@ def _refuse_taken(host: str, port: int) -> None:
         ) from error
 
 
-def _until_ended(child: "subprocess.Popen[bytes]", url: str) -> int:
+def _wait_for_end(child: "subprocess.Popen[bytes]", url: str) -> int:
     try:
-        if until_it_answers(child, url):
+        if wait_for_ui(child, url):
             click.echo(f"ready at {url}/assets   (Ctrl-C ends all)")
         else:
             click.echo(
@@ -81,25 +82,25 @@ def _until_ended(child: "subprocess.Popen[bytes]", url: str) -> int:
 
 
 def end(dagster: "subprocess.Popen[bytes]") -> None:
-    """End Dagster and all that it started. It leaves runs at work, and their code servers wait for them."""
-    left = list[psutil.Process]()
+    """End Dagster and all processes that it started: by itself it leaves runs, and code servers that wait for them."""
+    processes = list[psutil.Process]()
     with suppress(psutil.NoSuchProcess):
-        left = psutil.Process(dagster.pid).children(recursive=True)
+        processes = psutil.Process(dagster.pid).children(recursive=True)
     dagster.send_signal(signal.SIGINT)
     with suppress(subprocess.TimeoutExpired):
         dagster.wait(STOP_SECONDS)
     if dagster.poll() is None:
         dagster.kill()
-    _, left = psutil.wait_procs(left, _LEAVE_SECONDS)
-    for ask in (psutil.Process.terminate, psutil.Process.kill):
-        for process in left:
+    _, alive = psutil.wait_procs(processes, _GRACE_SECONDS)
+    for stop in (psutil.Process.terminate, psutil.Process.kill):
+        for process in alive:
             with suppress(psutil.NoSuchProcess):
-                ask(process)
-        _, left = psutil.wait_procs(left, STOP_SECONDS)
+                stop(process)
+        _, alive = psutil.wait_procs(alive, STOP_SECONDS)
 
 
-def until_it_answers(child: "subprocess.Popen[bytes]", url: str) -> bool:
-    """Wait for the UI; False where START_SECONDS are not enough. Raises IngestError where Dagster ends instead."""
+def wait_for_ui(child: "subprocess.Popen[bytes]", url: str) -> bool:
+    """Wait until the UI answers; False if it does not within START_SECONDS. Raises IngestError if Dagster ends."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if child.poll() is not None:
@@ -112,5 +113,5 @@ def until_it_answers(child: "subprocess.Popen[bytes]", url: str) -> bool:
             with urllib.request.urlopen(f"{url}/server_info", timeout=5):  # noqa: S310 - our own server
                 return True
         except OSError:
-            time.sleep(_EVERY_SECONDS)
+            time.sleep(_POLL_SECONDS)
     return False

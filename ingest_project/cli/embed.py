@@ -16,8 +16,8 @@ import click
 from ingest_project.branches import registry
 from ingest_project.cli import progress
 from ingest_project.cli.completion import branch_names
-from ingest_project.cli.groups import ToldGroup
-from ingest_project.cli.terminal import fail_by, json_option
+from ingest_project.cli.groups import OrderedGroup
+from ingest_project.cli.terminal import fail_with, json_option
 from ingest_project.errors import IngestError, Interrupted, ProviderUnusable
 from ingest_project.postgres.connection import session
 from ingest_project.postgres.migrations import ensure_migrated
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ingest_project.embeddings.worker import EmbedOutcome
 
 
-@click.group(cls=ToldGroup)
+@click.group(cls=OrderedGroup)
 def embed() -> None:
     """Vectors of items: make those that are asked for, see how far it is, try dead ones again."""
 
@@ -60,8 +60,8 @@ def run_command(name: str | None, *, limit: int | None, workers: int, as_json: b
     with session() as connection:
         require_vectors(connection)
         models = working_models(connection)
-    told: list[dict[str, object]] = []
-    ended: IngestError | None = None
+    outcomes: list[dict[str, object]] = []
+    failure: IngestError | None = None
     with _stopped_by_signals() as stop:
         for model in models:
             _announce(model, branch_id, limit)
@@ -71,22 +71,22 @@ def run_command(name: str | None, *, limit: int | None, workers: int, as_json: b
                     outcome = run_workers(
                         model_id=model.model_id, branch_id=branch_id, workers=workers, limits=limits, stop=stop
                     )
-            except ProviderUnusable as error:  # it keeps no other model waiting; said at the end
-                ended = ended or error
-                stop.go_on()
+            except ProviderUnusable as error:  # the other models go on; the error is printed at the end
+                failure = failure or error
+                stop.reset()
                 continue
-            told.append({"model": model.model_id, "name": model.label, **asdict(outcome)})
+            outcomes.append({"model": model.model_id, "name": model.label, **asdict(outcome)})
             if not as_json:
-                click.echo("\n".join(_told(model, outcome, name)))
+                click.echo("\n".join(_outcome_lines(model, outcome, name)))
             if stop.is_set():
-                ended = Interrupted(
+                failure = Interrupted(
                     "interrupted: what was answered is stored, what was not is handed back and waits as before"
                 )
                 break
-    if ended:
-        return fail_by(ended, models=told)
+    if failure:
+        return fail_with(failure, models=outcomes)
     if as_json:
-        click.echo(json.dumps(told))
+        click.echo(json.dumps(outcomes))
     return 0
 
 
@@ -103,14 +103,14 @@ def status_command(name: str | None, *, as_json: bool) -> None:
     ensure_migrated()
     branch_id = _branch_id(name)
     with session() as connection:
-        found = embedding_status(connection, branch_id)
+        models = embedding_status(connection, branch_id)
     if as_json:
-        told = [{**asdict(one), "coverage": round(one.coverage, 4)} for one in found]
-        click.echo(json.dumps(told, default=_as_text))
-    elif not found:
+        statuses = [{**asdict(model), "coverage": round(model.coverage, 4)} for model in models]
+        click.echo(json.dumps(statuses, default=_as_text))
+    elif not models:
         click.echo("nothing is embedded yet; next: ingest branch apply FILE, or ingest demo")
     else:
-        click.echo("\n".join(line for one in found for line in _lines(one)))
+        click.echo("\n".join(line for model in models for line in _status_lines(model)))
 
 
 @embed.command("retry")
@@ -131,7 +131,7 @@ def retry_command(name: str | None, *, error_class: str | None, as_json: bool) -
     if as_json:
         click.echo(json.dumps({"retried": count}))
         return
-    again = f"\nnext: ingest embed run{_of(name)}" if count else ""
+    again = f"\nnext: ingest embed run{_argument(name)}" if count else ""
     click.echo(f"{count:,} dead requests wait again{again}")
 
 
@@ -143,18 +143,18 @@ def _branch_id(name: str | None) -> int | None:
 
 
 class _Stop(threading.Event):
-    """Set by a person, and by workers for each other when one fails."""
+    """Stops the workers: set by a signal, and by one worker for the others when it fails."""
 
-    is_asked = False
+    by_signal = False
 
-    def ask(self) -> None:
-        self.is_asked = True
+    def set_by_signal(self) -> None:
+        self.by_signal = True
         self.set()
 
-    def go_on(self) -> None:
-        """With the next model, unless a person asked."""
+    def reset(self) -> None:
+        """Let the next model begin, unless a signal has come."""
         self.clear()
-        if self.is_asked:
+        if self.by_signal:  # asked after clearing: a signal in between is not lost
             self.set()
 
 
@@ -163,17 +163,17 @@ def _stopped_by_signals() -> Generator[_Stop]:
     """The first signal asks for a stop, which hands leases back; a second one does not wait for it."""
     stop = _Stop()
 
-    def asked(signum: int, frame: FrameType | None) -> None:
-        if stop.is_asked:
+    def handle(signum: int, frame: FrameType | None) -> None:
+        if stop.by_signal:
             raise KeyboardInterrupt
-        stop.ask()
+        stop.set_by_signal()
 
-    before = {which: signal.signal(which, asked) for which in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:
-        for which, handler in before.items():
-            signal.signal(which, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _announce(model: "Model", branch_id: int | None, limit: int | None) -> None:
@@ -189,45 +189,48 @@ def _announce(model: "Model", branch_id: int | None, limit: int | None) -> None:
     )
 
 
-def _told(model: "Model", outcome: "EmbedOutcome", name: str | None) -> list[str]:
+def _outcome_lines(model: "Model", outcome: "EmbedOutcome", name: str | None) -> list[str]:
     rate = outcome.done / outcome.seconds if outcome.seconds else 0
     tokens = f", {outcome.tokens:,} tokens" if outcome.tokens else ""
     lines = [f"{model.label}: {outcome.done:,} embedded in {outcome.seconds:.1f} s ({rate:,.0f}/s){tokens}"]
-    told = {
+    counts = {
         "failed, to be tried again": outcome.failed,
         "deferred, since the provider was asked too fast": outcome.deferred,
         "changed or lost meanwhile, not stored": outcome.stale,
         "dead: ingest embed status": outcome.dead,
     }
-    lines += [f"  {count:,} {words}" for words, count in told.items() if count]
+    lines += [f"  {count:,} {meaning}" for meaning, count in counts.items() if count]
     if outcome.waiting is not None:
         when = f"the next in {outcome.waiting:,.0f} s" if outcome.waiting else "the next now"
-        lines.append(f"  some still wait, {when}; next: ingest embed run{_of(name)}")
+        lines.append(f"  some still wait, {when}; next: ingest embed run{_argument(name)}")
     return lines
 
 
-def _lines(one: "EmbeddingStatus") -> list[str]:
-    dead = sum(one.dead.values())
-    model = f"{one.model_id} {one.model} ({one.state})"
+def _status_lines(status: "EmbeddingStatus") -> list[str]:
+    dead = sum(status.dead.values())
+    model = f"{status.model_id} {status.model} ({status.state})"
     lines = [
-        f"{one.branch}   {model}: {one.done:,} of {one.items:,} items embedded, {one.coverage:.1%}",
-        f"  {one.pending:,} pending, {one.leased:,} leased, {dead:,} dead, {one.rate:,.1f}/s in the last five minutes",
+        f"{status.branch}   {model}: {status.done:,} of {status.items:,} items embedded, {status.coverage:.1%}",
+        f"  {status.pending:,} pending, {status.leased:,} leased, {dead:,} dead, "
+        f"{status.rate:,.1f}/s in the last five minutes",
     ]
-    if one.oldest:
-        lines.append(f"  the oldest waits since {one.oldest:%Y-%m-%d %H:%M:%S} UTC; {one.waiting:,} are not due yet")
-    if one.paused_until:
-        lines.append(f"  the endpoint is left alone until {one.paused_until:%H:%M:%S} UTC: {one.paused_for}")
-    elif one.paused_for:
-        lines.append(f"  the endpoint gave no answer when it was asked last: {one.paused_for}")
+    if status.oldest:
+        lines.append(
+            f"  the oldest waits since {status.oldest:%Y-%m-%d %H:%M:%S} UTC; {status.waiting:,} are not due yet"
+        )
+    if status.paused_until:
+        lines.append(f"  the endpoint is left alone until {status.paused_until:%H:%M:%S} UTC: {status.paused_for}")
+    elif status.paused_for:
+        lines.append(f"  the endpoint gave no answer when it was asked last: {status.paused_for}")
     if dead:
-        lines.append("  dead: " + ", ".join(f"{name} {count:,}" for name, count in sorted(one.dead.items())))
-        lines.append(f"  next: mend the cause, then ingest embed retry {shlex.quote(one.branch)}")
-    elif one.pending:
-        lines.append(f"  next: ingest embed run {shlex.quote(one.branch)}")
+        lines.append("  dead: " + ", ".join(f"{name} {count:,}" for name, count in sorted(status.dead.items())))
+        lines.append(f"  next: mend the cause, then ingest embed retry {shlex.quote(status.branch)}")
+    elif status.pending:
+        lines.append(f"  next: ingest embed run {shlex.quote(status.branch)}")
     return lines
 
 
-def _of(name: str | None) -> str:
+def _argument(name: str | None) -> str:
     return f" {shlex.quote(name)}" if name else ""
 
 

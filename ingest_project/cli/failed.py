@@ -1,4 +1,4 @@
-"""What a run that failed says on a terminal: our own words where we have them, never a page of traceback."""
+"""Why a run failed, for a terminal: the text of this project's own errors, or one line of another; no traceback."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -17,48 +17,46 @@ _TODO = "`ingest dev` shows its whole log. Running the same command again resume
 
 
 def failure_of(result: "ExecuteInProcessResult") -> tuple[int, str]:
-    """(exit code, words) of a run that did not succeed."""
+    """The exit code and the error text of a run that did not succeed."""
     for event in result.all_events:
         if not event.is_step_failure:
             continue
-        failed = event.step_failure_data
-        failure = failed.user_failure_data
+        failure = event.step_failure_data.user_failure_data
         if failure and "exit_code" in failure.metadata:
             return int(str(failure.metadata["exit_code"].value)), str(failure.description)
-        if failed.error:
-            return _told(failed.error, {"step": event.step_key, "run": result.run_id})
+        if error := event.step_failure_data.error:
+            return _code_and_text(_as_ingest_error(error, {"step": event.step_key, "run": result.run_id}))
     for event in result.all_events:
-        # Not of a step: mostly Dagster's storage losing the Postgres that the step lost as well.
+        # Outside of the steps: mostly Dagster's storage, which lost the same Postgres as the step.
         if event.is_run_failure and (error := event.job_failure_data.error):
-            return _told(error, {"run": result.run_id})
-    return 1, str(IngestError("the run did not succeed", where={"run": result.run_id}, todo=_TODO))
+            return _code_and_text(_as_ingest_error(error, {"run": result.run_id}))
+    return _code_and_text(IngestError("the run did not succeed", where={"run": result.run_id}, todo=_TODO))
 
 
-def _told(error: "SerializableErrorInfo", where: dict[str, object]) -> tuple[int, str]:
-    known = _unknown(error, where)
-    return known.exit_code, str(known)
+def _code_and_text(error: IngestError) -> tuple[int, str]:
+    return error.exit_code, str(error)
 
 
-def _unknown(error: "SerializableErrorInfo", where: dict[str, object]) -> IngestError:
+def _as_ingest_error(error: "SerializableErrorInfo", where: dict[str, object]) -> IngestError:
     log.debug("%s", error.to_string())
     root = error
     while root.cause:
         root = root.cause
     if {error.cls_name, root.cls_name} & {"DagsterExecutionInterruptedError", "KeyboardInterrupt"}:
         return Interrupted(where=where)
-    words = first_line(root.message, str(root.cls_name))
+    message = first_line(root.message, str(root.cls_name))
     if root.cls_name == "ReadOnlySqlTransaction":
         return DatabaseReadOnly(where=where)
     if {error.cls_name, root.cls_name} & {"DagsterPostgresException", "OperationalError"}:
-        return DatabaseUnreachable(f"Dagster could not reach its tables: {words}", where=where, todo=_WHEN_BACK)
-    return IngestError(f"the run failed: {words}", where=where, todo=_TODO)
+        return DatabaseUnreachable(f"Dagster could not reach its tables: {message}", where=where, todo=_WHEN_BACK)
+    return IngestError(f"the run failed: {message}", where=where, todo=_TODO)
 
 
 @contextmanager
-def outside_errors_explained() -> Generator[None]:
-    """Errors of Dagster's own, around our steps: mostly its storage losing the Postgres that ours lost as well.
+def dagster_errors_explained() -> Generator[None]:
+    """Turn errors that Dagster raises outside of the steps into our own: mostly its storage has lost Postgres.
 
-    Raises DatabaseUnreachable or DatabaseReadOnly where that is so, Interrupted, else IngestError.
+    Raises DatabaseUnreachable or DatabaseReadOnly in that case, Interrupted, else IngestError.
     """
     from dagster import DagsterExecutionInterruptedError
 
@@ -69,7 +67,7 @@ def outside_errors_explained() -> Generator[None]:
     except (DagsterExecutionInterruptedError, KeyboardInterrupt) as error:
         raise Interrupted from error
     except Exception as error:
-        log.debug("outside of our steps", exc_info=error)
+        log.debug("outside of the steps", exc_info=error)
         with session() as connection:
             if is_read_only(connection):
                 raise DatabaseReadOnly from error

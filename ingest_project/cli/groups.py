@@ -1,4 +1,4 @@
-"""Groups of commands, whose help and completion are there at once: a command is imported when it is called."""
+"""Groups of commands. A command is imported only when it is called: help and completion answer at once."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ class Entry:
     """One command: its name, `module:attribute` within this package, and its line in the help of `ingest`."""
 
     name: str
-    place: str
-    line: str
+    target: str
+    summary: str
 
     def load(self) -> click.Command:
-        module, _, attribute = self.place.partition(":")
+        module, _, attribute = self.target.partition(":")
         return getattr(import_module(f"ingest_project.cli.{module}"), attribute)
 
 
 class _Commands(Mapping[str, click.Command]):
-    """What click takes for its dictionary of commands: names are known, a command is imported when it is taken."""
+    """Stands for click's dictionary of commands: looking a command up imports it."""
 
     def __init__(self, entries: Mapping[str, Entry]) -> None:
         self._entries = entries
@@ -40,26 +40,26 @@ class _Commands(Mapping[str, click.Command]):
 class LazyGroup(click.Group):
     """Commands under headings, in the order in which they are listed."""
 
-    def __init__(self, *, entries: Mapping[str, Sequence[Entry]], **given: object) -> None:
-        super().__init__(**given)  # pyright: ignore[reportArgumentType] - click's own, handed on
-        self._headings = entries
-        self._entries = {entry.name: entry for group in entries.values() for entry in group}
+    def __init__(self, *, headings: Mapping[str, Sequence[Entry]], **settings: object) -> None:
+        super().__init__(**settings)  # pyright: ignore[reportArgumentType] - click's own, passed on
+        self._headings = headings
+        self._entries = {entry.name: entry for entries in headings.values() for entry in entries}
         self.commands = _Commands(self._entries)  # pyright: ignore[reportAttributeAccessIssue] - nothing is added
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        wide = max(len(name) for name in self._entries)
-        for heading, group in self._headings.items():
+        width = max(len(name) for name in self._entries)
+        for heading, entries in self._headings.items():
             with formatter.section(heading):
-                formatter.write_dl([(entry.name.ljust(wide), entry.line) for entry in group])
+                formatter.write_dl([(entry.name.ljust(width), entry.summary) for entry in entries])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        found = [entry for entry in self._entries.values() if entry.name.startswith(incomplete)]
-        names = [CompletionItem(entry.name, help=entry.line) for entry in found]
+        matching = [entry for entry in self._entries.values() if entry.name.startswith(incomplete)]
+        names = [CompletionItem(entry.name, help=entry.summary) for entry in matching]
         return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
-class ToldGroup(click.Group):
-    """Commands of one module, in the order in which they are written, each with all of its first sentence."""
+class OrderedGroup(click.Group):
+    """Commands of one module, in the order in which they are defined, each with its whole first line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)

@@ -1,4 +1,4 @@
-"""A branch made from a file alone: guessed from its columns, shown with sample values, written as a branch file."""
+"""A branch guessed from its data: from the names of its columns and its first rows; shown, or written as a file."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -21,28 +21,28 @@ from ingest_project.guess.look import Look, look
 _WIDTH = 60
 _SAMPLES = 3
 _ENDINGS = re.compile(r"\.(csv|tsv|tab|txt|parquet|jsonl|ndjson|json|geojson|gz|zst)$", re.IGNORECASE)
-_WILD = re.compile(r"\[[^]]*\]|[*?]")
+_WILD_CARDS = re.compile(r"\[[^]]*\]|[*?]")
 
 
 @dataclass(frozen=True)
-class Guessed:
-    """The branch, and what it was guessed from."""
+class GuessedBranch:
+    """A branch, and what it was guessed from; `settings` are those of the format, `given` names those the user set."""
 
     spec: BranchSpec
     guess: Guess
     look: Look
-    written: dict[str, Any]
+    settings: dict[str, Any]
     given: frozenset[str] = frozenset()
 
-    def shown(self) -> str:
+    def as_table(self) -> str:
         """Which column became what, with sample values, for a terminal."""
-        written = [(what, repr(how), self._origin(what)) for what, how in self.written.items()]
-        named = [("key", self.spec.key), ("updated_at", self.spec.updated_at or "-")]
-        columns = (*named, *self.guess.mapping.items())
-        rows = [*written, *((what, column, self._samples(column)) for what, column in columns)]
+        settings = [(setting, repr(value), self._origin(setting)) for setting, value in self.settings.items()]
+        times = [("key", self.spec.key), ("updated_at", self.spec.updated_at or "-")]
+        columns = (*times, *self.guess.mapping.items())
+        rows = [*settings, *((field, column, self._samples(column)) for field, column in columns)]
         rest = [name for name in self.look.columns if name not in self.spec.declared_columns()]
-        widths = [max(len(row[at]) for row in rows) for at in (0, 1)]
-        lines = [f"  {what:<{widths[0]}}  ←  {column:<{widths[1]}}  {samples}" for what, column, samples in rows]
+        widths = [max(len(row[index]) for row in rows) for index in (0, 1)]
+        lines = [f"  {left:<{widths[0]}}  ←  {right:<{widths[1]}}  {note}" for left, right, note in rows]
         return "\n".join([*lines, *([f"  attributes: {', '.join(rest)}"] if rest else []), *self._hints()])
 
     def _origin(self, setting: str) -> str:
@@ -59,7 +59,7 @@ class Guessed:
             f"name: {_scalar(self.spec.name)}",
             f"source: {_scalar(self.spec.source)}   # the namespace of the keys; branches may share it",
             f"location: {_scalar(self.spec.location)}",
-            *(f"{what}: {_scalar(how)}" for what, how in self.written.items()),
+            *(f"{setting}: {_scalar(value)}" for setting, value in self.settings.items()),
             *self._line("key", self.spec.key, "names a row within its source"),
             *self._updated_at(),
             "mapping:   # item field: source column, or {column: x, default: y}, or {constant: y}",
@@ -73,9 +73,9 @@ class Guessed:
             return ["# updated_at: COLUMN   # how new a row is (ISO 8601); without it the newer activation wins"]
         return self._line("updated_at", self.spec.updated_at, "how new a row is; newer rows win")
 
-    def _line(self, what: str, column: str, words: str = "") -> Iterable[str]:
-        told = "; ".join(text for text in (words, self._samples(column)) if text)
-        return [f"{what}: {_scalar(column)}{f'   # {told}' if told else ''}"]
+    def _line(self, setting: str, column: str, meaning: str = "") -> Iterable[str]:
+        comment = "; ".join(text for text in (meaning, self._samples(column)) if text)
+        return [f"{setting}: {_scalar(column)}{f'   # {comment}' if comment else ''}"]
 
     def _samples(self, column: str) -> str:
         return one_line(", ".join(value.strip() for value in self.look.samples.get(column, [])[:_SAMPLES]), _WIDTH)
@@ -85,7 +85,7 @@ def _scalar(value: object) -> str:
     return yaml.safe_dump(value, allow_unicode=True, width=10_000).removesuffix("\n...\n").strip()
 
 
-def guessed(
+def guess_branch(
     location: str,
     *,
     name: str | None,
@@ -93,79 +93,85 @@ def guessed(
     updated_at: str | None,
     maps: Sequence[str],
     settings: Sequence[str] = (),
-) -> Guessed:
-    """Look at a location and guess. Raises SpecInvalid, UsageError, and the Refused errors."""
+) -> GuessedBranch:
+    """Guess the branch of a location from its first rows. Raises SpecInvalid, UsageError, and the Refused errors."""
     refuse_undecodable(location)
-    place = anchored(location)
-    given = _settings(settings)
-    seen = look(place, given)
-    made = guess(
+    absolute = absolute_location(location)
+    given = _parse_settings(settings)
+    mapping = dict(_parse_pair(text, "--map") for text in maps)
+    seen = look(absolute, given)
+    guessed = guess(
         seen.columns,
         key=key or seen.key,
         updated_at=updated_at,
-        mapping=dict(_pair(one, "--map") for one in maps),
+        mapping=mapping,
         inside=seen.inside,
         unique=seen.unique,
         filled=seen.filled,
     )
-    said = [*(_pair(one, "--map")[0] for one in maps), *(["updated_at"] if updated_at else [])]
-    made, written = fitted(made, seen, said, seen.written)
-    return Guessed(made.spec(name or name_of(location), place, **written), made, seen, written, frozenset(given))
+    mapped_by_user = [*mapping, *(["updated_at"] if updated_at else [])]
+    guessed, chosen = fitted(guessed, seen, mapped_by_user, seen.written)
+    spec = guessed.spec(name or default_name(location), absolute, **chosen)
+    return GuessedBranch(spec, guessed, seen, chosen, frozenset(given))
 
 
 def is_location(text: str) -> bool:
-    """Whether these words name data rather than a branch."""
+    """Whether this text is a location of data rather than the name of a branch."""
     return "://" in text or is_relation(text) or bool(_ENDINGS.search(text)) or Path(text).expanduser().exists()
 
 
-def name_of(location: str) -> str:
+def default_name(location: str) -> str:
     """A branch's name after its data.
 
-    `exports/places.csv.gz` is `places`, as is `…?table=public.places`; so are the globs `exports/places-*.csv` and
-    `places/*.csv`: what is named is the last part that does not consist of wild cards.
+    `places` for `exports/places.csv.gz`, for `…?table=public.places`, and for the globs `exports/places-*.csv` and
+    `places/*.csv`: a glob is named after its last part that is more than wild cards.
     """
     if is_relation(location):
         return table_name(location)
     if not _is_glob(location):
-        return _bare(location.rstrip("/").rpartition("/")[2])
-    parts = reversed(anchored(location).split("/"))
-    return next(filter(None, (_bare(_WILD.sub("", part)).strip("-_. ") for part in parts)), location)
+        return _without_endings(location.rstrip("/").rpartition("/")[2])
+    parts = reversed(absolute_location(location).split("/"))
+    names = (_without_endings(_WILD_CARDS.sub("", part)).strip("-_. ") for part in parts)
+    return next(filter(None, names), location)
 
 
 def _is_glob(location: str) -> bool:
-    # In a URL a question mark begins the query; a file whose name holds brackets is itself, not a pattern.
+    # In a URL a question mark begins the query. An existing file with brackets in its name is no pattern.
     if "://" in location:
         return "*" in location
-    return bool(_WILD.search(location)) and not Path(location).expanduser().exists()
+    return bool(_WILD_CARDS.search(location)) and not Path(location).expanduser().exists()
 
 
-def _bare(name: str) -> str:
+def _without_endings(name: str) -> str:
     while _ENDINGS.search(name):
         name = _ENDINGS.sub("", name)
     return name
 
 
-def anchored(location: str) -> str:
-    """The location as a branch keeps it: a path does not depend on where the command was given."""
+def absolute_location(location: str) -> str:
+    """The location as a branch keeps it: paths are absolute, not relative to where the command was given."""
     return location if "://" in location or is_relation(location) else str(Path(location).expanduser().absolute())
 
 
-def _settings(texts: Sequence[str]) -> dict[str, Any]:
-    pairs = [_pair(text, "--set") for text in texts]
-    for what, value in pairs:
-        if what in _OPTIONS:
-            raise UsageError(f"--set {what}={value}: say {_OPTIONS[what]}", todo="It has an option of its own.")
-    return {what: yaml.safe_load(value) for what, value in pairs}
+def _parse_settings(texts: Sequence[str]) -> dict[str, Any]:
+    pairs = [_parse_pair(text, "--set") for text in texts]
+    for setting, value in pairs:
+        if setting in _OWN_OPTION:
+            raise UsageError(
+                f"--set {setting}={value}: say {_OWN_OPTION[setting]}", todo="It has an option of its own."
+            )
+    return {setting: yaml.safe_load(value) for setting, value in pairs}
 
 
-def _pair(text: str, option: str) -> tuple[str, str]:
-    what, equals, value = text.partition("=")
+def _parse_pair(text: str, option: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
     if not equals:
-        raise UsageError(f"{option} {text}: say {_PAIRS[option][0]}", todo=f"For example: {option} {_PAIRS[option][1]}")
-    return what, value
+        form, example = _PAIRS[option]
+        raise UsageError(f"{option} {text}: say {form}", todo=f"For example: {option} {example}")
+    return name, value
 
 
-_OPTIONS = {
+_OWN_OPTION = {
     "name": "--name",
     "location": "FILE",
     "key": "--key",
@@ -176,7 +182,7 @@ _PAIRS = {"--map": ("FIELD=COLUMN", "name=title"), "--set": ("SETTING=VALUE", "e
 
 
 def guessing_options(command: Any) -> Any:
-    """The options with which a person says what is not to be guessed."""
+    """Add the options by which a user says what is not to be guessed."""
     for option in (
         click.option("--name", help="Name of the branch [default: after the file]."),
         click.option("--key", help="The column that names a row."),

@@ -14,7 +14,7 @@ from ingest_project.postgres.connection import session
 from ingest_project.postgres.migrations import ensure_migrated
 from ingest_project.upsert.changes import Change, history_of
 
-_OPS = {"i": "inserted", "u": "updated", "d": "deleted", "r": "revived"}
+_OPERATIONS = {"i": "inserted", "u": "updated", "d": "deleted", "r": "revived"}
 
 
 @click.command()
@@ -44,10 +44,10 @@ def history(name: str, key: str, *, as_json: bool) -> None:
 
 def _lines(change: Change) -> list[str]:
     head = (
-        f"version {change.version}  {_OPS[change.op]}  {change.written_at:%Y-%m-%d %H:%M:%S} UTC  "
+        f"version {change.version}  {_OPERATIONS[change.op]}  {change.written_at:%Y-%m-%d %H:%M:%S} UTC  "
         f"by activation {change.activation} of {change.branch!r}"
         f"{f' (rollback of {change.undoes})' if change.undoes else ''}"
     )
     if change.op == "i":
-        return [head, *(f"    {one['field']}: {one['new']!r}" for one in change.differences)]
-    return [head, *(f"    {one['field']}: {one['old']!r} → {one['new']!r}" for one in change.differences)]
+        return [head, *(f"    {value['field']}: {value['new']!r}" for value in change.differences)]
+    return [head, *(f"    {value['field']}: {value['old']!r} → {value['new']!r}" for value in change.differences)]

@@ -16,7 +16,7 @@ def dagster_instance() -> Generator["DagsterInstance"]:
     """The instance of DAGSTER_HOME, or of INGEST_HOME/dagster."""
     from dagster import DagsterInstance
 
-    # Dagster's own subprocesses and its loaders look here.
+    # Dagster's own subprocesses and loaders read it.
     os.environ["DAGSTER_HOME"] = str(dagster_home())
     with DagsterInstance.get() as instance:
         yield instance

@@ -1,4 +1,4 @@
-"""`ingest model`: by what items are embedded; a new one is filled beside the old one and takes its place."""
+"""`ingest model`: the models that items are embedded by; a new one is filled beside the old one and replaces it."""
 
 import json
 from collections.abc import Generator
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ingest_project.cli.groups import ToldGroup
+from ingest_project.cli.groups import OrderedGroup
 from ingest_project.cli.terminal import json_option
 from ingest_project.embeddings import models, vectors
 from ingest_project.embeddings.models import Coverage, Declared, Model
@@ -18,12 +18,12 @@ from ingest_project.postgres.connection import Connection, session
 from ingest_project.postgres.migrations import ensure_migrated
 
 
-@click.group(cls=ToldGroup)
-def model() -> None:
+@click.group("model", cls=OrderedGroup)
+def model_group() -> None:
     """Add, fill, switch and retire the models that items are embedded by."""
 
 
-@model.command("add")
+@model_group.command("add")
 @click.argument("name", metavar="PROVIDER/MODEL")
 @click.option("--dims", type=click.IntRange(1, 16_000), required=True, help="Dimensions of its vectors.")
 @click.option("--version", default="1", show_default=True, help="Another version is another model.")
@@ -46,19 +46,21 @@ def add_command(name: str, *, dims: int, version: str, fields: str | None, as_js
     declared = _declared(name, dims, version, fields, options)
     ensure_migrated()
     with session() as connection:
-        found, change = models.add_model(connection, declared)
-        made = reconcile(connection, model=found)
-        indexed = vectors.can_be_indexed(found)
-    asked = made.missing + made.changed
-    lines = [f"model {found.model_id} ({found.label}) {change}: {asked:,} requests made"]
-    if not indexed:
-        lines.append(f"  {found.dims} dimensions are too many for an index: searches by it will read all vectors")
-    lines.append(f"next: ingest embed run; ingest model list; then: ingest model activate {found.model_id}")
-    _print({"model": found.model_id, "change": change, "requests": asked, "can_be_indexed": indexed}, lines, as_json)
+        model, change = models.add_model(connection, declared)
+        differences = reconcile(connection, model=model)
+        can_be_indexed = vectors.can_be_indexed(model)
+    requests = differences.missing + differences.changed
+    lines = [f"model {model.model_id} ({model.label}) {change}: {requests:,} requests made"]
+    if not can_be_indexed:
+        lines.append(f"  {model.dims} dimensions are too many for an index: searches by it will read all vectors")
+    lines.append(f"next: ingest embed run; ingest model list; then: ingest model activate {model.model_id}")
+    result = {"model": model.model_id, "change": change, "requests": requests, "can_be_indexed": can_be_indexed}
+    _print(result, lines, as_json)
 
 
 @contextmanager
-def _named(wanted: str) -> Generator[tuple[Connection, Model]]:
+def _find_model(wanted: str) -> Generator[tuple[Connection, Model]]:
+    """A session, and the model of this number or name."""
     ensure_migrated()
     with session() as connection:
         yield connection, models.find_model(connection, wanted)
@@ -69,15 +71,14 @@ def _print(result: dict[str, Any], lines: list[str], as_json: bool) -> None:
 
 
 def _declared(name: str, dims: int, version: str, fields: str | None, options: dict[str, Any]) -> Declared:
-    provider, _, called = name.partition("/")
-    if not called:
+    provider, _, model_name = name.partition("/")
+    if not model_name:
         raise UsageError(f"{name!r} names no model", todo="Write PROVIDER/MODEL, such as builtin/lexical-hashing.")
     template = tuple(part.strip() for part in fields.split(",")) if fields else embeddable_fields()
-    parsed = models.parse_options(options)
-    return Declared(models.known_provider(provider), called, dims, version, template, parsed)
+    return Declared(models.known_provider(provider), model_name, dims, version, template, models.parse_options(options))
 
 
-@model.command("list")
+@model_group.command("list")
 @json_option
 def list_command(*, as_json: bool) -> None:
     """All models: which one answers searches, and how far the others are filled.
@@ -86,58 +87,57 @@ def list_command(*, as_json: bool) -> None:
     """
     ensure_migrated()
     with session() as connection:
-        found = [_state(connection, one) for one in models.list_models(connection)]
+        states = [_state(connection, model) for model in models.list_models(connection)]
     if as_json:
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(states))
         return
-    for one in found:
-        click.echo("\n".join(_lines(one)))
+    for state in states:
+        click.echo("\n".join(_lines(state)))
 
 
-def _state(connection: Connection, one: Model) -> dict[str, Any]:
-    kept = one.state != "retired"
-    covered = models.coverage(connection, one) if kept else Coverage(0, 0, 0, 0)
+def _state(connection: Connection, model: Model) -> dict[str, Any]:
+    coverage = models.coverage(connection, model) if model.state != "retired" else None
     return {
-        "model": one.model_id,
-        "name": one.label,
-        "version": one.version,
-        "dims": one.dims,
-        "template": one.template,
-        "template_version": one.template_version,
-        "state": one.state,
-        "options": one.options.model_dump(exclude_defaults=True),
-        "indexed": vectors.is_indexed(connection, one),
-        **(
-            {"items": covered.wanted, "done": covered.done, "waiting": covered.waiting, "dead": covered.dead}
-            if kept
-            else {}
-        ),
-        "coverage": round(covered.ratio, 4) if kept else None,
+        "model": model.model_id,
+        "name": model.label,
+        "version": model.version,
+        "dims": model.dims,
+        "template": model.template,
+        "template_version": model.template_version,
+        "state": model.state,
+        "options": model.options.model_dump(exclude_defaults=True),
+        "indexed": vectors.is_indexed(connection, model),
+        **(_counts(coverage) if coverage else {}),
+        "coverage": round(coverage.ratio, 4) if coverage else None,
     }
 
 
-def _lines(one: dict[str, Any]) -> list[str]:
+def _counts(coverage: Coverage) -> dict[str, int]:
+    return {"items": coverage.wanted, "done": coverage.done, "waiting": coverage.waiting, "dead": coverage.dead}
+
+
+def _lines(state: dict[str, Any]) -> list[str]:
     head = (
-        f"{one['model']}  {one['name']}  version {one['version']}, {one['dims']} dims, "
-        f"template {one['template_version']}   {one['state']}{', indexed' if one['indexed'] else ''}"
+        f"{state['model']}  {state['name']}  version {state['version']}, {state['dims']} dims, "
+        f"template {state['template_version']}   {state['state']}{', indexed' if state['indexed'] else ''}"
     )
-    if one["coverage"] is None:
+    if state["coverage"] is None:
         return [head]
-    # Rounded down: 100 % is said of all or of none.
-    percent = int(1000 * one["done"] / one["items"]) / 10 if one["items"] else 100.0
+    # Rounded down: it is 100 % only if nothing is missing.
+    percent = int(1000 * state["done"] / state["items"]) / 10 if state["items"] else 100.0
     lines = [
         head,
-        f"   {one['done']:,} of {one['items']:,} items embedded ({percent:.1f} %), {one['waiting']:,} waiting, "
-        f"{one['dead']:,} dead",
+        f"   {state['done']:,} of {state['items']:,} items embedded ({percent:.1f} %), {state['waiting']:,} waiting, "
+        f"{state['dead']:,} dead",
     ]
-    if one["state"] == "filling":
-        ready = one["done"] == one["items"]
-        step = f"ingest model activate {one['model']}" if ready else "ingest embed run"
-        lines.append(f"   next: {step}, or ingest model retire {one['model']}")
+    if state["state"] == "filling":
+        is_filled = state["done"] == state["items"]
+        step = f"ingest model activate {state['model']}" if is_filled else "ingest embed run"
+        lines.append(f"   next: {step}, or ingest model retire {state['model']}")
     return lines
 
 
-@model.command("activate")
+@model_group.command("activate")
 @click.argument("wanted", metavar="MODEL")
 @click.option("--force", is_flag=True, help="Although items lack its vectors: searches will not find those.")
 @json_option
@@ -146,19 +146,19 @@ def activate_command(wanted: str, *, force: bool, as_json: bool) -> None:
 
     Example: ingest model activate 1
     """
-    with _named(wanted) as (connection, found):
+    with _find_model(wanted) as (connection, model):
         before = models.active_model(connection)
-        models.activate_model(connection, found, force=force)
-    lines = [f"model {found.model_id} ({found.label}) answers searches from now on"]
-    if before and before.model_id != found.model_id:
+        models.activate_model(connection, model, force=force)
+    lines = [f"model {model.model_id} ({model.label}) answers searches from now on"]
+    if before and before.model_id != model.model_id:
         lines.append(
             f"model {before.model_id} ({before.label}) is kept filled, to go back to; "
             f"next: ingest model retire {before.model_id}"
         )
-    _print({"model": found.model_id, "before": before.model_id if before else None}, lines, as_json)
+    _print({"model": model.model_id, "before": before.model_id if before else None}, lines, as_json)
 
 
-@model.command("retire")
+@model_group.command("retire")
 @click.argument("wanted", metavar="MODEL")
 @click.option("--keep-vectors", is_flag=True, help="They are used again should the model be added again.")
 @json_option
@@ -167,14 +167,14 @@ def retire_command(wanted: str, *, keep_vectors: bool, as_json: bool) -> None:
 
     Example: ingest model retire 2
     """
-    with _named(wanted) as (connection, found):
-        dropped = models.retire_model(connection, found, keep_vectors=keep_vectors)
+    with _find_model(wanted) as (connection, model):
+        dropped = models.retire_model(connection, model, keep_vectors=keep_vectors)
     kept = "its vectors are kept" if keep_vectors else "its vectors are gone"
-    said = f"model {found.model_id} ({found.label}) is retired: {dropped:,} requests dropped, {kept}"
-    _print({"model": found.model_id, "requests_dropped": dropped, "vectors_kept": keep_vectors}, [said], as_json)
+    line = f"model {model.model_id} ({model.label}) is retired: {dropped:,} requests dropped, {kept}"
+    _print({"model": model.model_id, "requests_dropped": dropped, "vectors_kept": keep_vectors}, [line], as_json)
 
 
-@model.command("index")
+@model_group.command("index")
 @click.argument("wanted", metavar="MODEL")
 @click.option("--drop", is_flag=True, help="Take it away, for example before most vectors are replaced.")
 @json_option
@@ -187,14 +187,14 @@ def index_command(wanted: str, *, drop: bool, as_json: bool) -> None:
     """
     from ingest_project.embeddings.queue import require_vectors
 
-    with _named(wanted) as (connection, found):
+    with _find_model(wanted) as (connection, model):
         require_vectors(connection)
         if drop:
-            vectors.drop_index(connection, found)
-        count = vectors.count_vectors(connection, found) if drop else vectors.index_vectors(connection, found)
-    said = (
-        f"the index of model {found.model_id} is gone: searches read all of its {count:,} vectors"
+            vectors.drop_index(connection, model)
+        count = vectors.count_vectors(connection, model) if drop else vectors.index_vectors(connection, model)
+    line = (
+        f"the index of model {model.model_id} is gone: searches read all of its {count:,} vectors"
         if drop
-        else f"model {found.model_id} ({found.label}) is indexed: {count:,} vectors"
+        else f"model {model.model_id} ({model.label}) is indexed: {count:,} vectors"
     )
-    _print({"model": found.model_id, "indexed": not drop, "vectors": count}, [said], as_json)
+    _print({"model": model.model_id, "indexed": not drop, "vectors": count}, [line], as_json)

@@ -34,38 +34,46 @@ def profile(name: str, *, activation: int | None, as_json: bool) -> None:
             candidates = [activations.get(connection, branch.branch_id, activation)]
         else:
             candidates = activations.newest(connection, branch.branch_id, 50)
-        made = ((one.activation_id, profiles.find(connection, one.activation_id)) for one in candidates)
-        number, found = next(((number, profiled) for number, profiled in made if profiled), (0, None))
-    if found is None:
+        stored = ((one.activation_id, profiles.find(connection, one.activation_id)) for one in candidates)
+        number, newest = next(((number, profile) for number, profile in stored if profile), (0, None))
+    if newest is None:
         raise ActivationUnknown(
             "there is no profile of this branch", where={"branch": name}, todo="`ingest run` makes one with each run."
         )
     if as_json:
-        click.echo(json.dumps({"activation": number, **found}, ensure_ascii=False))
+        click.echo(json.dumps({"activation": number, **newest}, ensure_ascii=False))
     else:
-        click.echo("\n".join(_lines(name, number, found)))
+        click.echo("\n".join(_lines(name, number, newest)))
 
 
-def _lines(name: str, number: int, found: dict[str, Any]) -> list[str]:
-    sampled = f", values of {found['sampled']:,} of them" if "sampled" in found else ""
-    lines = [f"activation {number} of {name!r}: {found['rows']:,} items{sampled}", ""]
+def _lines(name: str, number: int, profile: dict[str, Any]) -> list[str]:
+    sampled = f", values of {profile['sampled']:,} of them" if "sampled" in profile else ""
+    lines = [f"activation {number} of {name!r}: {profile['rows']:,} items{sampled}", ""]
     header = ("column", "nulls", "different", "least", "greatest", "frequent")
-    lines.append(table([header, *(_row(found, one) for one in found["columns"] if one["nulls"] < found["rows"])]))
-    empty = [one["column"] for one in found["columns"] if one["nulls"] == found["rows"]]
+    columns, rows = profile["columns"], profile["rows"]
+    lines.append(table([header, *(_row(column, rows) for column in columns if column["nulls"] < rows)]))
+    empty = [column["column"] for column in columns if column["nulls"] == rows]
     lines += ["", f"null everywhere: {', '.join(empty)}"] if empty else []
-    issues = [(one["field"], one["code"], f"{one['rows']:,}") for one in found["issues"]]
+    issues = [(issue["field"], issue["code"], f"{issue['rows']:,}") for issue in profile["issues"]]
     lines += ["", table([("issues of", "code", "rows"), *issues])] if issues else []
-    moved = [(one["column"], one["what"], one["was"], one["now"]) for one in found["drift"]]
-    if found["against"]:
-        lines += ["", f"against activation {found['against']}: {'' if moved else 'nothing moved'}".rstrip()]
+    moved = [(drift["column"], drift["what"], drift["was"], drift["now"]) for drift in profile["drift"]]
+    if profile["against"]:
+        lines += ["", f"against activation {profile['against']}: {'' if moved else 'nothing moved'}".rstrip()]
         lines += [table([("column", "what", "was", "is"), *moved])] if moved else []
     return lines
 
 
-def _row(found: dict[str, Any], one: dict[str, Any]) -> tuple[str, ...]:
-    share = one["nulls"] / found["rows"]
-    frequent = ", ".join(f"{_cut(value)} ({count:,})" for value, count in one["top"][:3])
-    return (one["column"], f"{share:.1%}", profiles.different(one), _cut(one["min"]), _cut(one["max"]), frequent)
+def _row(column: dict[str, Any], rows: int) -> tuple[str, ...]:
+    share = column["nulls"] / rows
+    frequent = ", ".join(f"{_cut(value)} ({count:,})" for value, count in column["top"][:3])
+    return (
+        column["column"],
+        f"{share:.1%}",
+        profiles.different(column),
+        _cut(column["min"]),
+        _cut(column["max"]),
+        frequent,
+    )
 
 
 def _cut(text: str | None) -> str:

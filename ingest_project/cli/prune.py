@@ -1,4 +1,4 @@
-"""`ingest prune`: what may go by policy, now."""
+"""`ingest prune`: delete now what is older than the settings keep it."""
 
 import json
 from dataclasses import asdict

@@ -1,11 +1,10 @@
-"""`ingest rejects`: the rows that are no items, why, and what to do about it."""
+"""`ingest rejects`: the rows that were set aside, why, and what to do about it."""
 
 import json
 import shlex
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -13,7 +12,7 @@ from ingest_project.branches import activations, registry
 from ingest_project.branches.activations import Activation
 from ingest_project.branches.registry import Branch
 from ingest_project.cli.completion import branch_names
-from ingest_project.cli.groups import ToldGroup
+from ingest_project.cli.groups import OrderedGroup
 from ingest_project.cli.terminal import json_option
 from ingest_project.codes import GAVE_WAY, REASONS
 from ingest_project.errors import ActivationUnknown
@@ -25,8 +24,8 @@ from ingest_project.postgres.migrations import ensure_migrated
 _WIDTH = 160
 
 
-class _Shown(ToldGroup):
-    """A group whose first word may be a branch: `ingest rejects NAME` is `ingest rejects show NAME`."""
+class _ShowGroup(OrderedGroup):
+    """A group whose default command is `show`: `ingest rejects NAME` is `ingest rejects show NAME`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
@@ -34,7 +33,7 @@ class _Shown(ToldGroup):
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=_Shown)
+@click.group(cls=_ShowGroup)
 def rejects() -> None:
     """Rows that were set aside: shown, or taken up again.
 
@@ -63,17 +62,17 @@ def show(
     ensure_migrated()
     with session() as connection:
         branch = registry.get_branch(connection, name)
-        found = _activation(connection, branch, activation)
-        rows = listed_rejects(connection, found.activation_id, code)
+        chosen = _activation(connection, branch, activation)
+        rows = listed_rejects(connection, chosen.activation_id, code)
         if as_json:
             for reject in rows:
-                click.echo(_line(reject))
+                click.echo(_as_json(reject))
         elif export:
-            click.echo(f"{_exported(rows, export):,} rows of activation {found.activation_id} written to {export}")
+            click.echo(f"{_export(rows, export):,} rows of activation {chosen.activation_id} written to {export}")
         else:
-            counted = reject_codes(connection, found.activation_id)
-            replayed = count_replayed(connection, found.activation_id)
-            click.echo("\n".join(_told(name, found, counted, replayed, list(islice(rows, limit)))))
+            counts = reject_codes(connection, chosen.activation_id)
+            replayed = count_replayed(connection, chosen.activation_id)
+            click.echo("\n".join(_lines(name, chosen, counts, replayed, list(islice(rows, limit)))))
 
 
 @rejects.command()
@@ -92,43 +91,49 @@ def replay(name: str, *, as_json: bool) -> int:
     return replay_rejects(name, as_json=as_json)
 
 
-def _activation(connection: Connection, branch: Branch, wanted: int | None) -> Activation:
-    if wanted is not None:
-        return activations.get(connection, branch.branch_id, wanted)
-    newest = activations.newest(connection, branch.branch_id, 50)
-    found = next((one for one in newest if one.normalized_at and one.kind == "ingest"), None)
-    if found is None:
-        raise ActivationUnknown("no activation of this branch was normalized yet", where={"branch": branch.name})
-    return found
+def _activation(connection: Connection, branch: Branch, number: int | None) -> Activation:
+    if number is not None:
+        return activations.get(connection, branch.branch_id, number)
+    for activation in activations.newest(connection, branch.branch_id, 50):
+        if activation.normalized_at and activation.kind == "ingest":
+            return activation
+    raise ActivationUnknown("no activation of this branch was normalized yet", where={"branch": branch.name})
 
 
-def _told(name: str, found: Activation, counted: dict[str, int], replayed: int, rows: list[Reject]) -> list[str]:
-    lines = [f"activation {found.activation_id} of {name!r}: {found.rejected or 0:,} of {found.rows_read or 0:,} rows"]
-    for code, count in counted.items():
-        meaning = REASONS[code]
-        lines.append(f"  {count:>9,}  {code}: {meaning.meaning}; to do: {meaning.remedy}")
+def _lines(name: str, activation: Activation, counts: dict[str, int], replayed: int, rows: list[Reject]) -> list[str]:
+    rejected, rows_read = activation.rejected or 0, activation.rows_read or 0
+    lines = [f"activation {activation.activation_id} of {name!r}: {rejected:,} of {rows_read:,} rows"]
+    for code, count in counts.items():
+        reason = REASONS[code]
+        lines.append(f"  {count:>9,}  {code}: {reason.meaning}; to do: {reason.remedy}")
     lines += [f"  taken up again since: {replayed:,} of them, which are not shown"] if replayed else []
     for reject in rows:
         why = "; ".join(f"{error['code']}: {error['message']}" for error in reject.errors)
         lines += ["", f"row {reject.row}  key {reject.external_id or '-'}  {why}", f"  {_raw(reject)[:_WIDTH]}"]
-    if len(rows) < (found.rejected or 0) - replayed:
+    if len(rows) < rejected - replayed:
         lines += ["", f"all of them: ingest rejects {shlex.quote(name)} --export FILE"]
-    if set(counted) - set(GAVE_WAY) and rows:
+    if set(counts) - set(GAVE_WAY) and rows:
         lines += ["", f"once the branch file is mended: ingest rejects replay {shlex.quote(name)}"]
     return lines
 
 
-def _exported(rows: Iterable[Reject], target: Path) -> int:
+def _export(rows: Iterable[Reject], target: Path) -> int:
     count = 0
     with target.open("w", encoding="utf-8") as handle:
-        for count, reject in enumerate(rows, start=1):  # noqa: B007 - how many there were
-            handle.write(_line(reject) + "\n")
+        for count, reject in enumerate(rows, start=1):  # noqa: B007 - returned
+            handle.write(_as_json(reject) + "\n")
     return count
 
 
-def _line(reject: Reject) -> str:
-    told: dict[str, Any] = {"row": reject.row, "key": reject.external_id, "errors": reject.errors}
-    return json.dumps({**told, "raw": _raw(reject), "raw_truncated": reject.raw_truncated}, ensure_ascii=False)
+def _as_json(reject: Reject) -> str:
+    fields = {
+        "row": reject.row,
+        "key": reject.external_id,
+        "errors": reject.errors,
+        "raw": _raw(reject),
+        "raw_truncated": reject.raw_truncated,
+    }
+    return json.dumps(fields, ensure_ascii=False)
 
 
 def _raw(reject: Reject) -> str:

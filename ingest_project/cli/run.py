@@ -8,12 +8,12 @@ import click
 from ingest_project.branches import activations, registry
 from ingest_project.cli import progress
 from ingest_project.cli.completion import names_and_files
-from ingest_project.cli.failed import failure_of, outside_errors_explained
+from ingest_project.cli.failed import dagster_errors_explained, failure_of
 from ingest_project.cli.guessed import guessing_options
 from ingest_project.cli.summary import Outcome, summary
 from ingest_project.cli.summary import as_json as summary_as_json
-from ingest_project.cli.target import registered
-from ingest_project.cli.terminal import json_option, say_error
+from ingest_project.cli.target import branch_for
+from ingest_project.cli.terminal import json_option, print_error
 from ingest_project.extract.snapshot import moved_since
 from ingest_project.normalize.quarantine import reject_codes
 from ingest_project.postgres.connection import session
@@ -40,7 +40,7 @@ def run(
     activation: int | None,
     plan: int | None,
     as_json: bool,
-    **said: Any,
+    **guessing: Any,
 ) -> int:
     """Ingest the branch NAME as it is now; resumes what an earlier run left open.
 
@@ -51,10 +51,10 @@ def run(
              ingest run places.csv --key id
     """  # noqa: D301 - click's mark for a paragraph that is not rewrapped is a real backspace
     options: dict[str, Any] = {"batch_size": batch_size, "dry_run": dry_run, "activation": activation}
-    return _ingest(_branch_of(plan, target, options), said, **options, plan=plan, as_json=as_json)
+    return _ingest(_target(plan, target, options), guessing, **options, plan=plan, as_json=as_json)
 
 
-def _branch_of(plan: int | None, target: str | None, options: dict[str, Any]) -> str:
+def _target(plan: int | None, target: str | None, options: dict[str, Any]) -> str:
     if plan is None and target:
         return target
     if plan is None or any(options.values()):
@@ -72,17 +72,17 @@ def _branch_of(plan: int | None, target: str | None, options: dict[str, Any]) ->
 @click.option("--save", is_flag=True, help="Keep the plan: `ingest run --plan N` applies exactly that, or refuses.")
 @json_option
 @guessing_options
-def plan(target: str, *, save: bool, as_json: bool, **said: Any) -> int:
+def plan(target: str, *, save: bool, as_json: bool, **guessing: Any) -> int:
     """Say what a run would change in core.items, and write nothing there: the same as run --dry-run.
 
     Example: ingest plan places.csv --key id
     """
-    return _ingest(target, said, dry_run=True, save=save, as_json=as_json)
+    return _ingest(target, guessing, dry_run=True, save=save, as_json=as_json)
 
 
 def _ingest(
     target: str,
-    said: dict[str, Any],
+    guessing: dict[str, Any],
     *,
     batch_size: int | None = None,
     dry_run: bool,
@@ -91,7 +91,7 @@ def _ingest(
     plan: int | None = None,
     as_json: bool,
 ) -> int:
-    name = registered(target, **said)
+    name = branch_for(target, **guessing)
     outcome = run_branch(name, batch_size=batch_size, dry_run=dry_run, activation=activation, save=save, plan=plan)
     if activation is None and plan is None and is_earlier_state(name, outcome):
         click.echo("that was an earlier state of the branch, left half applied; now as it is now", err=True)
@@ -105,13 +105,13 @@ def tell(name: str, outcome: Outcome, *, as_json: bool = False) -> None:
     if as_json:
         click.echo(json.dumps(summary_as_json(name, outcome)))
     elif outcome.exit_code:
-        say_error(outcome.error)
+        print_error(outcome.error)
     else:
         click.echo(summary(name, outcome))
 
 
 def is_earlier_state(name: str, outcome: Outcome) -> bool:
-    """Whether a run that succeeded only finished what an earlier one had read, and the source is another by now."""
+    """Whether the run succeeded and yet only finished an activation whose source has changed since."""
     if outcome.exit_code or outcome.dry_run or outcome.activation is None:
         return False
     if outcome.activation.kind == "replay":
@@ -129,25 +129,25 @@ def run_branch(
     save: bool = False,
     plan: int | None = None,
 ) -> Outcome:
-    """Run the job for one registered branch, on a schema that is current. Raises BranchUnknown."""
+    """Run the job ingest_branch for a registered branch, on a migrated schema. Raises BranchUnknown."""
     with session() as connection:
         branch = registry.get_branch(connection, name)
     options = {"batch_size": batch_size, "dry_run": dry_run, "activation": activation, "save": save, "plan": plan}
-    return _outcome(_executed("ingest_branch", name, options), branch.branch_id, dry_run=dry_run)
+    return _outcome(_execute("ingest_branch", name, options), branch.branch_id, dry_run=dry_run)
 
 
 def embed_branch(name: str) -> str | None:
-    """Run the job that embeds what waits of a registered branch; why it failed, where it did."""
-    result = _executed("embed_branch", name, {})
+    """Run the job embed_branch for a registered branch; returns the error text if it failed."""
+    result = _execute("embed_branch", name, {})
     return None if result.success else failure_of(result)[1]
 
 
-def _executed(job: str, name: str, options: dict[str, Any]) -> "ExecuteInProcessResult":
+def _execute(job: str, name: str, options: dict[str, Any]) -> "ExecuteInProcessResult":
     from ingest_project.cli.instance import dagster_instance
     from ingest_project.definitions import defs
     from ingest_project.defs.partitions import ensure_partition
 
-    with outside_errors_explained(), dagster_instance() as instance, progress.displayed():
+    with dagster_errors_explained(), dagster_instance() as instance, progress.displayed():
         ensure_partition(instance, name)
         return defs.resolve_job_def(job).execute_in_process(
             instance=instance,
@@ -159,10 +159,10 @@ def _executed(job: str, name: str, options: dict[str, Any]) -> "ExecuteInProcess
 
 
 def _run_config(options: dict[str, Any]) -> dict[str, Any]:
-    given = {key: value for key, value in options.items() if value is not None}
+    config = {key: value for key, value in options.items() if value is not None}
     return {
-        "resources": {"ingest": {"config": given}},
-        # Dagster's event log keeps everything; the terminal shows our own lines.
+        "resources": {"ingest": {"config": config}},
+        # The terminal shows the lines of this command; Dagster's event log has the rest.
         "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
     }
 
@@ -170,6 +170,7 @@ def _run_config(options: dict[str, Any]) -> dict[str, Any]:
 def _outcome(result: "ExecuteInProcessResult", branch_id: int, *, dry_run: bool) -> Outcome:
     code, error = (0, None) if result.success else failure_of(result)
     with session() as connection:
-        found = [one for one in activations.newest(connection, branch_id, 3) if one.claimed_by == result.run_id]
-        rejects = reject_codes(connection, found[0].activation_id) if found else {}
-    return Outcome(result.run_id, code, error, found[0] if found else None, rejects, dry_run)
+        newest = activations.newest(connection, branch_id, 3)
+        activation = next((one for one in newest if one.claimed_by == result.run_id), None)
+        rejects = reject_codes(connection, activation.activation_id) if activation else {}
+    return Outcome(result.run_id, code, error, activation, rejects, dry_run)

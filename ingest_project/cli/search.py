@@ -16,7 +16,7 @@ from ingest_project.postgres.migrations import ensure_migrated
 if TYPE_CHECKING:
     from ingest_project.embeddings.search import Hit, Near
 
-_PLACE_PARTS = 2
+_COORDINATES = 2
 
 
 @click.command("search")
@@ -58,14 +58,14 @@ def search_command(
     for hit in hits:
         click.echo("\n".join(_lines(hit)))
     if not hits:
-        filtered = any(one is not None for one in (branch, code, place))
-        todo = "the same without --branch, --country, --near; " if filtered else ""
+        is_filtered = any(value is not None for value in (branch, code, place))
+        todo = "the same without --branch, --country, --near; " if is_filtered else ""
         message = f"nothing found by model {model.model_id} ({model.label})"
         click.echo(f"{message}; next: {todo}ingest model list   (is it filled?)", err=True)
 
 
 def _country(code: str | None) -> str | None:
-    # Any two letters: some that are in use are in no standard, such as Kosovo's.
+    # Any two letters: some codes that are in use are not in the standard, such as Kosovo's.
     if code is None or re.fullmatch(r"[A-Za-z]{2}", code):
         return code.upper() if code else None
     raise UsageError(f"--country {code!r} is no country code", todo="Write its two letters: --country DE")
@@ -82,7 +82,7 @@ def _place(near: str | None, km: float | None) -> "Near | None":
         numbers = [float(part) for part in near.split(",")]
     except ValueError:
         numbers = []
-    if len(numbers) != _PLACE_PARTS or not (abs(numbers[0]) <= 90 and abs(numbers[1]) <= 180):  # noqa: PLR2004 - degrees
+    if len(numbers) != _COORDINATES or not (abs(numbers[0]) <= 90 and abs(numbers[1]) <= 180):  # noqa: PLR2004 - degrees
         raise UsageError(f"--near {near!r} is no place", todo="Write degrees north and east: --near 54.32,10.13")
     return Near(numbers[0], numbers[1], 10.0 if km is None else km)
 

@@ -1,11 +1,11 @@
-"""What a run changed, and what to do next, for people and for scripts."""
+"""The summary of a run: what it changed and what to do next, as text for people and as JSON for scripts."""
 
 import shlex
 from dataclasses import dataclass
 from typing import Any
 
 from ingest_project.branches.activations import Activation
-from ingest_project.cli.planned import planned
+from ingest_project.cli.planned import plan_lines
 
 COUNTS = (
     "rows_read",
@@ -25,7 +25,7 @@ COUNTS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to: an exit code, why, and the activation it worked on; `embedded`: its vectors are made, too."""
+    """The outcome of a run: exit code, error, the activation it worked on; `embedded`: its vectors were made, too."""
 
     run_id: str
     exit_code: int
@@ -37,7 +37,7 @@ class Outcome:
 
 
 def as_json(name: str, outcome: Outcome) -> dict[str, Any]:
-    """One object: what happened, its counts, its error."""
+    """The summary as one JSON object."""
     activation = outcome.activation
     return {
         "branch": name,
@@ -54,43 +54,45 @@ def as_json(name: str, outcome: Outcome) -> dict[str, Any]:
 
 
 def summary(name: str, outcome: Outcome) -> str:
-    """Some lines for a terminal."""
+    """The summary as lines for a terminal."""
     activation = outcome.activation
     if activation is None:
         return f"run {outcome.run_id} is done"
     if outcome.dry_run:
-        return "\n".join(planned(name, activation, outcome.rejects))
-    return "\n".join(_done(name, outcome))
+        return "\n".join(plan_lines(name, activation, outcome.rejects))
+    return "\n".join(_ingest_lines(name, activation, outcome))
 
 
-def _done(name: str, outcome: Outcome) -> list[str]:
-    done = outcome.activation
-    assert done is not None
-    lines = [f"\nactivation {done.activation_id} of {name!r} is {done.state} (run {outcome.run_id})", *_read(outcome)]
-    changed = (done.inserted or 0) + (done.updated or 0) + (done.touched or 0) + (done.tombstoned or 0)
+def _ingest_lines(name: str, activation: Activation, outcome: Outcome) -> list[str]:
+    lines = [f"\nactivation {activation.activation_id} of {name!r} is {activation.state} (run {outcome.run_id})"]
+    lines += _read_lines(activation, outcome.rejects)
+    changed = (
+        (activation.inserted or 0)
+        + (activation.updated or 0)
+        + (activation.touched or 0)
+        + (activation.tombstoned or 0)
+    )
     if not changed:
         lines.append("  nothing changed in core.items")
     lines.append(
-        f"  core.items: {done.inserted:,} inserted, {done.updated:,} updated, {done.touched:,} touched, "
-        f"{done.unchanged:,} unchanged, {done.stale:,} stale"
+        f"  core.items: {activation.inserted:,} inserted, {activation.updated:,} updated, "
+        f"{activation.touched:,} touched, {activation.unchanged:,} unchanged, {activation.stale:,} stale"
     )
-    if done.missing:
-        kept = f"{done.tombstoned:,} of them are marked as deleted" if done.tombstoned else "they are kept"
-        lines.append(f"  {done.missing:,} items of this branch are not in this activation; {kept}")
-    lines.append(f"  embeddings: {done.requests:,} requested")
+    if activation.missing:
+        fate = f"{activation.tombstoned:,} of them are marked as deleted" if activation.tombstoned else "they are kept"
+        lines.append(f"  {activation.missing:,} items of this branch are not in this activation; {fate}")
+    lines.append(f"  embeddings: {activation.requests:,} requested")
     return [*lines, "", *_next_steps(name, outcome)]
 
 
-def _read(outcome: Outcome) -> list[str]:
-    activation = outcome.activation
-    assert activation is not None
+def _read_lines(activation: Activation, rejects: dict[str, int]) -> list[str]:
     read, valid, rejected = (activation.rows_read or 0, activation.valid or 0, activation.rejected or 0)
     lines = [f"  read {read:,} rows: {valid:,} valid, {rejected:,} rejected"]
     lines += [f"  columns: {change}" for change in activation.reported_drift]
     if activation.carried:
         lines.append(f"  carried forward: {activation.carried:,} rows that are as they were, not normalized again")
-    if outcome.rejects:
-        lines.append("  rejected: " + ", ".join(f"{code} {count:,}" for code, count in outcome.rejects.items()))
+    if rejects:
+        lines.append("  rejected: " + ", ".join(f"{code} {count:,}" for code, count in rejects.items()))
     return lines
 
 

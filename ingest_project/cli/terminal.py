@@ -1,4 +1,4 @@
-"""How things look on a terminal: errors in three lines, tables, and colours where somebody sees them."""
+"""Output on a terminal: errors in three lines, tables, and colours where a person sees them."""
 
 import json
 import os
@@ -13,44 +13,44 @@ json_option = click.option("--json", "as_json", is_flag=True, help="For scripts.
 
 
 def colours() -> bool | None:
-    """False where NO_COLOR is set or the terminal is dumb; None lets click see whether it is a terminal at all."""
-    unwanted = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return False if unwanted else None
+    """False where NO_COLOR is set or the terminal is dumb; with None click checks whether it is a terminal at all."""
+    is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return False if is_plain else None
 
 
-def strong(text: str) -> str:
-    """A heading; what is no terminal gets plain text."""
+def bold(text: str) -> str:
+    """Text in bold; click leaves out the style where the output is no terminal."""
     return click.style(text, bold=True)
 
 
-def say_error(words: object) -> None:
+def print_error(error: object) -> None:
     """An error on stderr: what, where, what to do."""
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {words}", err=True, color=colours())
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True, color=colours())
 
 
 def wants_json() -> bool:
-    """Whether `--json` was given: known where click could not make sense of the words, too."""
-    words = sys.argv[1:]
-    return "--json" in (words[: words.index("--")] if "--" in words else words)
+    """Whether `--json` was given. Read from the command line itself: click may have failed to parse it."""
+    arguments = sys.argv[1:]
+    return "--json" in (arguments[: arguments.index("--")] if "--" in arguments else arguments)
 
 
-def fail(words: object, exit_code: int, **facts: object) -> int:
-    """Say why a command failed: three lines on stderr, or an object on stdout for scripts. Returns the exit code."""
+def fail(error: object, exit_code: int, **facts: object) -> int:
+    """Print why a command failed: three lines on stderr, or with --json an object on stdout. Returns the exit code."""
     if wants_json():
-        click.echo(json.dumps({"error": str(words), "exit_code": exit_code, **facts}, default=str))
+        click.echo(json.dumps({"error": str(error), "exit_code": exit_code, **facts}, default=str))
     else:
-        say_error(words)
+        print_error(error)
     return exit_code
 
 
-def fail_by(error: IngestError, **facts: object) -> int:
-    """The same of an error of ours, for scripts in its pieces too; `facts`: what came of the rest."""
+def fail_with(error: IngestError, **facts: object) -> int:
+    """Print an error of this project; its object for scripts has its code, what, where and todo, and `facts`."""
     pieces = {"code": type(error).__name__, "what": error.what, "where": error.where, "todo": error.todo}
     return fail(error, error.exit_code, **pieces, **facts)
 
 
 def usage_error(error: click.ClickException) -> str:
-    """What click found wrong with a command, in the three lines of our own errors."""
+    """A usage error of click in the three lines of this project's own errors."""
     context = getattr(error, "ctx", None)
     if not isinstance(context, click.Context):
         return f"{error.format_message()}\n  do:    ingest --help"
@@ -65,14 +65,14 @@ def one_line(text: str, width: int) -> str:
 
 
 def table(rows: Iterable[Sequence[object]], *, right: Sequence[int] = (), indent: str = "  ") -> str:
-    """Rows in columns that stand under each other; those numbered in `right` are set to the right."""
+    """Rows with their columns aligned; those whose index is in `right` are aligned to the right."""
     from tabulate import tabulate
 
     cells = [[_cell(value) for value in row] for row in rows]
     if not cells:
         return ""
-    sides = ["right" if at in right else "left" for at in range(len(cells[0]))]
-    text = tabulate(cells, tablefmt="plain", colalign=sides, disable_numparse=True)
+    alignments = ["right" if index in right else "left" for index in range(len(cells[0]))]
+    text = tabulate(cells, tablefmt="plain", colalign=alignments, disable_numparse=True)
     return "\n".join(f"{indent}{line}".rstrip() for line in text.splitlines())
 
 

@@ -1,4 +1,4 @@
-"""`ingest verify`: whether what is stored is true: rows and hashes, items and ledger, ledger and vectors."""
+"""`ingest verify`: whether rows match their hashes, the ledger matches the items, and the vectors match the ledger."""
 
 import json
 import shlex
@@ -19,8 +19,8 @@ from ingest_project.postgres.migrations import ensure_migrated
 if TYPE_CHECKING:
     from ingest_project.upsert.altered import Altered
 
-_SHOWN = 10
-_AT_ONCE = 5_000
+_EXAMPLES = 10
+_BATCH = 5_000  # rows that are mended at a time
 _MEANING = {
     "missing": "items have no request",
     "changed": "requests are for an earlier text",
@@ -46,54 +46,56 @@ def verify(name: str | None, *, repair: bool, as_json: bool) -> int:
     ensure_migrated()
     with session() as connection, progress.displayed():
         branch_id = registry.get_branch(connection, name).branch_id if name else None
-        shown, count, mended = _rows(connection, branch_id, repair=repair)
-        found = reconcile(connection, repair=repair, branch_id=branch_id)
+        examples, count, mended = _check_rows(connection, branch_id, repair=repair)
+        differences = reconcile(connection, repair=repair, branch_id=branch_id)
     result = {
         "altered": count,
         "mended": mended,
-        "ledger": asdict(found),
+        "ledger": asdict(differences),
         "repaired": repair,
-        "examples": [{"branch": one.branch, "external_id": one.external_id} for one in shown],
+        "examples": [{"branch": item.branch, "external_id": item.external_id} for item in examples],
     }
-    click.echo(json.dumps(result) if as_json else "\n".join(_lines(result, shown, found, name)))
-    return 1 if (count or found) and not repair else 0
+    click.echo(json.dumps(result) if as_json else "\n".join(_lines(result, examples, differences, name)))
+    return 1 if (count or differences) and not repair else 0
 
 
-def _rows(connection: Connection, branch_id: int | None, *, repair: bool) -> tuple[list["Altered"], int, int]:
+def _check_rows(connection: Connection, branch_id: int | None, *, repair: bool) -> tuple[list["Altered"], int, int]:
+    """Some of the items that do not match their hashes, how many there are, and how many of them were mended."""
     from ingest_project.upsert.altered import altered_items, mend
 
-    shown: list[Altered] = []
+    examples: list[Altered] = []
     count = mended = 0
     altered = altered_items(connection, branch_id)
-    while batch := list(islice(altered, _AT_ONCE)):
-        shown += batch[: _SHOWN - len(shown)]
+    while batch := list(islice(altered, _BATCH)):
+        examples += batch[: _EXAMPLES - len(examples)]
         count += len(batch)
         mended += mend(connection, batch) if repair else 0
-    return shown, count, mended
+    return examples, count, mended
 
 
-def _lines(result: dict[str, Any], shown: list["Altered"], found: Differences, name: str | None) -> list[str]:
-    lines = [_of_rows(result)]
-    lines += [f"    {one.branch} {one.external_id}" for one in shown]
-    differing = {key: value for key, value in asdict(found).items() if value}
-    lines += [f"{value:,} {_MEANING[key]}" for key, value in differing.items()]
-    if not differing:
+def _lines(result: dict[str, Any], examples: list["Altered"], differences: Differences, name: str | None) -> list[str]:
+    lines = [_rows_line(result)]
+    lines += [f"    {item.branch} {item.external_id}" for item in examples]
+    lines += [f"{count:,} {_MEANING[key]}" for key, count in asdict(differences).items() if count]
+    if not differences:
         lines.append("ledger and vectors: as the items want them")
-    return [*lines, _next(result, shown, found, name)]
+    return [*lines, _next(result, examples, differences, name)]
 
 
-def _of_rows(result: dict[str, Any]) -> str:
+def _rows_line(result: dict[str, Any]) -> str:
     if not result["altered"]:
         return "rows of core.items: they say what their hashes say"
     return f"{result['altered']:,} rows of core.items were changed by hand: they do not say what their hashes say"
 
 
-def _next(result: dict[str, Any], shown: list["Altered"], found: Differences, name: str | None) -> str:
-    if not result["altered"] and not found:
+def _next(result: dict[str, Any], examples: list["Altered"], differences: Differences, name: str | None) -> str:
+    if not result["altered"] and not differences:
         return "nothing to do"
     if not result["repaired"]:
         return f"next: ingest verify {shlex.quote(name) + ' ' if name else ''}--repair"
     if result["altered"]:
-        branches = ", ".join(f"ingest run {shlex.quote(one)}" for one in sorted({one.branch for one in shown}))
+        branches = ", ".join(
+            f"ingest run {shlex.quote(branch)}" for branch in sorted({item.branch for item in examples})
+        )
         return f"repaired; the hashes are those of the rows now. To have what the source says: {branches}"
     return "repaired; next: ingest embed run"

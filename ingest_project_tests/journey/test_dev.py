@@ -166,7 +166,7 @@ def test_a_port_that_is_taken_is_said_at_once(command: Callable[..., Ran], port:
 
 def test_what_does_not_listen_is_killed_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dev_module, "STOP_SECONDS", 1)
-    monkeypatch.setattr(dev_module, "_LEAVE_SECONDS", 0)
+    monkeypatch.setattr(dev_module, "_GRACE_SECONDS", 0)
     deaf = "import signal; [signal.signal(one, signal.SIG_IGN) for one in (2, 15)]; print('deaf', flush=True); input()"
     parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {deaf!r}]); {deaf}"
     with subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as dagster:
@@ -181,7 +181,7 @@ def test_what_does_not_listen_is_killed_in_the_end(monkeypatch: pytest.MonkeyPat
 def test_what_never_answers_is_waited_for_a_bounded_time(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     monkeypatch.setattr(dev_module, "START_SECONDS", 1.0)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as silent:
-        assert dev_module.until_it_answers(silent, f"http://127.0.0.1:{port}") is False
+        assert dev_module.wait_for_ui(silent, f"http://127.0.0.1:{port}") is False
         silent.kill()
 
 
@@ -189,7 +189,7 @@ def test_what_ends_by_itself_is_no_success(port: int) -> None:
     with subprocess.Popen([sys.executable, "-c", "raise SystemExit(7)"]) as ended:
         ended.wait()
         with pytest.raises(IngestError, match="ended by itself, with 7"):
-            dev_module.until_it_answers(ended, f"http://127.0.0.1:{port}")
+            dev_module.wait_for_ui(ended, f"http://127.0.0.1:{port}")
 
 
 def add_partition(name: str) -> None:

@@ -7,7 +7,7 @@ import psycopg2
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from ingest_project.cli.failed import failure_of, outside_errors_explained
+from ingest_project.cli.failed import dagster_errors_explained, failure_of
 from ingest_project.errors import DatabaseReadOnly, IngestError
 from ingest_project.settings import settings
 
@@ -68,9 +68,9 @@ def read_only(fresh_database: str, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
 def test_a_database_that_takes_no_writes_is_told_from_other_faults(read_only: Callable[[bool], None]) -> None:
     read_only(True)
-    with pytest.raises(DatabaseReadOnly), outside_errors_explained():
+    with pytest.raises(DatabaseReadOnly), dagster_errors_explained():
         raise ZeroDivisionError
     read_only(False)
-    with pytest.raises(IngestError, match="Dagster failed") as caught, outside_errors_explained():
+    with pytest.raises(IngestError, match="Dagster failed") as caught, dagster_errors_explained():
         raise ZeroDivisionError
     assert not isinstance(caught.value, DatabaseReadOnly)

@@ -6,14 +6,14 @@ from typing import Any, cast
 
 import pytest
 
-from ingest_project.cli.guessed import Guessed, guessed, name_of
+from ingest_project.cli.guessed import GuessedBranch, default_name, guess_branch
 from ingest_project.errors import SpecInvalid, UsageError
 
 
-def of(folder: Path, text: str, **said: Any) -> Guessed:
+def of(folder: Path, text: str, **said: Any) -> GuessedBranch:
     path = folder / "a.csv"
     path.write_text(text, encoding="utf-8")
-    return guessed(str(path), **{"name": None, "key": None, "updated_at": None, "maps": (), **said})
+    return guess_branch(str(path), **{"name": None, "key": None, "updated_at": None, "maps": (), **said})
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_what_each_row_of_geojson_is_called_is_no_category(tmp_path: Path) -> No
     features = [{"type": "Feature", "id": at, "properties": {"name": "x"}, "geometry": None} for at in range(2)]
     file = tmp_path / "a.geojson"
     file.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
-    made = guessed(str(file), name="g", key=None, updated_at=None, maps=())
+    made = guess_branch(str(file), name="g", key=None, updated_at=None, maps=())
     assert (made.spec.key, set(made.spec.mapping)) == ("id", {"name"})
 
 
@@ -160,7 +160,7 @@ def test_an_array_of_json_has_its_longitude_first(tmp_path: Path, where: str) ->
         place = {name: place}
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"id": 1, "name": "a", **cast("dict[str, Any]", place)}), encoding="utf-8")
-    mapping = guessed(str(path), name=None, key=None, updated_at=None, maps=()).guess.mapping
+    mapping = guess_branch(str(path), name=None, key=None, updated_at=None, maps=()).guess.mapping
     assert (mapping["latitude"], mapping["longitude"]) == (f"{where}.1", f"{where}.0")
 
 
@@ -208,14 +208,14 @@ def test_settings_are_those_of_a_branch_file(tmp_path: Path) -> None:
     ],
 )
 def test_a_branch_is_named_after_its_data(location: str, name: str) -> None:
-    assert name_of(location) == name
+    assert default_name(location) == name
 
 
 def test_a_glob_without_words_is_named_after_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert name_of("*.csv") == tmp_path.name
+    assert default_name("*.csv") == tmp_path.name
 
 
 def test_brackets_of_a_file_are_its_name(tmp_path: Path) -> None:
     (tmp_path / "a[1].csv").touch()
-    assert name_of(str(tmp_path / "a[1].csv")) == "a[1]"
+    assert default_name(str(tmp_path / "a[1].csv")) == "a[1]"

@@ -9,7 +9,7 @@ import pytest
 from ingest_project.branches import registry
 from ingest_project.branches.activations import Activation
 from ingest_project.branches.spec import BranchSpec
-from ingest_project.cli.guessed import guessed
+from ingest_project.cli.guessed import guess_branch
 from ingest_project.postgres.connection import session
 from ingest_project.torture.chain import ingest
 from ingest_project_tests.journey.exports import EXPORTS
@@ -31,7 +31,7 @@ def branch_of(export: Listing, folder: Path) -> BranchSpec:
     path = folder / export.file
     path.write_bytes(export.encode(export.rows))
     name = f"listing-{uuid4().hex[:8]}"
-    made = guessed(str(path), name=name, key=None, updated_at=None, maps=(), settings=export.settings)
+    made = guess_branch(str(path), name=name, key=None, updated_at=None, maps=(), settings=export.settings)
     with session() as connection:
         registry.apply_branch(connection, made.spec)
     return made.spec
