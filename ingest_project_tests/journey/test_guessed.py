@@ -167,13 +167,13 @@ def test_an_array_of_json_has_its_longitude_first(tmp_path: Path, where: str) ->
 def test_columns_of_their_own_go_before_a_place_in_one(tmp_path: Path) -> None:
     made = of(tmp_path, 'id,name,lat,lon,location\n1,a,1.5,2.5,"(1.5, 2.5)"\n')
     assert (made.guess.mapping["latitude"], made.guess.mapping["longitude"]) == ("lat", "lon")
-    assert "attributes: location" in made.shown()
+    assert "attributes: location" in made.as_table()
 
 
 def test_phones_without_a_country_get_a_hint(tmp_path: Path) -> None:
     text = "id,name,phone\n1,a,030 123456\n"
-    assert "--set country=DE" in of(tmp_path, text).shown()
-    said = of(tmp_path, text, settings=("country=DE",)).shown()
+    assert "--set country=DE" in of(tmp_path, text).as_table()
+    said = of(tmp_path, text, settings=("country=DE",)).as_table()
     assert "--set country=DE" not in said
     assert "country     ←  'DE'   as you say" in said
 
