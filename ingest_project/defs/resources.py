@@ -105,7 +105,8 @@ class IngestRun(dg.ConfigurableResource[Any]):
         self._finish_rollback(branch, lease)
         if self.plan is not None:
             planned(self._session(), branch, self.plan)
-        work = snapshot.begin(self._session(), lease, branch, wanted=self._wanted_activation, plan_only=self._is_plan)
+        wanted = self._wanted_activation
+        work = snapshot.begin(self._session(), lease, branch, activation_id=wanted, plan_only=self._is_plan)
         self._tag_run(work)
         return work
 

@@ -1,6 +1,6 @@
 """The gates of a source: how long ago it was written, and columns that a frozen contract does not allow.
 
-Asked of what is pinned, before anything of it is kept: one that is accepted is read then, unless it has moved.
+They are measured before any part is kept; an activation that a person accepts is read then, unless its source moved.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,10 +23,10 @@ def freshness(work: Work, pin: Pin) -> list[Gate]:
     return [Gate("freshness", age.total_seconds(), limit.total_seconds(), what)]
 
 
-def contract(found: Mapping[str, Any], had: Sequence[str], pin: Pin) -> list[Gate]:
+def contract(comparison: Mapping[str, Any], last_header: Sequence[str], pin: Pin) -> list[Gate]:
     """The changes that `drift.compare` found, of which `freeze` allows none."""
-    if found["contract"] != "freeze" or found["against"] is None:
+    if comparison["contract"] != "freeze" or comparison["against"] is None:
         return []
-    changes = found["changes"]
-    what = drift.describe(changes, had, pin.header) if changes else "the columns are those of the last time"
+    changes = comparison["changes"]
+    what = drift.describe(changes, last_header, pin.header) if changes else "the columns are those of the last time"
     return [Gate("contract", len(changes), 0, what)]

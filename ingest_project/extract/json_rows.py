@@ -1,6 +1,6 @@
-"""One line of JSON Lines into one row: numbers as they are spelled, nested values as JSON, no type guessed.
+"""Parses one JSON object into one row: numbers as they are spelled, nested values as JSON, no type guessed.
 
-A line is set aside (None) where JSON leaves open what is meant or Postgres could not hold it: no object, a key twice,
+A text is malformed (None) where JSON leaves open what is meant or Postgres could not hold it: no object, a key twice,
 NaN or Infinity, half of a surrogate pair, nesting deeper than 100.
 """
 
@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence, Set
 from json.encoder import encode_basestring
 from typing import Any
 
-from ingest_project.extract.nested import spread
+from ingest_project.extract.nested import flatten
 from ingest_project.extract.source import MORE
 
 Row = dict[str, str | bool | None]
-Shown = Callable[[str, Any], Any]
-_DEEPEST = 100  # fixed: Python's own limit depends on who calls, and a row read again must be the same
+Convert = Callable[[str, Any], Any]
+_MAX_DEPTH = 100  # fixed: Python's own limit depends on who calls, and a row read again must be the same
 
 
 class Number(str):
@@ -23,77 +23,79 @@ class Number(str):
     __slots__ = ()
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise ValueError("a key stands twice")
-    return found
+    return members
 
 
-def _no_number(name: str) -> None:
+def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _scanner(number: type[str]) -> Callable[[str], tuple[Any, int]]:
+def _decoder(number: type[str]) -> Callable[[str], tuple[Any, int]]:
     return json.JSONDecoder(
-        parse_int=number, parse_float=number, parse_constant=_no_number, object_pairs_hook=_object
+        parse_int=number, parse_float=number, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys
     ).raw_decode
 
 
-_scan = _scanner(Number)
-_scan_flat = _scanner(str)  # twice as fast, where nothing has to be written as JSON again
+_decode = _decoder(Number)
+_decode_flat = _decoder(str)  # twice as fast, where nothing has to be written as JSON again
 
 
-def row_of(
-    text: str, columns: Set[str] | None, shown: Shown | None = None, inside: Sequence[str] | None = None
+def parse_row(
+    text: str, columns: Set[str] | None, convert: Convert | None = None, array_paths: Sequence[str] | None = None
 ) -> Row | None:
-    """Read a line that has no white space around it; None where it is malformed.
+    """Read a text that has no white space around it; None where it is malformed.
 
-    Keys that are no column (None: all are) are kept together in `__more`, as one JSON object. `shown` may change
-    what a column gets (its name, its value) while numbers can still be told from text. Unless `inside` is None, objects
-    are spread out, and these names of values in arrays are columns as well.
+    Keys that are no column (None: all are) are kept together in `__more`, as one JSON object. `convert` may change
+    what a column gets (its name, its value) while numbers can still be told from text. Unless `array_paths` is None,
+    the object is flattened, and these paths are columns as well.
     """
     try:
-        return _row(text, columns, shown, inside)
+        return _parse_row(text, columns, convert, array_paths)
     except (ValueError, RecursionError):
         return None
 
 
-def _row(text: str, columns: Set[str] | None, shown: Shown | None, inside: Sequence[str] | None) -> Row:
-    flat = shown is None and text.count("{") == 1 and "[" not in text
-    found, end = (_scan_flat if flat else _scan)(text)
-    if end != len(text) or not isinstance(found, dict):
-        raise ValueError("the line is not one object")
-    row: dict[str, Any] = found
+def _parse_row(text: str, columns: Set[str] | None, convert: Convert | None, array_paths: Sequence[str] | None) -> Row:
+    is_flat = convert is None and text.count("{") == 1 and "[" not in text
+    value, end = (_decode_flat if is_flat else _decode)(text)
+    if end != len(text) or not isinstance(value, dict):
+        raise ValueError("the text is not one object")
+    row: dict[str, Any] = value
     if "\\u" in text:
-        _json(row).encode()  # fails on half a surrogate pair
-    if inside is not None and not flat:
-        row = spread(row, inside)
+        _to_json(row).encode()  # fails on half a surrogate pair
+    if array_paths is not None and not is_flat:
+        row = flatten(row, array_paths)
     if columns is not None and not row.keys() <= columns:
-        whole = _scan(text)[0]
-        return _with_more(whole if inside is None else spread(whole, inside), columns, shown)
-    return row if flat else _texts(row, shown)
+        with_numbers = _decode(text)[0]
+        row = with_numbers if array_paths is None else flatten(with_numbers, array_paths)
+        return _with_more(row, columns, convert)
+    return row if is_flat else _as_text(row, convert)
 
 
-def _with_more(row: dict[str, Any], columns: Set[str], shown: Shown | None) -> Row:
+def _with_more(row: dict[str, Any], columns: Set[str], convert: Convert | None) -> Row:
     more = {key: value for key, value in row.items() if key not in columns}
-    return {**_texts({key: row[key] for key in row if key in columns}, shown), MORE: _json(more)}
+    return {**_as_text({key: row[key] for key in row if key in columns}, convert), MORE: _to_json(more)}
 
 
-def _texts(row: dict[str, Any], shown: Shown | None) -> Row:
-    if shown is not None:
-        row = {key: shown(key, value) for key, value in row.items()}
-    return {key: _json(value, 1) if isinstance(value, dict | list) else value for key, value in row.items()}
+def _as_text(row: dict[str, Any], convert: Convert | None) -> Row:
+    if convert is not None:
+        row = {key: convert(key, value) for key, value in row.items()}
+    return {key: _to_json(value, 1) if isinstance(value, dict | list) else value for key, value in row.items()}
 
 
-def _json(value: Any, depth: int = 0) -> str:
+def _to_json(value: Any, depth: int = 0) -> str:
     if isinstance(value, str):
         return value if isinstance(value, Number) else encode_basestring(value)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    if depth == _DEEPEST:
+    if depth == _MAX_DEPTH:
         raise ValueError("nested too deep")
     if isinstance(value, dict):
         members: dict[str, Any] = value
-        return f"{{{','.join(f'{encode_basestring(key)}:{_json(one, depth + 1)}' for key, one in members.items())}}}"
-    return f"[{','.join(_json(one, depth + 1) for one in value)}]"
+        pairs = (f"{encode_basestring(key)}:{_to_json(member, depth + 1)}" for key, member in members.items())
+        return f"{{{','.join(pairs)}}}"
+    return f"[{','.join(_to_json(element, depth + 1) for element in value)}]"

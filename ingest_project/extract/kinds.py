@@ -1,4 +1,4 @@
-"""The kinds of source, and how that of a branch is opened: the one place that a new kind is added to."""
+"""Opens the source of a branch, of whatever kind: a new kind is added here."""
 
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.extract.csv import CsvFiles
@@ -9,13 +9,13 @@ from ingest_project.extract.parquet import ParquetFiles
 from ingest_project.extract.postgres import relation_of
 from ingest_project.extract.source import Source
 
-_KINDS = {kind.format: kind for kind in (CsvFiles, JsonLinesFiles, JsonFiles, ParquetFiles)}
+_FILE_KINDS = {kind.format: kind for kind in (CsvFiles, JsonLinesFiles, JsonFiles, ParquetFiles)}
 
 
 def open_source(spec: BranchSpec) -> Source:
     """Find the source that a branch names; reads nothing yet. Raises SourceMissing, SourceUnreadable."""
-    found = relation_of(spec)
-    if found is not None:
-        return found
-    format_, places = resolve(spec)
-    return _KINDS[format_](spec, tuple(places))
+    relation = relation_of(spec)
+    if relation is not None:
+        return relation
+    format_, files = resolve(spec)
+    return _FILE_KINDS[format_](spec, tuple(files))

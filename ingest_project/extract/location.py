@@ -1,4 +1,4 @@
-"""From the location of a branch to files: a path, a glob, a folder or a URL, inside what the worker allows."""
+"""Finds the files at a branch's location: a path, a glob, a folder or a URL, inside what the worker allows."""
 
 import glob
 import os
@@ -10,15 +10,15 @@ from urllib.parse import unquote, urlsplit
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.errors import Refused, SourceMissing, SourceUnreadable
 from ingest_project.extract.compression import uncompressed_name
-from ingest_project.extract.place import LocalPlace, Place
+from ingest_project.extract.input_file import InputFile, LocalFile
 from ingest_project.extract.reach import refuse_out_of_reach
-from ingest_project.extract.remote import SCHEMES, remote_places
+from ingest_project.extract.remote import SCHEMES, remote_files
 from ingest_project.settings import settings
 
 Format = Literal["csv", "jsonl", "json", "parquet"]
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
-_FORMATS: dict[str, Format] = {
+_FORMATS_BY_SUFFIX: dict[str, Format] = {
     **dict.fromkeys((".csv", ".tsv", ".tab", ".txt"), "csv"),
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -26,53 +26,53 @@ _FORMATS: dict[str, Format] = {
     ".geojson": "json",
     ".parquet": "parquet",
 }
-_DATA = re.compile(r"\.(csv|jsonl|ndjson|parquet)$", re.IGNORECASE)
-_PACKED = {
+_DATA_SUFFIX = re.compile(r"\.(csv|jsonl|ndjson|parquet)$", re.IGNORECASE)
+_UNSUPPORTED = {
     **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), ("a spreadsheet", "Save its sheet as CSV (UTF-8)")),
     **dict.fromkeys((".zip", ".7z", ".rar", ".tar", ".tgz"), ("an archive", "Unpack it")),
     **dict.fromkeys((".bz2", ".xz"), ("compressed in a way that is not read here", "Unpack it, or pack it as .gz")),
 }
 
 
-def resolve(spec: BranchSpec) -> tuple[Format, list[Place]]:
+def resolve(spec: BranchSpec) -> tuple[Format, list[InputFile]]:
     """Find the format and the files of a branch, sorted by path. Raises SourceMissing, SourceUnreadable."""
     where = {"branch": spec.name, "location": spec.location}
     try:
-        places = _places(spec)
-        return _format_of(spec, places), places
+        files = _find_files(spec)
+        return _format_of(spec, files), files
     except Refused as error:
         error.where = {**where, **error.where}
         raise
     except OSError as error:
-        why = f"the location cannot be looked at: {error.strerror or error}"
-        raise SourceUnreadable(why, where=where) from None
+        what = f"the location cannot be looked at: {error.strerror or error}"
+        raise SourceUnreadable(what, where=where) from None
 
 
-def _places(spec: BranchSpec) -> list[Place]:
-    location = expanded(spec.location)
+def _find_files(spec: BranchSpec) -> list[InputFile]:
+    location = expand_variables(spec.location)
     scheme = _SCHEME.match(location)
     if scheme and scheme[1].lower() in SCHEMES:
         refuse_out_of_reach(location, spec.location)
-        return list(remote_places(spec.location, location, lambda name: _is_wanted(name, spec.format)))
-    pattern = _local(location)
+        return list(remote_files(spec.location, location, lambda name: _is_data(name, spec.format)))
+    pattern = _local_pattern(location)
     _refuse_outside_roots(_fixed_part(pattern))
-    found = sorted(set(_candidates(pattern, spec.format)))
-    for path in found:
+    paths = sorted(set(_local_paths(pattern, spec.format)))
+    for path in paths:
         _refuse_outside_roots(path)
         refuse_undecodable(str(path))
-    return [LocalPlace(path) for path in found]
+    return [LocalFile(path) for path in paths]
 
 
-def _is_wanted(name: str, declared: str) -> bool:
+def _is_data(name: str, declared: str) -> bool:
     # A folder's notes.txt or meta.json beside its data are no data, unless the branch says so.
-    bare = uncompressed_name(name)
+    unpacked = uncompressed_name(name)
     if declared == "auto":
-        return _named_format(name) is not None and bool(_DATA.search(bare))
-    return _named_format(name) == declared and not bare.lower().endswith(".txt")
+        return _format_by_name(name) is not None and bool(_DATA_SUFFIX.search(unpacked))
+    return _format_by_name(name) == declared and not unpacked.lower().endswith(".txt")
 
 
-def expanded(location: str) -> str:
-    """The location with the environment's values in it. Raises SourceMissing."""
+def expand_variables(location: str) -> str:
+    """The location with the values of its ${VARIABLES} from the environment. Raises SourceMissing."""
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in os.environ:
@@ -86,7 +86,7 @@ def expanded(location: str) -> str:
 
 
 def refuse_undecodable(name: str) -> None:
-    """Neither Postgres nor JSON can hold a file's name that is no UTF-8. Raises SourceUnreadable."""
+    """Raise SourceUnreadable for a file's name that is no UTF-8: neither Postgres nor JSON can hold it."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -94,7 +94,7 @@ def refuse_undecodable(name: str) -> None:
         raise SourceUnreadable(f"the name of a file is not UTF-8: {shown}", todo="Rename it.") from None
 
 
-def _local(location: str) -> str:
+def _local_pattern(location: str) -> str:
     scheme = _SCHEME.match(location)
     if scheme is None:
         return os.path.expanduser(location)  # noqa: PTH111 - Path drops what a glob may end with
@@ -109,40 +109,40 @@ def _local(location: str) -> str:
 
 
 def _fixed_part(pattern: str) -> Path:
-    # What a glob cannot change: nothing outside the roots is even looked at.
+    # The folder that no wild card can change: so nothing outside the roots is even listed.
     path = Path(pattern)
     while glob.has_magic(str(path)) and not path.exists():
         path = path.parent
     return path
 
 
-def _candidates(pattern: str, declared: str) -> list[Path]:
+def _local_paths(pattern: str, declared: str) -> list[Path]:
     path = Path(pattern)
     if path.is_dir():
-        return _children(path, declared)
+        return _paths_in_folder(path, declared)
     if path.is_file():
         return [path]
     if path.exists():
         raise SourceUnreadable(f"{path} is neither a file nor a folder")
     # Asked after exists(): a file whose name holds brackets is itself, not a pattern.
-    hits = [Path(name) for name in glob.glob(pattern, recursive=True)]  # noqa: PTH207 - takes absolute patterns
-    files = [hit for hit in hits if hit.is_file()]
-    if not files and (folders := [hit for hit in hits if hit.is_dir()]):
+    matches = [Path(name) for name in glob.glob(pattern, recursive=True)]  # noqa: PTH207 - takes absolute patterns
+    files = [match for match in matches if match.is_file()]
+    if not files and (folders := [match for match in matches if match.is_dir()]):
         raise SourceUnreadable(f"{folders[0]} is a folder, not a file; this glob matches no files")
     if not files:
         raise SourceMissing(f"there is nothing at {pattern}")
     return files
 
 
-def _children(folder: Path, declared: str) -> list[Path]:
+def _paths_in_folder(folder: Path, declared: str) -> list[Path]:
     visible = [child for child in folder.iterdir() if not child.name.startswith(".")]
-    found = [child for child in visible if child.is_file() and _is_wanted(child.name, declared)]
-    if not found and _named_format(folder.name):
+    files = [child for child in visible if child.is_file() and _is_data(child.name, declared)]
+    if not files and _format_by_name(folder.name):
         raise SourceUnreadable(f"{folder} is a folder, not a file")
-    if not found:
+    if not files:
         kinds = "csv or jsonl or parquet" if declared == "auto" else declared
         raise SourceMissing(f"there is no {kinds} file in the folder {folder}")
-    return found
+    return files
 
 
 def _refuse_outside_roots(path: Path) -> None:
@@ -157,28 +157,28 @@ def _refuse_outside_roots(path: Path) -> None:
         )
 
 
-def _named_format(name: str) -> Format | None:
-    bare = uncompressed_name(name)
-    found = _FORMATS.get(PurePath(bare).suffix.lower())
-    return None if found == "parquet" and bare != name else found
-
-
-def _format_of(spec: BranchSpec, places: list[Place]) -> Format:
+def _format_of(spec: BranchSpec, files: list[InputFile]) -> Format:
     if spec.format != "auto":
         return spec.format
-    found: set[Format | None] = {_named_format(place.name) for place in places}
-    kind = next(iter(found))
-    if len(found) > 1 or kind is None:
-        _refuse_packed(places[0].name)
-        names = ", ".join(place.name for place in places[:5])
+    formats: set[Format | None] = {_format_by_name(file.name) for file in files}
+    format_ = next(iter(formats))
+    if len(formats) > 1 or format_ is None:
+        _refuse_unsupported(files[0].name)
+        names = ", ".join(file.name for file in files[:5])
         raise SourceUnreadable(
             f"the names of the files do not agree on one format: {names}",
             todo="Say `format: csv` (jsonl, json, parquet) in the branch file, and let its location be of one kind.",
         )
-    return kind
+    return format_
 
 
-def _refuse_packed(name: str) -> None:
-    kind = _PACKED.get(PurePath(uncompressed_name(name)).suffix.lower())
+def _format_by_name(name: str) -> Format | None:
+    unpacked = uncompressed_name(name)
+    named = _FORMATS_BY_SUFFIX.get(PurePath(unpacked).suffix.lower())
+    return None if named == "parquet" and unpacked != name else named
+
+
+def _refuse_unsupported(name: str) -> None:
+    kind, how = _UNSUPPORTED.get(PurePath(uncompressed_name(name)).suffix.lower(), (None, None))
     if kind:
-        raise SourceUnreadable(f"{name} is {kind[0]}", todo=f"{kind[1]}, then run again with that file.")
+        raise SourceUnreadable(f"{name} is {kind}", todo=f"{how}, then run again with that file.")

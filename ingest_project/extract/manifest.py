@@ -1,4 +1,4 @@
-"""The manifest: which parts exist. A file that is not listed does not, whatever the store holds."""
+"""The manifest: which parts exist. One that is not listed does not, even if the store has its file."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -43,7 +43,7 @@ def list_part(
     *,
     carried: int = 0,
 ) -> None:
-    """Make a stored part exist; part of the caller's fenced transaction. `carried`: rows not normalized again."""
+    """Make a stored part exist, in the caller's fenced transaction. `carried`: its rows not normalized anew."""
     connection.execute(
         _SQL["list_part"],
         {
@@ -70,5 +70,5 @@ def listed_parts(connection: Connection, activation_id: int, asset: Asset) -> li
 
 
 def discard_parts(connection: Connection, activation_id: int, asset: Asset) -> None:
-    """Make the parts of a reading that starts again exist no more; part of the caller's fenced transaction."""
+    """Remove the parts of a reading that starts again, in the caller's fenced transaction."""
     connection.execute(_SQL["discard_parts"], {"activation_id": activation_id, "asset": asset})

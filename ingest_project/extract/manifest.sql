@@ -1,5 +1,5 @@
 -- name: list_part
--- Only a listed part exists; a resumed run lists each part once.
+-- Only a listed part exists; each is listed once.
 insert into ingest.parts (activation_id, asset, part, epoch, path, rows, bytes, digest, cursor, run_id, carried)
 values (%(activation_id)s, %(asset)s, %(part)s, %(epoch)s, %(path)s, %(rows)s, %(bytes)s, %(digest)s, %(cursor)s,
         %(run_id)s, %(carried)s);
@@ -10,5 +10,5 @@ select p.part, p.path, p.rows, p.bytes, p.digest, p.cursor, p.carried from inges
  where p.activation_id = %(activation_id)s and p.asset = %(asset)s order by p.part;
 
 -- name: discard_parts
--- Parts of a state that nobody can read on: what comes in their place is read anew.
+-- Those of a snapshot that ended before all of it was read: it is read anew.
 delete from ingest.parts where activation_id = %(activation_id)s and asset = %(asset)s;

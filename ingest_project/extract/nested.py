@@ -1,7 +1,7 @@
-"""Nested values as columns: objects spread out under dotted names, what a branch names inside an array beside it.
+"""Flattens nested values: objects become columns with dotted names, as do values in arrays that a branch names.
 
 `{"geo": {"lat": 1}, "addresses": [{"city": "Ulm"}]}` has the columns `geo.lat` and `addresses`; a branch may also
-name `addresses.0.city`. Arrays stay whole as well, so that nothing of them is lost.
+name `addresses.0.city`, an *array path*. Arrays stay whole as well, so that nothing of them is lost.
 """
 
 # pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
@@ -12,48 +12,62 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.types as kinds
+from pyarrow import types
 
 
-def is_inside(name: str) -> bool:
-    """Whether a name may be one of a value inside an array: it has a number among its steps."""
+def is_array_path(name: str) -> bool:
+    """Whether a name may be that of a value in an array: it has a number among its steps."""
     return any(step.isdecimal() for step in name.split(".")[1:])
 
 
-def inside(name: str, columns: Collection[str]) -> tuple[str, list[str]] | None:
-    """The column that holds an array, and the steps from there; None where no column does."""
-    steps = name.split(".")
+def split_array_path(path: str, columns: Collection[str]) -> tuple[str, list[str]] | None:
+    """The column that holds the array, and the steps from there; None where no column does."""
+    steps = path.split(".")
     cuts = (cut for cut in range(len(steps) - 1, 0, -1) if steps[cut].isdecimal())
     return next(((column, steps[cut:]) for cut in cuts if (column := ".".join(steps[:cut])) in columns), None)
 
 
-def spread(row: dict[str, Any], paths: Sequence[str] = ()) -> dict[str, Any]:
-    """A JSON object with its inner objects spread out. Raises ValueError where two values have one name."""
+def array_paths(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield (path, value) of the values in the first two elements of an array, for a guess."""
+    if isinstance(value, list):
+        elements: list[Any] = value
+        for index, element in enumerate(elements[:2]):
+            yield from array_paths(f"{name}.{index}", element)
+    elif isinstance(value, dict):
+        members: dict[str, Any] = value
+        for key, member in members.items():
+            yield from array_paths(f"{name}.{key}", member)
+    elif value is not None:
+        yield name, value
+
+
+def flatten(row: dict[str, Any], paths: Sequence[str] = ()) -> dict[str, Any]:
+    """Flatten a JSON object, and add the values at these array paths. Raises ValueError where two have one name."""
     pairs = list(_leaves(row, ""))
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    flat = dict(pairs)
+    if len(flat) != len(pairs):
         raise ValueError("a name stands twice")
     for path in paths:
-        place = inside(path, found)
-        value = _reached(found[place[0]], place[1]) if place and path not in found else None
-        found.update({} if value is None else {path: value})
-    return found
+        array = split_array_path(path, flat)
+        value = _follow(flat[array[0]], array[1]) if array and path not in flat else None
+        flat.update({} if value is None else {path: value})
+    return flat
 
 
-def _leaves(row: dict[str, Any], before: str) -> Iterator[tuple[str, Any]]:
+def _leaves(row: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for key, value in row.items():
         if isinstance(value, dict) and value:
-            inner: dict[str, Any] = value
-            yield from _leaves(inner, f"{before}{key}.")
+            members: dict[str, Any] = value
+            yield from _leaves(members, f"{prefix}{key}.")
         else:
-            yield before + key, value
+            yield prefix + key, value
 
 
-def _reached(value: Any, steps: Sequence[str]) -> Any:
+def _follow(value: Any, steps: Sequence[str]) -> Any:
     for step in steps:
         if isinstance(value, list):
-            several: list[Any] = value
-            value = several[int(step)] if step.isdecimal() and int(step) < len(several) else None
+            elements: list[Any] = value
+            value = elements[int(step)] if step.isdecimal() and int(step) < len(elements) else None
         elif isinstance(value, dict):
             members: dict[str, Any] = value
             value = members.get(step)
@@ -62,37 +76,24 @@ def _reached(value: Any, steps: Sequence[str]) -> Any:
     return value
 
 
-def paths_in(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """What stands in the first places of an array, under the names that a branch may give: for a guess."""
-    if isinstance(value, list):
-        several: list[Any] = value
-        for at, one in enumerate(several[:2]):
-            yield from paths_in(f"{name}.{at}", one)
-    elif isinstance(value, dict):
-        members: dict[str, Any] = value
-        for key, one in members.items():
-            yield from paths_in(f"{name}.{key}", one)
-    elif value is not None:
-        yield name, value
-
-
-def spread_table(table: pa.Table, paths: Sequence[str] = ()) -> pa.Table:
-    """The same of a table: structs spread out, a column for each path that leads into a list."""
-    while any(kinds.is_struct(kind) for kind in table.schema.types):
+def flatten_table(table: pa.Table, paths: Sequence[str] = ()) -> pa.Table:
+    """Flatten the structs of a table, and add a column for each array path that leads into a list."""
+    while any(types.is_struct(kind) for kind in table.schema.types):
         table = table.flatten()
     for path in paths:
-        place = inside(path, table.column_names)
-        column = _reached_in(table.column(place[0]), place[1]) if place and path not in table.column_names else None
+        names = table.column_names
+        array = split_array_path(path, names)
+        column = _follow_in_column(table.column(array[0]), array[1]) if array and path not in names else None
         table = table if column is None else table.append_column(path, column)
     return table
 
 
-def _reached_in(column: pa.ChunkedArray, steps: Sequence[str]) -> pa.ChunkedArray | None:
+def _follow_in_column(column: pa.ChunkedArray, steps: Sequence[str]) -> pa.ChunkedArray | None:
     for step in steps:
         if _is_list(column.type) and step.isdecimal():
-            place = int(step)
-            column = pc.list_element(pc.list_slice(column, place, place + 1, return_fixed_size_list=True), 0)
-        elif kinds.is_struct(column.type) and column.type.get_field_index(step) >= 0:
+            index = int(step)
+            column = pc.list_element(pc.list_slice(column, index, index + 1, return_fixed_size_list=True), 0)
+        elif types.is_struct(column.type) and column.type.get_field_index(step) >= 0:
             column = pc.struct_field(column, step)
         else:
             return None
@@ -100,4 +101,4 @@ def _reached_in(column: pa.ChunkedArray, steps: Sequence[str]) -> pa.ChunkedArra
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    return kinds.is_list(kind) or kinds.is_large_list(kind) or kinds.is_fixed_size_list(kind)
+    return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)

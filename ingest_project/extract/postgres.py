@@ -1,7 +1,7 @@
 """A relation: a table or a view of any Postgres, read in one REPEATABLE READ transaction by COPY.
 
-The session opened by `pin` is the one that `pages` reads in. Where it is gone, so is its snapshot: all of it is read
-anew, unless the branch declares a `cursor`, behind whose last value the rest is read.
+The session opened by `pin` is the one that `pages` reads in. If it is lost, so is its snapshot: the whole relation is
+read anew, unless the branch declares a `cursor`, after whose last value reading goes on.
 """
 
 # pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
@@ -19,9 +19,9 @@ from psycopg import conninfo, sql
 from ingest_project.branches.relation import is_relation, split_location
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.errors import SourceEmpty, SourceMoved, SourceUnreadable
-from ingest_project.extract import copied
-from ingest_project.extract.location import expanded
-from ingest_project.extract.server import SQL, Column, Found, Server, find
+from ingest_project.extract import copy_stream
+from ingest_project.extract.location import expand_variables
+from ingest_project.extract.server import SQL, CatalogRelation, Column, Server, find_relation
 from ingest_project.extract.source import MALFORMED, MORE, ROW, Cursor, Page, Pin, RelationState, SourceFile, page_of
 from ingest_project.postgres.connection import Connection
 from ingest_project.telemetry import log
@@ -36,21 +36,21 @@ def relation_of(spec: BranchSpec) -> "Relation | None":
     if location.startswith("${"):
         # A variable that holds a URL; others hold parts of one, and may need no quoting there.
         head, end, rest = location.partition("}")
-        location = expanded(head + end) + rest
+        location = expand_variables(head + end) + rest
     if not is_relation(location):
         if spec.cursor:
             raise SourceUnreadable("`cursor` is a column of a relation; this location names none", where=where)
         return None
     try:
         text, table = split_location(location)
-        words = conninfo.conninfo_to_dict(text)
+        written = conninfo.conninfo_to_dict(text)
     except ValueError as error:
         raise SourceUnreadable(f"the location {error}", where=where) from None
     except psycopg.ProgrammingError:
-        why = "the location is no valid URL or connection string of Postgres"
-        raise SourceUnreadable(why, where=where) from None
-    values = {word: expanded(str(value)) for word, value in words.items() if value is not None}
-    return Relation(spec, Server(spec, values), expanded(table))
+        what = "the location is no valid URL or connection string of Postgres"
+        raise SourceUnreadable(what, where=where) from None
+    parameters = {name: expand_variables(str(value)) for name, value in written.items() if value is not None}
+    return Relation(spec, Server(spec, parameters), expand_variables(table))
 
 
 class Relation:
@@ -70,52 +70,58 @@ class Relation:
     def pin(self) -> Pin:
         """Take the snapshot. Raises SourceMissing, SourceEmpty, SourceUnreadable; IngestError for what may pass."""
         self.close()
-        found = self.look()
-        names = tuple(column.name for column in self._readable(found))
-        if not self._value("has_rows", found):
+        relation = self.look_up()
+        columns = relation.readable_columns
+        if not self._fetch_value("has_rows", relation):
             raise SourceEmpty(f"the relation has columns, and no rows: {self._table}", where=self._server.where)
         state = RelationState(
-            taken_at=found.taken_at,
-            snapshot=found.snapshot,
-            types=[column.declared for column in self._readable(found)],
-            until=self._until(found),
+            taken_at=relation.taken_at,
+            snapshot=relation.snapshot,
+            types=[column.declared for column in columns],
+            until=self._greatest_cursor_value(relation),
         )
-        file = SourceFile(self._place(found), found.size, self._modified_ns(found), etag=found.snapshot)
-        return Pin(FORMAT, (file,), names, self._value("estimate_rows", found)[0]["Plan"]["Plan Rows"], state)
+        file = SourceFile(self._url(relation), relation.size, self._modified_ns(relation), etag=relation.snapshot)
+        rows = self._fetch_value("estimate_rows", relation)[0]["Plan"]["Plan Rows"]
+        return Pin(FORMAT, (file,), tuple(column.name for column in columns), rows, state)
 
-    def look(self) -> Found:
+    def look_up(self) -> CatalogRelation:
         """What the catalog says of it, in the snapshot."""
-        found = find(self._server, self._session(), self._table)
-        ours = sorted({ROW, MALFORMED, MORE} & {column.name for column in found.columns})
-        if ours:
-            why = f"the relation has a column {' and '.join(ours)}: a name that pages keep for themselves"
-            raise SourceUnreadable(why, where=self._server.where, todo="Name a view of it that has another name there.")
-        return found
+        relation = find_relation(self._server, self._session(), self._table)
+        reserved = sorted({ROW, MALFORMED, MORE} & {column.name for column in relation.columns})
+        if reserved:
+            what = f"the relation has a column {' and '.join(reserved)}: a name that pages keep for themselves"
+            todo = "Name a view of it that has another name there."
+            raise SourceUnreadable(what, where=self._server.where, todo=todo)
+        hidden = [column.name for column in relation.columns if not column.readable]
+        if hidden:
+            log.warning("branch %s: this role may not read the columns %s", self.spec.name, ", ".join(hidden))
+        return relation
 
     def sample(self, count: int) -> tuple[pa.Table, str | None]:
         """Some rows, in no order, and the primary key where it is one column."""
-        found = self.look()
-        text = SQL["copy_some"].format(**self._parts(found), count=sql.Literal(count))
-        with self._server.errors_translated(), self._session().cursor() as cursor, cursor.copy(text) as copy:
-            tables = [table for table, _ in copied.tables(copy, self._kinds(found), count)]
-        rows = tables[0] if tables else copied.empty(self._kinds(found))
-        return rows.drop_columns([MALFORMED]), found.key
+        relation = self.look_up()
+        statement = SQL["copy_sample"].format(**_columns_and_relation(relation), count=sql.Literal(count))
+        types = _arrow_types(relation)
+        with self._server.errors_translated(), self._session().cursor() as cursor, cursor.copy(statement) as copy:
+            tables = [table for table, _ in copy_stream.tables(copy, types, count)]
+        rows = tables[0] if tables else copy_stream.empty_table(types)
+        return rows.drop_columns([MALFORMED]), relation.key
 
     def pages(self, pin: Pin, size: int, after: Cursor | None) -> Iterator[Page]:
         """Yield pages of `size` rows. Raises SourceMoved, SourceUnreadable; IngestError for what may pass."""
         at = after or Cursor(0, 0, 0)
-        found = self.look()
-        self._refuse_changed(pin, self._readable(found))
-        kinds = self._kinds(found)
+        relation = self.look_up()
+        self._refuse_changed(pin, relation)
+        types = _arrow_types(relation)
         with (
             self._server.errors_translated(),
             self._session().cursor() as cursor,
-            cursor.copy(self._query(pin, found, at)) as copy,
+            cursor.copy(self._copy_statement(pin, relation, at)) as copy,
         ):
-            for table, taken in copied.tables(copy, kinds, size):
+            for table, bytes_read in copy_stream.tables(copy, types, size):
                 rows = at.rows + table.num_rows
-                at = Cursor(0, rows, rows, self._last(table, at.after))
-                yield page_of(table, at, taken)
+                at = Cursor(0, rows, rows, self._last_cursor_value(table, at.after))
+                yield page_of(table, at, bytes_read)
         self._rows = at.rows
 
     def seal(self, pin: Pin) -> Pin:
@@ -133,97 +139,80 @@ class Relation:
             self._connection.close()
             self._connection = None
 
-    # ── what it asks ───────────────────────────────────────────────────────────────────────────────────────
-
     def _session(self) -> Connection:
         if self._connection is None:
             self._connection = self._server.snapshot()
         return self._connection
 
-    def _value(self, statement: str, found: Found, column: str | None = None) -> Any:
-        text = SQL[statement].format(relation=found.identifier, column=sql.Identifier(column or ""))
+    def _fetch_value(self, statement: str, relation: CatalogRelation, column: str | None = None) -> Any:
+        text = SQL[statement].format(relation=relation.identifier, column=sql.Identifier(column or ""))
         with self._server.errors_translated():
             row = self._session().execute(text).fetchone()
         return row[0] if row else None
 
-    def _query(self, pin: Pin, found: Found, at: Cursor) -> sql.Composed:
-        common = self._parts(found)
+    def _copy_statement(self, pin: Pin, relation: CatalogRelation, at: Cursor) -> sql.Composed:
+        common = _columns_and_relation(relation)
         if self.spec.cursor is None:
             return SQL["copy_all"].format(**common, order=sql.Identifier(self.spec.key))
         values = {"after": sql.Literal(at.after), "until": sql.Literal(pin.relation and pin.relation.until)}
         statement = "copy_until" if at.after is None else "copy_between"
         return SQL[statement].format(**common, order=sql.Identifier(self.spec.cursor), **values)
 
-    def _parts(self, found: Found) -> dict[str, sql.Composable]:
-        columns = sql.SQL(", ").join(_selected(column) for column in self._readable(found))
-        return {"columns": columns, "relation": found.identifier}
-
-    def _kinds(self, found: Found) -> dict[str, pa.DataType]:
-        return {column.name: copied.arrow_type(column.kind) for column in self._readable(found)}
-
-    def _until(self, found: Found) -> str | None:
+    def _greatest_cursor_value(self, relation: CatalogRelation) -> str | None:
         name = self.spec.cursor
-        column = next((one for one in found.columns if one.name == name), None)
+        column = next((column for column in relation.columns if column.name == name), None)
         if name is None or column is None:
             return None  # no such column: the preflight says so
         if column.category in "AC":
-            raise self._no_cursor(f"its type is {column.declared}")
-        if not column.not_null and self._value("has_null", found, name):
-            raise self._no_cursor("it has nulls")
-        return str(self._value("greatest", found, name))
+            raise self._bad_cursor(f"its type is {column.declared}")
+        if not column.not_null and self._fetch_value("has_null", relation, name):
+            raise self._bad_cursor("it has nulls")
+        return str(self._fetch_value("greatest_value", relation, name))
 
-    def _modified_ns(self, found: Found) -> int | None:
+    def _modified_ns(self, relation: CatalogRelation) -> int | None:
         # Only where a limit asks for it: it may take reading all of the column.
-        column = next((one for one in found.columns if one.name == self.spec.updated_at), None)
+        column = next((column for column in relation.columns if column.name == self.spec.updated_at), None)
         if (
             self.spec.limits.max_age is None
             or column is None
             or column.kind not in ("timestamptz", "timestamp", "date")
         ):
             return None
-        newest = self._value("newest_change", found, column.name)
+        newest = self._fetch_value("newest_change", relation, column.name)
         return round(newest * 1e6) * 1000 if isinstance(newest, float) else None
 
-    # ── what it makes of it ────────────────────────────────────────────────────────────────────────────────
-
-    def _readable(self, found: Found) -> list[Column]:
-        kept = [column for column in found.columns if column.readable]
-        if len(kept) < len(found.columns):
-            hidden = [column.name for column in found.columns if not column.readable]
-            log.warning("branch %s: this role may not read the columns %s", self.spec.name, ", ".join(hidden))
-        return kept
-
-    def _place(self, found: Found) -> str:
+    def _url(self, relation: CatalogRelation) -> str:
         info = self._session().info
-        return f"postgresql://{info.user}@{info.host}:{info.port}/{info.dbname}?table={found.schema}.{found.name}"
+        table = f"{relation.schema}.{relation.name}"
+        return f"postgresql://{info.user}@{info.host}:{info.port}/{info.dbname}?table={table}"
 
-    def _refuse_changed(self, pin: Pin, columns: list[Column]) -> None:
+    def _refuse_changed(self, pin: Pin, relation: CatalogRelation) -> None:
         types = pin.relation.types if pin.relation else ()
-        was = dict(zip(pin.columns, types, strict=True))
-        now = {column.name: column.declared for column in columns}
-        if was != now:
+        before = dict(zip(pin.columns, types, strict=True))
+        now = {column.name: column.declared for column in relation.readable_columns}
+        if before != now:
             listed = "".join(
-                f"\n    {name}: was {was.get(name, 'not there')}, is {now.get(name, 'gone')}"
-                for name in {**was, **now}
-                if was.get(name) != now.get(name)
+                f"\n    {name}: was {before.get(name, 'not there')}, is {now.get(name, 'gone')}"
+                for name in {**before, **now}
+                if before.get(name) != now.get(name)
             )
-            why = f"the columns of the relation changed after it was pinned:{listed}"
-            raise SourceMoved(why, where=self._server.where)
+            what = f"the columns of the relation changed after it was pinned:{listed}"
+            raise SourceMoved(what, where=self._server.where)
 
-    def _last(self, table: pa.Table, before: str | None) -> str | None:
-        # In order, equal values stand side by side.
+    def _last_cursor_value(self, table: pa.Table, before: str | None) -> str | None:
+        """The cursor's value in the last row. Raises SourceUnreadable where it is no cursor after all."""
         name = self.spec.cursor
         if name is None:
             return None
         values = pa.concat_arrays([pa.array([before], pa.string()), *table[name].cast(pa.string()).chunks])
-        repeated = pc.equal(values[1:], values[:-1])
-        if pc.any(repeated).as_py():
-            raise self._no_cursor(f"{values[1:].filter(repeated)[0].as_py()!r} stands there twice")
+        repeats = pc.equal(values[1:], values[:-1])  # rows are in the order of the cursor: equal ones are neighbours
+        if pc.any(repeats).as_py():
+            raise self._bad_cursor(f"{values[1:].filter(repeats)[0].as_py()!r} stands there twice")
         if table[name].null_count:
-            raise self._no_cursor("a row of it is too long to be read")
+            raise self._bad_cursor("a row of it is too long to be read")
         return values[-1].as_py()
 
-    def _no_cursor(self, why: str) -> SourceUnreadable:
+    def _bad_cursor(self, why: str) -> SourceUnreadable:
         return SourceUnreadable(
             f"the column {self.spec.cursor!r} is no cursor: {why}",
             where=self._server.where,
@@ -231,7 +220,17 @@ class Relation:
         )
 
 
-def _selected(column: Column) -> sql.Composable:
+def _arrow_types(relation: CatalogRelation) -> dict[str, pa.DataType]:
+    return {column.name: copy_stream.arrow_type(column.kind) for column in relation.readable_columns}
+
+
+def _columns_and_relation(relation: CatalogRelation) -> dict[str, sql.Composable]:
+    columns = sql.SQL(", ").join(_select_item(column) for column in relation.readable_columns)
+    return {"columns": columns, "relation": relation.identifier}
+
+
+def _select_item(column: Column) -> sql.Composable:
+    # Arrays and composites as JSON; char(n) as text, which has no padding.
     name = sql.Identifier(column.name)
     if column.category in "AC":
         return sql.SQL("to_json({})").format(name)

@@ -1,17 +1,19 @@
-"""Before anything is read: is the source there, is it dated, and does it have what the branch declares?"""
+"""Checks before anything is read: the source is there, is dated, and has the columns that the branch declares."""
 
 import difflib
 from collections.abc import Sequence
 
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.errors import ColumnsMissing, SourceStale
-from ingest_project.extract.drift import renamed
+from ingest_project.extract.drift import find_renames
 from ingest_project.extract.kinds import open_source
 from ingest_project.extract.source import Pin, Source
 
+_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
-def check(spec: BranchSpec, had: Sequence[str] = ()) -> tuple[Source, Pin]:
-    """Find the source of a branch and pin what is going to be read of it; `had` is its header of the last time.
+
+def check(spec: BranchSpec, last_header: Sequence[str] = ()) -> tuple[Source, Pin]:
+    """Open the source of a branch and pin it; `last_header` has its columns of the last time.
 
     Raises the Refused errors.
     """
@@ -19,7 +21,7 @@ def check(spec: BranchSpec, had: Sequence[str] = ()) -> tuple[Source, Pin]:
     try:
         pin = source.pin()
         _refuse_undated(spec, pin)
-        _refuse_missing_columns(spec, pin, had)
+        _refuse_missing_columns(spec, pin, last_header)
     except BaseException:
         source.close()
         raise
@@ -27,7 +29,7 @@ def check(spec: BranchSpec, had: Sequence[str] = ()) -> tuple[Source, Pin]:
 
 
 def _refuse_undated(spec: BranchSpec, pin: Pin) -> None:
-    """How old it may be is a gate; of what age that cannot be told, there is nothing to accept."""
+    # Its age is a gate, which a person may accept; without an age there is nothing to accept.
     limit = spec.limits.max_age
     if limit is None or pin.written_at is not None:
         return
@@ -39,42 +41,39 @@ def _refuse_undated(spec: BranchSpec, pin: Pin) -> None:
     )
 
 
-def _refuse_missing_columns(spec: BranchSpec, pin: Pin, had: Sequence[str]) -> None:
+def _refuse_missing_columns(spec: BranchSpec, pin: Pin, last_header: Sequence[str]) -> None:
     declared = [*spec.declared_columns(), *([spec.cursor] if spec.cursor else [])]
-    # A row of JSON need not have a key, but one that no row has beside a new one has been renamed.
-    others = renamed(had, pin.header)
-    missing = [name for name in declared if name not in pin.columns or name in others]
+    # Rows of JSON need not have a key; but where none has it, and all have a new one instead, it was renamed.
+    renames = find_renames(last_header, pin.header)
+    missing = [name for name in declared if name not in pin.columns or name in renames]
     if not missing:
         return
-    before = f"\n    had:    {', '.join(had)}" if had else ""
+    before = f"\n    had:    {', '.join(last_header)}" if last_header else ""
     raise ColumnsMissing(
-        f"the source has no column {', '.join(_named(name, others.get(name), pin) for name in missing)};\n"
-        f"    it has: {', '.join(pin.header)}{before}{_separator_hint(pin)}",
+        f"the source has no column {', '.join(_with_suggestion(name, renames.get(name), pin) for name in missing)};\n"
+        f"    it has: {', '.join(pin.header)}{before}{_delimiter_hint(pin)}",
         where={"branch": spec.name, "file": pin.files[0].path},
     )
 
 
-def _named(name: str, other: str | None, pin: Pin) -> str:
+def _with_suggestion(name: str, new_name: str | None, pin: Pin) -> str:
     by_folded = {column.strip().casefold(): column for column in pin.header}
-    near = difflib.get_close_matches(name.strip().casefold(), by_folded, n=1)
-    meant = by_folded[near[0]] if near else other
-    return f"{name!r} (did you mean {meant!r}?)" if meant else repr(name)
+    similar = difflib.get_close_matches(name.strip().casefold(), by_folded, n=1)
+    suggestion = by_folded[similar[0]] if similar else new_name
+    return f"{name!r} (did you mean {suggestion!r}?)" if suggestion else repr(name)
 
 
-def _separator_hint(pin: Pin) -> str:
+def _delimiter_hint(pin: Pin) -> str:
     if pin.format != "csv" or len(pin.columns) != 1:
         return ""
-    used = likely_delimiter(pin.columns)
-    return (
-        f"\n    it looks separated by {_SEPARATORS[used]}: say `delimiter: {used!r}` in the branch file" if used else ""
-    )
+    delimiter = likely_delimiter(pin.columns)
+    if delimiter is None:
+        return ""
+    return f"\n    it looks separated by {_DELIMITERS[delimiter]}: say `delimiter: {delimiter!r}` in the branch file"
 
 
 def likely_delimiter(columns: Sequence[str]) -> str | None:
-    """What separates the names of a header better than the commas at which it was parted."""
+    """The delimiter that there is more of in this header than of the commas by which it was split; None for commas."""
     header = ",".join(columns)
-    mark = max(_SEPARATORS, key=header.count)
-    return mark if header.count(mark) >= len(columns) else None
-
-
-_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+    delimiter = max(_DELIMITERS, key=header.count)
+    return delimiter if header.count(delimiter) >= len(columns) else None

@@ -1,17 +1,17 @@
-"""The allow-list of URLs that a worker may read (INGEST_REMOTE): by prefix, redirects included."""
+"""The allow-list of URLs that a worker may read from (INGEST_REMOTE): by prefix, redirects included."""
 
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from ingest_project.errors import SourceUnreadable
 from ingest_project.settings import settings
 
-_USUAL_PORT = {"http": 80, "https": 443, "postgresql": 5432}
+_DEFAULT_PORTS = {"http": 80, "https": 443, "postgresql": 5432}
 
 
 def may_reach(url: str) -> bool:
     """Whether INGEST_REMOTE is unset, or has a prefix of the URL: scheme, host and port, whole parts of the path."""
     allowed = settings().remote
-    return allowed is None or any(_within(urlsplit(url), urlsplit(prefix)) for prefix in allowed.split())
+    return allowed is None or any(_is_within(urlsplit(url), urlsplit(prefix)) for prefix in allowed.split())
 
 
 def refuse_out_of_reach(url: str, location: str) -> None:
@@ -23,12 +23,12 @@ def refuse_out_of_reach(url: str, location: str) -> None:
         )
 
 
-def _within(url: SplitResult, prefix: SplitResult) -> bool:
-    path, top = unquote(url.path), unquote(prefix.path).rstrip("/")
+def _is_within(url: SplitResult, prefix: SplitResult) -> bool:
+    path, folder = unquote(url.path), unquote(prefix.path).rstrip("/")
     if ".." in path.split("/"):
         return False
-    same = (_scheme(url), url.hostname, _port(url)) == (_scheme(prefix), prefix.hostname, _port(prefix))
-    return same and (path == top or path.startswith(f"{top}/"))
+    is_same_server = (_scheme(url), url.hostname, _port(url)) == (_scheme(prefix), prefix.hostname, _port(prefix))
+    return is_same_server and (path == folder or path.startswith(f"{folder}/"))
 
 
 def _scheme(url: SplitResult) -> str:
@@ -36,4 +36,4 @@ def _scheme(url: SplitResult) -> str:
 
 
 def _port(url: SplitResult) -> int | None:
-    return url.port or _USUAL_PORT.get(_scheme(url))
+    return url.port or _DEFAULT_PORTS.get(_scheme(url))

@@ -1,4 +1,4 @@
-"""The server that a relation is read from: reached where allowed, in one snapshot, its errors in our words."""
+"""The Postgres that a relation is read from: a session with one snapshot, its catalog, and what its errors mean."""
 
 import difflib
 from collections.abc import Generator
@@ -19,47 +19,47 @@ from ingest_project.settings import settings
 
 SQL = statements.load(__name__, "postgres.sql")
 # What ends a session or its snapshot, and says nothing about the relation: standbys, timeouts, restarts, full servers.
-_PASSING = frozenset({"40001", "40P01", "57014", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
-_PASSING_CLASSES = ("08", "53", "58")
-_PERMISSION = "42501"
-_NAMELESS = frozenset({"42602", "42601", "0A000", "3F000"})  # what to_regclass says of names that cannot be
-_KINDS = {"r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table"}
-_NO_ROWS = {"S": "a sequence", "i": "an index", "I": "an index", "c": "a type", "t": "a TOAST table"}
+_TRANSIENT = frozenset({"40001", "40P01", "57014", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
+_TRANSIENT_CLASSES = ("08", "53", "58")
+_INSUFFICIENT_PRIVILEGE = "42501"
+_INVALID_NAME = frozenset({"42602", "42601", "0A000", "3F000"})  # what to_regclass raises for impossible names
+_KINDS_WITH_ROWS = frozenset("rpvmf")  # tables, partitioned ones, views, materialized ones, foreign tables
+_OTHER_KINDS = {"S": "a sequence", "i": "an index", "I": "an index", "c": "a type", "t": "a TOAST table"}
 
 
 @dataclass(frozen=True)
 class Server:
-    """Where a branch says that its relation is: libpq's keywords, secrets among them."""
+    """The server of a branch's relation, by libpq's parameters; they may hold secrets."""
 
     spec: BranchSpec
-    words: dict[str, str]
+    parameters: dict[str, str]
 
     def snapshot(self) -> Connection:
         """Open a session whose only transaction sees one state. Raises IngestError, SourceUnreadable."""
-        for host in _hosts(self.words):
-            refuse_out_of_reach(_url(*host, self.words.get("dbname", "")), self.spec.location)
-        connection = self._connected()
+        for host, port in _hosts(self.parameters):
+            refuse_out_of_reach(_url(host, port, self.parameters.get("dbname", "")), self.spec.location)
+        connection = self._connect()
         try:
-            # Again, of where libpq went: a service or the environment may have said where.
-            reached = (connection.info.hostaddr or connection.info.host, str(connection.info.port))
-            refuse_out_of_reach(_url(*reached, connection.info.dbname), self.spec.location)
+            # Again, for where libpq went: a service or the environment may have told it.
+            info = connection.info
+            refuse_out_of_reach(_url(info.hostaddr or info.host, str(info.port), info.dbname), self.spec.location)
             connection.isolation_level = IsolationLevel.REPEATABLE_READ
             connection.read_only = True
             connection.autocommit = False
             with self.errors_translated():
-                connection.execute(SQL["set_up_source"], _set_up())
+                connection.execute(SQL["set_session_settings"], _session_settings())
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def _connected(self) -> Connection:
+    def _connect(self) -> Connection:
         try:
-            return opened(conninfo.make_conninfo(**self.words))
+            return opened(conninfo.make_conninfo(**self.parameters))
         except DatabaseUnreachable as error:
-            words = error.what.removeprefix("Postgres cannot be reached: ")
+            why = error.what.removeprefix("Postgres cannot be reached: ")
             raise IngestError(
-                f"the source's Postgres cannot be reached: {words}",
+                f"the source's Postgres cannot be reached: {why}",
                 where=self.where,
                 todo="Check its location, and the credentials in the environment or in libpq's files; then run again.",
             ) from None
@@ -70,27 +70,28 @@ class Server:
 
     @contextmanager
     def errors_translated(self) -> Generator[None]:
-        """What goes wrong at the server inside, in our words; without values of rows."""
+        """Raise the errors of the server as this project's, without values of rows."""
         try:
             yield
         except psycopg.Error as error:
-            raise self._explained(error) from None
+            raise self._translate_error(error) from None
 
-    def _explained(self, error: psycopg.Error) -> IngestError:
-        words = error.diag.message_primary or (str(error).strip().splitlines() or ["no answer"])[0]
+    def _translate_error(self, error: psycopg.Error) -> IngestError:
+        message = error.diag.message_primary or (str(error).strip().splitlines() or ["no answer"])[0]
         where = {**self.where, "sqlstate": error.sqlstate or "none"}
         state = error.sqlstate
-        if state in _PASSING or (state or "08")[:2] in _PASSING_CLASSES:
-            return IngestError(f"reading the relation was cut off: {words}", where=where, todo=self._again(state))
-        if state == _PERMISSION:
+        if state in _TRANSIENT or (state or "08")[:2] in _TRANSIENT_CLASSES:
+            what = f"reading the relation was cut off: {message}"
+            return IngestError(what, where=where, todo=self._how_to_resume(state))
+        if state == _INSUFFICIENT_PRIVILEGE:
             return SourceUnreadable(
-                f"this role may not read the relation: {words}",
+                f"this role may not read the relation: {message}",
                 where=where,
                 todo="As its owner: grant usage on its schema and select on it to the role of the location; run again.",
             )
-        return SourceUnreadable(f"the relation cannot be read: {words}", where=where)
+        return SourceUnreadable(f"the relation cannot be read: {message}", where=where)
 
-    def _again(self, state: str | None) -> str:
+    def _how_to_resume(self, state: str | None) -> str:
         how = (
             "The same command goes on behind the last part."
             if self.spec.cursor
@@ -101,26 +102,26 @@ class Server:
         return f"{how} A standby that ends queries: hot_standby_feedback there, or read the primary."
 
 
-def _hosts(words: dict[str, str]) -> list[tuple[str, str]]:
+def _hosts(parameters: dict[str, str]) -> list[tuple[str, str]]:
     # An address goes before a name: libpq connects there.
-    hosts = (words.get("hostaddr") or words.get("host") or "").split(",")
-    ports = words.get("port", "").split(",")
+    hosts = (parameters.get("hostaddr") or parameters.get("host") or "").split(",")
+    ports = parameters.get("port", "").split(",")
     ports = ports * len(hosts) if len(ports) == 1 else ports
-    return [pair for pair in zip(hosts, ports, strict=False) if pair[0]]
+    return [(host, port) for host, port in zip(hosts, ports, strict=False) if host]
 
 
 def _url(host: str, port: str, database: str) -> str:
-    local = not host or host.startswith(("/", "@"))
-    name = "" if local else f"[{host}]" if ":" in host else host
-    return f"postgresql://{name}{f':{port}' if port and not local else ''}/{quote(database, safe='')}"
+    is_socket = not host or host.startswith(("/", "@"))
+    name = "" if is_socket else f"[{host}]" if ":" in host else host
+    return f"postgresql://{name}{f':{port}' if port and not is_socket else ''}/{quote(database, safe='')}"
 
 
-def _set_up() -> dict[str, list[str]]:
-    chosen = settings()
+def _session_settings() -> dict[str, list[str]]:
+    timeouts = settings()
     values = {
-        "statement_timeout": f"{chosen.statement_seconds}s",
+        "statement_timeout": f"{timeouts.statement_seconds}s",
         "transaction_timeout": "0",
-        "idle_in_transaction_session_timeout": f"{chosen.idle_transaction_seconds}s",
+        "idle_in_transaction_session_timeout": f"{timeouts.idle_transaction_seconds}s",
         "client_connection_check_interval": "10s",
         # How values are written: the same whatever the server, database or role prefers.
         "TimeZone": "UTC",
@@ -134,7 +135,7 @@ def _set_up() -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a relation; `kind` and `category` are of its type, or of what a domain is made of."""
+    """A column of a relation; `kind` and `category` are those of its type, or of a domain's base type."""
 
     name: str
     kind: str
@@ -145,8 +146,8 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A relation as the catalog of a snapshot has it."""
+class CatalogRelation:
+    """A relation as the catalog has it, in one snapshot."""
 
     schema: str
     name: str
@@ -157,40 +158,43 @@ class Found:
     columns: tuple[Column, ...]
 
     @property
+    def readable_columns(self) -> list[Column]:
+        return [column for column in self.columns if column.readable]
+
+    @property
     def identifier(self) -> sql.Identifier:
         return sql.Identifier(self.schema, self.name)
 
 
-def find(server: Server, connection: Connection, table: str) -> Found:
-    """Look a relation up. Raises SourceMissing, SourceUnreadable."""
-    row = _looked_up(server, connection, table)
+def find_relation(server: Server, connection: Connection, table: str) -> CatalogRelation:
+    """Look a relation up in the catalog. Raises SourceMissing, SourceUnreadable."""
+    row = _find_row(server, connection, table)
     if row is None:
         raise _missing(server, connection, table)
     schema, name, kind, oid, size, taken_at, snapshot, key = row
-    if kind not in _KINDS:
-        raise SourceUnreadable(f"{table} is {_NO_ROWS.get(kind, 'no table')}: it has no rows", where=server.where)
+    if kind not in _KINDS_WITH_ROWS:
+        raise SourceUnreadable(f"{table} is {_OTHER_KINDS.get(kind, 'no table')}: it has no rows", where=server.where)
     with server.errors_translated():
         rows = connection.execute(SQL["columns_of_relation"], {"oid": oid}).fetchall()
-    columns = tuple(Column(*one) for one in rows)
-    return Found(schema, name, size, taken_at, snapshot, key, columns)
+    return CatalogRelation(schema, name, size, taken_at, snapshot, key, tuple(Column(*row) for row in rows))
 
 
-def _looked_up(server: Server, connection: Connection, table: str) -> tuple[Any, ...] | None:
+def _find_row(server: Server, connection: Connection, table: str) -> tuple[Any, ...] | None:
     with server.errors_translated():
         try:
             with connection.transaction():
                 return connection.execute(SQL["find_relation"], {"table": table}).fetchone()
         except psycopg.Error as error:
-            if error.sqlstate in _NAMELESS:
+            if error.sqlstate in _INVALID_NAME:
                 return None
             raise
 
 
 def _missing(server: Server, connection: Connection, table: str) -> SourceMissing:
     with server.errors_translated():
-        known = [name for (name,) in connection.execute(SQL["relations_like"], {}).fetchall()]
-    near = difflib.get_close_matches(table, known, n=1) or [name for name in known if name.endswith(f".{table}")]
-    hint = f" (did you mean {near[0]}?)" if near else ""
+        names = [name for (name,) in connection.execute(SQL["relation_names"], {}).fetchall()]
+    similar = difflib.get_close_matches(table, names, n=1) or [name for name in names if name.endswith(f".{table}")]
+    hint = f" (did you mean {similar[0]}?)" if similar else ""
     return SourceMissing(
         f"there is no relation {table} in database {connection.info.dbname}{hint}",
         where=server.where,

@@ -1,4 +1,4 @@
-"""The first stage: a branch's data, as it is now, read once into numbered parts.
+"""The first stage: reads a branch's data, as it is now, once, into numbered parts.
 
 Killed at any instant, it goes on after the last part that the manifest lists.
 """
@@ -23,7 +23,7 @@ from ingest_project.extract.kinds import open_source
 from ingest_project.extract.manifest import ListedPart, discard_parts, list_part, listed_parts, part_key
 from ingest_project.extract.source import Cursor, Page, Pin, ReadMetrics, Source, measured
 from ingest_project.extract.store import PartStore, StoredPart
-from ingest_project.extract.unchanged import cut_alike, sealed_as_before, sealed_by
+from ingest_project.extract.unchanged import can_reuse, pin_with_reader, seal_if_unchanged
 from ingest_project.postgres.connection import Connection
 from ingest_project.postgres.leases import Lease, fenced
 from ingest_project.telemetry import Progress, log, report
@@ -34,7 +34,7 @@ ASSET = "branch_snapshot"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the stage did: the work moved on, and what reading took in this attempt."""
+    """What the stage did: the work with its activation moved on, and what reading took in this attempt."""
 
     work: Work
     metrics: ReadMetrics = field(default_factory=ReadMetrics)
@@ -43,60 +43,70 @@ class Snapshot:
     def lag_seconds(self) -> float | None:
         """From the writing of the source to its reading, where its store says when it was written."""
         activation = self.work.activation
-        written = Pin.from_json(activation.pin).written_at if activation.pin else None
-        read = activation.snapshotted_at or datetime.now(UTC)
-        return (read - written).total_seconds() if written else None
+        written_at = Pin.from_json(activation.pin).written_at if activation.pin else None
+        read_at = activation.snapshotted_at or datetime.now(UTC)
+        return (read_at - written_at).total_seconds() if written_at else None
 
 
-def begin(connection: Connection, lease: Lease, branch: Branch, *, wanted: int | None, plan_only: bool) -> Work:
-    """The activation this run works on: the wanted one, the open one, or a new one.
+def begin(connection: Connection, lease: Lease, branch: Branch, *, activation_id: int | None, plan_only: bool) -> Work:
+    """Claim the activation that this run works on: the one asked for, the open one, or a new one.
 
     An open one whose source or spec has changed since it was pinned is superseded, as long as nothing of it is in
     core. Raises ActivationUnknown, ActivationClosed.
     """
-    # Asked before the transaction: a source may be far away, and a take-over waits for our transactions to end.
-    seen = None if wanted else activations.open_one(connection, branch.branch_id)
-    moved = moved_since(branch, seen) if seen else None
+    # Compared before the transaction: a source may be far away, and a take-over waits for our transactions to end.
+    compared = None if activation_id else activations.open_one(connection, branch.branch_id)
+    changed = moved_since(branch, compared) if compared else None
     with fenced(connection, lease):
-        found = _wanted(connection, branch, wanted) if wanted else activations.open_one(connection, branch.branch_id)
-        why = moved if found and seen and found.activation_id == seen.activation_id else None
-        if found and why and (settled := _settled(connection, found)):
-            log.warning(
-                "activation %d is %s and is finished as it was read: %s", found.activation_id, settled, why.what
-            )
-        elif found and why:
-            log.info("activation %d is superseded: %s", found.activation_id, why.what)
-            activations.close(connection, found, "superseded", why)
-            found = None
         activation = (
-            activations.claim(connection, found, holder=lease.holder, plan_only=plan_only)
-            if found
+            _get_open(connection, branch, activation_id)
+            if activation_id
+            else activations.open_one(connection, branch.branch_id)
+        )
+        is_compared = activation and compared and activation.activation_id == compared.activation_id
+        if activation and changed and is_compared:
+            activation = _supersede(connection, activation, changed)
+        activation = (
+            activations.claim(connection, activation, holder=lease.holder, plan_only=plan_only)
+            if activation
             else activations.create(connection, branch.branch_id, holder=lease.holder, plan_only=plan_only)
         )
     failpoints.reach("activation_claimed")
     return Work(connection, lease, branch, activation)
 
 
-def _settled(connection: Connection, found: Activation) -> str | None:
-    # What is in core is finished, and so is the very state of the data that a person has accepted, if it was read.
-    if found.committed_at or activations.has_batches(connection, found):
-        return "half applied"
-    if found.snapshotted_at is None:
-        return None
-    known = gates.gates_of(connection, found.activation_id)
-    return "accepted by a person" if any(gate.accepted_at for gate in known) else None
-
-
-def _wanted(connection: Connection, branch: Branch, wanted: int) -> Activation:
-    found = activations.get(connection, branch.branch_id, wanted)
-    gates.refuse_blocked(connection, branch.name, found)
-    if not found.is_open:
+def _get_open(connection: Connection, branch: Branch, activation_id: int) -> Activation:
+    activation = activations.get(connection, branch.branch_id, activation_id)
+    gates.refuse_blocked(connection, branch.name, activation)
+    if not activation.is_open:
         raise ActivationClosed(
-            f"activation {wanted} is {found.state} and is not ingested again",
-            where={"branch": branch.name, "activation": wanted},
+            f"activation {activation_id} is {activation.state} and is not ingested again",
+            where={"branch": branch.name, "activation": activation_id},
             todo=f"`ingest run {branch.name}` ingests the branch as it is now, as a new activation.",
         )
-    return found
+    return activation
+
+
+def _supersede(connection: Connection, activation: Activation, changed: SourceMoved) -> Activation | None:
+    """Close an activation whose source has changed; give it back where it has to be finished as it was read."""
+    why_kept = _why_kept(connection, activation)
+    if why_kept:
+        message = "activation %d is %s and is finished as it was read: %s"
+        log.warning(message, activation.activation_id, why_kept, changed.what)
+        return activation
+    log.info("activation %d is superseded: %s", activation.activation_id, changed.what)
+    activations.close(connection, activation, "superseded", changed)
+    return None
+
+
+def _why_kept(connection: Connection, activation: Activation) -> str | None:
+    # What is in core is finished, and so is the very state of the data that a person has accepted, if it was read.
+    if activation.committed_at or activations.has_batches(connection, activation):
+        return "half applied"
+    if activation.snapshotted_at is None:
+        return None
+    measured_gates = gates.gates_of(connection, activation.activation_id)
+    return "accepted by a person" if any(gate.accepted_at for gate in measured_gates) else None
 
 
 def moved_since(branch: Branch, activation: Activation) -> SourceMoved | None:
@@ -109,27 +119,26 @@ def moved_since(branch: Branch, activation: Activation) -> SourceMoved | None:
     if activation.kind == "replay":
         return None  # what it reads again does not move
     try:
-        moved = open_source(spec).moved(Pin.from_json(activation.pin))
+        changes = open_source(spec).moved(Pin.from_json(activation.pin))
     except Refused:
-        # Nothing newer to take: what is already read is still good.
-        return None
-    return SourceMoved(f"the source changed since it was pinned: {'; '.join(moved)}") if moved else None
+        return None  # there is nothing newer to take, and what is already read is still good
+    return SourceMoved(f"the source changed since it was pinned: {'; '.join(changes)}") if changes else None
 
 
 def take_snapshot(work: Work, store: PartStore, *, batch_size: int, metrics: ReadMetrics | None = None) -> Snapshot:
     """Read the source into parts of `batch_size` rows, each listed in a fenced transaction.
 
-    `metrics` is filled meanwhile: it says as well what a reading took that failed. Raises GateBlocked, and the other
+    `metrics` is filled meanwhile, so that it also says what a failed reading took. Raises GateBlocked, and the other
     Refused errors after closing the activation with the reason.
     """
     if work.activation.snapshotted_at:
         return Snapshot(work)
     try:
-        source, pin, work = _pinned(work)
+        source, pin, work = _open_pinned(work)
         snapshot = Snapshot(work, metrics or ReadMetrics())
         with closing(source):
             gates.pass_or_block(work, freshness(work, pin))
-            sealed = _taken_over(snapshot, store, source, pin, batch_size)
+            sealed = _reuse_last_parts(snapshot, store, source, pin, batch_size)
             if sealed is None:
                 _read(snapshot, store, source, pin, batch_size)
                 sealed = source.seal(pin)
@@ -144,12 +153,12 @@ def take_snapshot(work: Work, store: PartStore, *, batch_size: int, metrics: Rea
     parts = listed_parts(work.connection, work.activation.activation_id, ASSET)
     with work.transaction() as connection:
         rows = sum(part.rows for part in parts)
-        moved_on = activations.end_snapshot(connection, work.activation, sealed_by(sealed, batch_size), rows)
+        ended = activations.end_snapshot(connection, work.activation, pin_with_reader(sealed, batch_size), rows)
     failpoints.reach("snapshot_ended")
-    return Snapshot(work.on(moved_on), snapshot.metrics)
+    return Snapshot(work.on(ended), snapshot.metrics)
 
 
-def _pinned(work: Work) -> tuple[Source, Pin, Work]:
+def _open_pinned(work: Work) -> tuple[Source, Pin, Work]:
     if work.activation.pin is not None:
         spec = work.activation.pinned_spec()
         source = open_source(spec)
@@ -161,13 +170,13 @@ def _pinned(work: Work) -> tuple[Source, Pin, Work]:
     last = activations.last_committed(work.connection, work.branch.branch_id)
     source, pin = preflight.check(spec, _header(last))
     try:
-        return source, pin, _pin(work, spec, pin)
+        return source, pin, _record_pin(work, spec, pin)
     except BaseException:
         source.close()
         raise
 
 
-def _pin(work: Work, spec: BranchSpec, pin: Pin) -> Work:
+def _record_pin(work: Work, spec: BranchSpec, pin: Pin) -> Work:
     with work.transaction() as connection:
         if work.activation.pin is None:
             activation = activations.pin(connection, work.activation, spec, pin.to_json())
@@ -178,34 +187,34 @@ def _pin(work: Work, spec: BranchSpec, pin: Pin) -> Work:
     return work.on(activation)
 
 
-def _taken_over(snapshot: Snapshot, store: PartStore, source: Source, pin: Pin, batch_size: int) -> Pin | None:
+def _reuse_last_parts(snapshot: Snapshot, store: PartStore, source: Source, pin: Pin, batch_size: int) -> Pin | None:
     """Store the parts of the last activation again, where the source is as that one read it; None where it is not."""
     work, activation_id = snapshot.work, snapshot.work.activation.activation_id
     last = activations.last_committed(work.connection, work.branch.branch_id)
     parts = listed_parts(work.connection, last.activation_id, ASSET) if last else []
     begun = listed_parts(work.connection, activation_id, ASSET)
-    if last is None or not parts or not cut_alike(parts, begun, last.rows_read, batch_size):
+    if last is None or not parts or not can_reuse(parts, begun, last.rows_read, batch_size):
         return None
-    sealed = sealed_as_before(source, pin, work.activation, last, batch_size)
+    sealed = seal_if_unchanged(source, pin, work.activation, last, batch_size)
     if sealed is None:
         return None
     log.info("the source is as activation %d read it: its parts are taken over", last.activation_id)
     try:
         for part in parts[len(begun) :]:
-            _take_over(snapshot, store, pin, part)
+            _reuse_part(snapshot, store, pin, part)
     except PartDamaged as error:
         log.warning("the source is read again: %s", error.what)
         return None
     return sealed
 
 
-def _take_over(snapshot: Snapshot, store: PartStore, pin: Pin, part: ListedPart) -> None:
+def _reuse_part(snapshot: Snapshot, store: PartStore, pin: Pin, part: ListedPart) -> None:
     assert part.cursor is not None, "of a snapshot"
     work, cursor = snapshot.work, Cursor.from_json(part.cursor)
     stored = store.copy(part.path, part.digest, part.rows, part_key(work, ASSET, part.part))
     if part.part == 0:
         _compare_columns(work, pin, Page(store.get(stored.path), cursor, 0))
-    _list(work, part.part, stored, cursor)
+    _record_part(work, part.part, stored, cursor)
     snapshot.metrics.rows += part.rows
     report(Progress(ASSET, cursor.rows, pin.estimated_rows))
 
@@ -213,51 +222,52 @@ def _take_over(snapshot: Snapshot, store: PartStore, pin: Pin, part: ListedPart)
 def _read(snapshot: Snapshot, store: PartStore, source: Source, pin: Pin, batch_size: int) -> None:
     work = snapshot.work
     parts = listed_parts(work.connection, work.activation.activation_id, ASSET)
-    last = parts[-1].cursor if parts else None
+    cursor = parts[-1].cursor if parts else None
     if parts:
         log.info("resuming the snapshot after part %d", parts[-1].part)
-    pages = source.pages(pin, batch_size, Cursor.from_json(last) if last else None)
-    numbered = enumerate(_compared(work, pin, measured(pages, snapshot.metrics), len(parts)), start=len(parts))
+    pages = source.pages(pin, batch_size, Cursor.from_json(cursor) if cursor else None)
+    pages = _compare_first(work, pin, measured(pages, snapshot.metrics), len(parts))
+    numbered = enumerate(pages, start=len(parts))
     # While a page is written the next one is read; what is written and not listed does not exist.
     with threads(1, ahead=1) as writer:
-        for number, stored, cursor in writer.map(partial(_stored, work, store), numbered):
-            _list(work, number, stored, cursor)
+        for number, stored, cursor in writer.map(partial(_store_page, work, store), numbered):
+            _record_part(work, number, stored, cursor)
             report(Progress(ASSET, cursor.rows, pin.estimated_rows))
 
 
-def _compared(work: Work, pin: Pin, pages: Iterator[Page], begun: int) -> Iterator[Page]:
-    """The pages; before the first of all is stored, its columns are compared with those of the activation before."""
+def _compare_first(work: Work, pin: Pin, pages: Iterator[Page], begun: int) -> Iterator[Page]:
+    """Pass the pages on; the columns of the very first are compared with the last activation's before it is stored."""
     for number, page in enumerate(pages, start=begun):
         if number == 0:
             _compare_columns(work, pin, page)
         yield page
 
 
-def _stored(work: Work, store: PartStore, numbered: tuple[int, Page]) -> tuple[int, StoredPart, Cursor]:
+def _store_page(work: Work, store: PartStore, numbered: tuple[int, Page]) -> tuple[int, StoredPart, Cursor]:
     number, page = numbered
     return number, store.put(part_key(work, ASSET, number), page.table), page.cursor
 
 
 def _compare_columns(work: Work, pin: Pin, page: Page) -> None:
     last = activations.last_committed(work.connection, work.branch.branch_id)
-    had = _header(last)
-    found = drift.compare(
+    last_header = _header(last)
+    comparison = drift.compare(
         page,
         pin,
         contract=work.spec.contract,
-        against=last.activation_id if last and had else None,
-        before={"columns": had, "kinds": ((last and last.drift) or {}).get("kinds", {})},
+        against=last.activation_id if last and last_header else None,
+        before={"columns": last_header, "kinds": ((last and last.drift) or {}).get("kinds", {})},
     )
     with work.transaction() as connection:
-        activations.record_drift(connection, work.activation, found)
-    gates.pass_or_block(work, contract(found, had, pin))
+        activations.record_drift(connection, work.activation, comparison)
+    gates.pass_or_block(work, contract(comparison, last_header, pin))
 
 
-def _header(last: activations.Activation | None) -> tuple[str, ...]:
-    return Pin.from_json(last.pin).header if last and last.pin else ()
+def _header(activation: Activation | None) -> tuple[str, ...]:
+    return Pin.from_json(activation.pin).header if activation and activation.pin else ()
 
 
-def _list(work: Work, number: int, stored: StoredPart, cursor: Cursor) -> None:
+def _record_part(work: Work, number: int, stored: StoredPart, cursor: Cursor) -> None:
     with work.transaction() as connection:
         list_part(connection, work, ASSET, number, stored, cursor.to_json())
     failpoints.reach("part_listed")

@@ -1,4 +1,4 @@
-"""What a source is, so that each further kind is one file: it can be pinned, read in pages, and sealed."""
+"""The protocol of every kind of source: it is pinned, read in pages, and sealed."""
 
 # pyright: reportUnknownParameterType=false
 # Arrow ships no types, so a parameter that is a table is Unknown, not wrong.
@@ -13,20 +13,20 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-# Columns of ours in every page: the row's number in the source, and the text of a row that cannot be split.
+# Columns that every page has besides the source's: the row's number, and the text of a row that cannot be split.
 ROW = "__row"
 MALFORMED = "__malformed"
-# A column of sources without a header: what turned up after the columns were decided, as one JSON object a row.
+# A column of sources without a header: the keys that came after the columns were decided, as one JSON object a row.
 MORE = "__more"
-# Of a page, or nearly, whatever rows are asked for: what is made of its text must stay below 2 GiB, as Arrow has it.
-MOST_BYTES = 32 << 20
+# About the size of the heaviest page, however many rows are asked for: Arrow holds less than 2 GiB of text in an array.
+MAX_PAGE_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file as it was when it was looked at; size in bytes as stored, the digest is known once it has been read.
+    """One file as it was when it was pinned; size in bytes as stored, the digest is known once it has been read.
 
-    What its store does not say is None: the time of many web servers, the ETag of all local files.
+    What its store does not say is None: many web servers give no time, and local files have no ETag.
     """
 
     path: str
@@ -38,9 +38,9 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class RelationState:
-    """The one state of a relation that was, or is being, read.
+    """The one state of a relation that is read.
 
-    `taken_at` (ISO 8601) and `snapshot` (xmin:xmax:xip) are its server's; `types` those of the columns; `until` is
+    `taken_at` (ISO 8601) and `snapshot` (xmin:xmax:xip) are its server's; `types` are those of the columns; `until` is
     the greatest value of a declared cursor, as text; `rows` is known once all are read.
     """
 
@@ -56,7 +56,7 @@ class Pin:
     """What is going to be read: the files in reading order, and the columns that each page has.
 
     A relation is stored as one file, with the snapshot as its ETag, and in `relation`. `late` are declared columns that
-    JSON may still have: no row that was looked at has them.
+    no row of JSON in the first megabyte has; later ones may.
     """
 
     format: str
@@ -78,7 +78,7 @@ class Pin:
 
     @property
     def header(self) -> tuple[str, ...]:
-        """The columns that were seen in the source itself."""
+        """The columns that are in the source itself."""
         return tuple(name for name in self.columns if name != MORE and name not in self.late)
 
     @property
@@ -88,13 +88,13 @@ class Pin:
         return datetime.fromtimestamp(max(times) / 1e9, UTC) if times else None
 
     @classmethod
-    def from_json(cls, given: dict[str, Any]) -> "Pin":
+    def from_json(cls, stored: dict[str, Any]) -> "Pin":
         """Restore a pin that was stored as JSON."""
-        files = tuple(SourceFile(**file) for file in given["files"])
-        relation: dict[str, Any] | None = given.get("relation")
+        files = tuple(SourceFile(**file) for file in stored["files"])
+        relation: dict[str, Any] | None = stored.get("relation")
         state = RelationState(**relation) if relation else None
-        columns, late = tuple(given["columns"]), tuple(given.get("late", ()))
-        return cls(given["format"], files, columns, given["estimated_rows"], state, late)
+        columns, late = tuple(stored["columns"]), tuple(stored.get("late", ()))
+        return cls(stored["format"], files, columns, stored["estimated_rows"], state, late)
 
 
 @dataclass(frozen=True)
@@ -114,9 +114,9 @@ class Cursor:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
-    def from_json(cls, given: dict[str, Any]) -> "Cursor":
+    def from_json(cls, stored: dict[str, Any]) -> "Cursor":
         """Restore a cursor that was stored as JSON."""
-        return cls(**given)
+        return cls(**stored)
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,8 @@ class Page:
 
     `table` has the source's columns in the order of the pin, then `__row` (int64, from 1, over the whole
     source) and `__malformed` (string: the text of a row that cannot be split, null for good rows).
-    `bytes_read` were taken from the files for it: whole blocks or row groups, so that a page drawn from the
-    block before says 0.
+    `bytes_read` counts the bytes of the files read for it: whole blocks or row groups, so 0 for a page whose rows
+    all came from a block read before.
     """
 
     table: pa.Table
@@ -135,7 +135,7 @@ class Page:
 
 
 class Source(Protocol):
-    """A place that data comes from. Every method raises the Refused errors."""
+    """Where a branch's data comes from. Every method raises the Refused errors."""
 
     @property
     def resumes(self) -> bool:
@@ -143,11 +143,11 @@ class Source(Protocol):
         ...
 
     def pin(self) -> Pin:
-        """Look at all of it before anything is read."""
+        """Say what is going to be read: nothing is, but for headers and footers."""
         ...
 
     def pages(self, pin: Pin, size: int, after: Cursor | None) -> Iterator[Page]:
-        """Yield pages of `size` rows going on after a cursor: fewer at the end, and of rows that weigh MOST_BYTES.
+        """Yield pages of `size` rows going on after a cursor: fewer at the end, and where they weigh MAX_PAGE_BYTES.
 
         Raises SourceMoved.
         """
@@ -162,7 +162,7 @@ class Source(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of what is held open between these."""
+        """Release what is held open between these calls."""
         ...
 
 
@@ -176,7 +176,7 @@ def page_of(table: pa.Table, after: Cursor, bytes_read: int) -> Page:
 
 @dataclass
 class ReadMetrics:
-    """What reading took; filled while pages are drawn. `seconds` leaves out what is done with the pages."""
+    """What reading took, filled by `measured`; `seconds` leaves out what is done with the pages."""
 
     pages: int = 0
     rows: int = 0
@@ -186,14 +186,14 @@ class ReadMetrics:
 
     @property
     def page_p95_seconds(self) -> float:
-        """Of a hundred pages, ninety-five were drawn in so many seconds or fewer."""
+        """The 95th percentile of the seconds that reading a page took."""
         if len(self.page_seconds) < 2:  # noqa: PLR2004 - quantiles are between two
             return max(self.page_seconds, default=0.0)
         return statistics.quantiles(self.page_seconds, n=20, method="inclusive")[-1]
 
 
 def measured(pages: Iterator[Page], metrics: ReadMetrics) -> Iterator[Page]:
-    """Pass the pages on, counted."""
+    """Pass the pages on, counted in `metrics`."""
     began = time.monotonic()
     for page in pages:
         seconds = time.monotonic() - began

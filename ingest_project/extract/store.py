@@ -1,4 +1,4 @@
-"""Where parts are kept: Parquet files in a folder, or in whatever fsspec reaches, each written once."""
+"""The store of parts: Parquet files in a folder, or in whatever fsspec reaches, each written once."""
 
 # pyright: reportUnknownParameterType=false
 # Arrow ships no types, so a parameter that is a table is Unknown, not wrong.
@@ -15,8 +15,8 @@ from upath import UPath
 from ingest_project import failpoints
 from ingest_project.errors import IngestError, PartDamaged
 
-# Bytes of a part behind which memory goes back to the system: glibc would keep some four times as much for later.
-_HEAVY = 24 << 20
+# After a part of this size memory is given back to the system: glibc would keep some four times as much for later.
+_HEAVY_BYTES = 24 << 20
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class PartStore:
         except OSError as error:
             raise self._not_stored(path, error) from error
         failpoints.reach("part_stored")
-        if table.nbytes > _HEAVY:
+        if table.nbytes > _HEAVY_BYTES:
             pa.default_memory_pool().release_unused()
         return StoredPart(path, table.num_rows, data.size, hashlib.sha256(data).hexdigest())
 
     def copy(self, path: str, digest: str, rows: int, key: str) -> StoredPart:
-        """Store a part a second time under `key`, as it is; local ones share their bytes. Raises PartDamaged."""
+        """Store a part a second time under `key`; local ones share their bytes. Raises PartDamaged."""
         data = self._read(path, digest)
         target = f"{key}.parquet"
         try:
@@ -81,26 +81,8 @@ class PartStore:
         """Whether a part is there, whole or not."""
         return (self._root / path).exists()
 
-    def _read(self, path: str, digest: str | None) -> bytes:
-        where = {"store": self._root, "part": path}
-        try:
-            data = (self._root / path).read_bytes()
-        except OSError as error:
-            raise PartDamaged(f"a part cannot be read: {error.strerror or error}", where=where) from None
-        if digest is not None and (found := hashlib.sha256(data).hexdigest()) != digest:
-            why = f"a part is not what was written: its sha256 is {found[:12]}…, not {digest[:12]}…"
-            raise PartDamaged(why, where=where)
-        return data
-
-    def _not_stored(self, path: str, error: OSError) -> IngestError:
-        return IngestError(
-            f"a part could not be stored: {error.strerror or error}",
-            where={"store": self._root, "part": path},
-            todo="Make room or mend its rights (INGEST_STORE), then run the same command: it resumes.",
-        )
-
     def local_path(self, path: str) -> str:
-        """Name the part as a file, for readers that take no other (DuckDB). Raises IngestError."""
+        """The path of a part as a local file, for readers that take no other (DuckDB). Raises IngestError."""
         if not self._is_local:
             raise IngestError(
                 "this version reads parts from a local store only", where={"store": self._root, "part": path}
@@ -108,7 +90,7 @@ class PartStore:
         return str(Path(self._root.path) / path)
 
     def activations(self) -> dict[int, int]:
-        """Every activation of which something is stored, and its bytes: `<branch_id>/<activation_id>/…`."""
+        """Every activation that has parts in the store (`<branch_id>/<activation_id>/…`), and their bytes."""
         try:
             folders = [
                 folder for branch in self._root.iterdir() if branch.name.isdigit() for folder in branch.iterdir()
@@ -118,7 +100,7 @@ class PartStore:
         return {int(folder.name): _size(folder) for folder in folders if folder.name.isdigit()}
 
     def drop(self, branch_id: int, activation_id: int) -> None:
-        """Delete all parts of an activation; nothing where there are none. Raises IngestError."""
+        """Delete all parts of an activation, if there are any. Raises IngestError."""
         folder = self._root / str(branch_id) / str(activation_id)
         try:
             folder.fs.rm(folder.path, recursive=True)
@@ -127,6 +109,24 @@ class PartStore:
         except OSError as error:
             where = {"store": self._root, "activation": activation_id}
             raise IngestError(f"its parts could not be deleted: {error.strerror or error}", where=where) from error
+
+    def _read(self, path: str, digest: str | None) -> bytes:
+        where = {"store": self._root, "part": path}
+        try:
+            data = (self._root / path).read_bytes()
+        except OSError as error:
+            raise PartDamaged(f"a part cannot be read: {error.strerror or error}", where=where) from None
+        if digest is not None and (actual := hashlib.sha256(data).hexdigest()) != digest:
+            what = f"a part is not what was written: its sha256 is {actual[:12]}…, not {digest[:12]}…"
+            raise PartDamaged(what, where=where)
+        return data
+
+    def _not_stored(self, path: str, error: OSError) -> IngestError:
+        return IngestError(
+            f"a part could not be stored: {error.strerror or error}",
+            where={"store": self._root, "part": path},
+            todo="Make room or mend its rights (INGEST_STORE), then run the same command: it resumes.",
+        )
 
     @property
     def _is_local(self) -> bool:
@@ -139,39 +139,39 @@ def _size(folder: UPath) -> int:
 
 def _as_parquet(table: pa.Table) -> pa.Buffer:
     buffer = pa.BufferOutputStream()
-    # zstd finds what repeats by itself: with dictionaries parts are larger, and slower both ways.
+    # zstd finds what repeats by itself: with dictionaries parts are larger, and slower to write and to read.
     pq.write_table(table, buffer, compression="zstd", compression_level=1, use_dictionary=False)
     return buffer.getvalue()
 
 
 def _write_durably(target: Path, data: pa.Buffer) -> None:
     _make_folder(target.parent)
-    fresh = target.with_name(f".{target.name}.{os.getpid()}")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        with fresh.open("wb") as handle:
+        with temporary.open("wb") as handle:
             handle.write(data)
             handle.flush()
             os.fsync(handle.fileno())
         failpoints.reach("part_written_not_renamed")
-        fresh.rename(target)
+        temporary.rename(target)
     except OSError:
-        fresh.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     _sync_folder(target.parent)
 
 
 def _link_durably(source: Path, target: Path, data: bytes) -> None:
-    """A second name for a file that nobody writes to again; a copy where the file system has no such thing."""
+    """Link a file, which nobody writes to again; copy it where the file system has no hard links."""
     _make_folder(target.parent)
-    fresh = target.with_name(f".{target.name}.{os.getpid()}")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        fresh.unlink(missing_ok=True)
-        fresh.hardlink_to(source)
+        temporary.unlink(missing_ok=True)
+        temporary.hardlink_to(source)
     except OSError:
         _write_durably(target, pa.py_buffer(data))
         return
-    fresh.rename(target)
-    fresh.unlink(missing_ok=True)  # a rename between two names of one file does nothing
+    temporary.rename(target)
+    temporary.unlink(missing_ok=True)  # a rename between two names of one file does nothing
     _sync_folder(target.parent)
 
 

@@ -1,7 +1,7 @@
-"""Files that hold what they held the last time are not read again: the parts that they became are stored once more.
+"""Whether files hold what they held the last time: then they are not read again, and their parts are stored anew.
 
-They are the same where each is, to the byte: first by size, then by the digest that seals a reading anyway. The branch
-must say the same of them, and they must have been read by the same code. Remote files have no digest: they are read.
+Each file must be the same, to the byte: first by size, then by the digest that seals a reading anyway. The branch file
+must be the same, and the code that read them. Remote files have no digest: they are always read.
 """
 
 from collections.abc import Sequence
@@ -14,32 +14,34 @@ from ingest_project.extract.manifest import ListedPart
 from ingest_project.extract.source import Pin, Source
 
 # What a part depends on besides the files and the branch.
-READER = code_version(sorted(Path(__file__).parent.glob("*.py")), ["pyarrow"])
+READER_VERSION = code_version(sorted(Path(__file__).parent.glob("*.py")), ["pyarrow"])
 
 
-def sealed_by(pin: Pin, batch_size: int) -> dict[str, Any]:
-    """The pin of a source that was read to its end, with the version of its reader and the rows that it cut by."""
-    return {**pin.to_json(), "reader": READER, "batch_size": batch_size}
+def pin_with_reader(pin: Pin, batch_size: int) -> dict[str, Any]:
+    """What is kept of a source that was read to its end: its sealed pin, and how it was read."""
+    return {**pin.to_json(), "reader": READER_VERSION, "batch_size": batch_size}
 
 
-def sealed_as_before(source: Source, pin: Pin, now: Activation, last: Activation, batch_size: int) -> Pin | None:
+def seal_if_unchanged(
+    source: Source, pin: Pin, activation: Activation, last: Activation, batch_size: int
+) -> Pin | None:
     """The sealed pin, where reading the source would give what the last activation read. Raises SourceMoved."""
-    if last.pin is None or last.spec != now.spec:
+    if last.pin is None or last.spec != activation.spec:
         return None
-    if (last.pin.get("reader"), last.pin.get("batch_size")) != (READER, batch_size):
+    if (last.pin.get("reader"), last.pin.get("batch_size")) != (READER_VERSION, batch_size):
         return None
-    before = Pin.from_json(last.pin)
-    if pin.columns != before.columns or [one.size for one in pin.files] != [one.size for one in before.files]:
+    last_pin = Pin.from_json(last.pin)
+    if pin.columns != last_pin.columns or [file.size for file in pin.files] != [file.size for file in last_pin.files]:
         return None
-    digests = [one.sha256 for one in before.files]
+    digests = [file.sha256 for file in last_pin.files]
     if not all(digests):
         return None
     sealed = source.seal(pin)
-    return sealed if [one.sha256 for one in sealed.files] == digests else None
+    return sealed if [file.sha256 for file in sealed.files] == digests else None
 
 
-def cut_alike(parts: Sequence[ListedPart], begun: Sequence[ListedPart], rows: int | None, batch_size: int) -> bool:
-    """Whether these are all parts of `rows` rows, none larger than is wanted now, and those begun are the first."""
-    same = [one.digest for one in begun] == [one.digest for one in parts[: len(begun)]]
-    sizes = [one.rows for one in parts]
-    return same and sum(sizes) == rows and max(sizes) <= batch_size
+def can_reuse(parts: Sequence[ListedPart], begun: Sequence[ListedPart], rows: int | None, batch_size: int) -> bool:
+    """Whether these parts have all of `rows` rows, none more than `batch_size`, and begin with the parts begun."""
+    begins_alike = [part.digest for part in begun] == [part.digest for part in parts[: len(begun)]]
+    sizes = [part.rows for part in parts]
+    return begins_alike and sum(sizes) == rows and max(sizes) <= batch_size

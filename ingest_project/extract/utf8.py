@@ -1,4 +1,4 @@
-"""A file as bytes that are known to be UTF-8: the first that is not ends the reading, with its place."""
+"""Checks that a file is UTF-8 while it is read: the first byte that is not ends the reading, and is named."""
 
 import codecs
 import io
@@ -6,8 +6,8 @@ from typing import BinaryIO
 
 from ingest_project.errors import SourceUnreadable
 
-_TAIL = 64
-_MAGIC = {
+_TAIL_BYTES = 64
+_MAGIC_BYTES = {
     b"\x1f\x8b": "gzip",
     b"PK\x03\x04": "a zip archive or an Excel file",
     b"\x28\xb5\x2f\xfd": "zstandard",
@@ -19,18 +19,18 @@ _MAGIC = {
 
 
 class Utf8File(io.RawIOBase):
-    """What Arrow reads from; counts what it took. Raises SourceUnreadable with byte and line."""
+    """A file of UTF-8 for Arrow to read from, which counts bytes. Raises SourceUnreadable with byte and line."""
 
     def __init__(self, handle: BinaryIO, *, end_line: bool = False, packed: BinaryIO | None = None) -> None:
         super().__init__()
         self._handle = handle
         self._packed = packed or handle
         self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._lines = 1
-        self._first = b""
+        self._line = 1
+        self._first_bytes = b""
         self._end_line = end_line  # Arrow sees no header where the only line is not ended
         self._tail = b""
-        self.taken = 0
+        self.text_bytes_read = 0
 
     def readable(self) -> bool:
         """Say yes."""
@@ -39,15 +39,15 @@ class Utf8File(io.RawIOBase):
     def read(self, size: int = -1, /) -> bytes:
         """Give the next bytes, as many as asked for but at the end."""
         data = self._handle.read(size)
-        self._first = self._first or data[:4]
+        self._first_bytes = self._first_bytes or data[:4]
         pending = len(self._decoder.getstate()[0])
         try:
             self._decoder.decode(data, final=len(data) < size)
         except UnicodeDecodeError as error:
             raise self._refusal(error, data, pending) from None
-        self._tail = (self._tail + data[-_TAIL:])[-_TAIL:]
-        self.taken += len(data)
-        self._lines += data.count(b"\n")
+        self._tail = (self._tail + data[-_TAIL_BYTES:])[-_TAIL_BYTES:]
+        self.text_bytes_read += len(data)
+        self._line += data.count(b"\n")
         if self._end_line and len(data) < size:
             self._end_line = False
             return data + b"\n"
@@ -55,23 +55,23 @@ class Utf8File(io.RawIOBase):
 
     @property
     def bytes_read(self) -> int:
-        """How much of the file is taken: as it is stored, packed or not."""
+        """How much of the file was read, in bytes as it is stored, packed or not."""
         return self._packed.tell()
 
     @property
     def ends_in_quote(self) -> bool:
-        """Whether what was taken so far ends in a quote, line breaks aside."""
+        """Whether what was read so far ends in a quote, line breaks aside."""
         return self._tail.rstrip(b"\r\n").endswith(b'"')
 
     def _refusal(self, error: UnicodeDecodeError, data: bytes, pending: int) -> SourceUnreadable:
-        kind = next((name for magic, name in _MAGIC.items() if self._first.startswith(magic)), None)
+        kind = next((name for magic, name in _MAGIC_BYTES.items() if self._first_bytes.startswith(magic)), None)
         if kind:
             return SourceUnreadable(
                 f"the file is not UTF-8 text: it looks like {kind}",
                 todo="Write the source as UTF-8 text, or declare its `encoding` in the branch file.",
             )
-        byte = self.taken - pending + error.start
-        line = self._lines + data[: max(0, error.start - pending)].count(b"\n")
+        byte = self.text_bytes_read - pending + error.start
+        line = self._line + data[: max(0, error.start - pending)].count(b"\n")
         return SourceUnreadable(
             f"the file is not UTF-8 at byte {byte:,}, line {line:,}: 0x{error.object[error.start]:02x}",
             where={"byte": byte, "line": line},

@@ -1,4 +1,4 @@
-"""Values of a column as Python has them: for a guess and for a comparison of kinds, never for what is kept."""
+"""Converts a column to Python values, for guesses and comparisons only: not all values survive it."""
 
 # pyright: reportUnknownParameterType=false
 # Arrow ships no types, so a parameter that is a table is Unknown, not wrong.
@@ -11,11 +11,11 @@ NOT_IN_PYTHON = (OverflowError, ValueError, LookupError)  # the last: no such ti
 
 
 def as_python(column: pa.ChunkedArray) -> list[Any]:
-    """None for what Python has not, as a day in the year 10000; text that is no UTF-8 as it reads where it is."""
+    """None for what Python cannot hold, as a day in the year 10000; bytes of text that are no UTF-8 are replaced."""
     try:
         return column.to_pylist()
     except NOT_IN_PYTHON:
-        return [_value(one) for one in column]
+        return [_value(cell) for cell in column]
 
 
 def _value(cell: pa.Scalar) -> Any:

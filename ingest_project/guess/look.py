@@ -16,7 +16,7 @@ from ingest_project.branches.spec import parse_spec
 from ingest_project.errors import Refused, SourceUnreadable
 from ingest_project.extract.csv import CsvFiles
 from ingest_project.extract.kinds import open_source
-from ingest_project.extract.nested import paths_in
+from ingest_project.extract.nested import array_paths
 from ingest_project.extract.postgres import Relation
 from ingest_project.extract.preflight import likely_delimiter
 from ingest_project.extract.source import MALFORMED, MORE, Pin, Source
@@ -84,8 +84,8 @@ def _around(location: str, error: SourceUnreadable, said: Mapping[str, Any]) -> 
     most = int(str(error.where["byte"])) + _BEHIND
     with closing(source):
         assert isinstance(source, TextFiles)  # no other has bytes of a place
-        place = next(one for one in source.places if source.where(one).items() <= error.where.items())
-        with source.utf8(place) as file:
+        place = next(one for one in source.inputs if source.where(one).items() <= error.where.items())
+        with source.open_utf8(place) as file:
             text = file.read(most)
     whole = text if len(text) < most else text[: text.rfind(b"\n") + 1]
     return whole.decode().encode(_AS_BYTES)
@@ -180,7 +180,7 @@ def _inside(values: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for name, several in values.items():
         for value in several:
-            for path, one in paths_in(name, _array(value)):
+            for path, one in array_paths(name, _array(value)):
                 if path in found or len(found) < _MOST_INSIDE:
                     found.setdefault(path, []).append(one)
     return found

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.types as kinds
 
 from ingest_project.branches.spec import BranchSpec
-from ingest_project.extract.json_rows import row_of
+from ingest_project.extract.json_rows import parse_row
 from ingest_project.extract.source import MALFORMED, MORE, ROW
 from ingest_project.normalize.cells import as_json, as_text, geometry_text, plain, without_blanks
 from ingest_project.normalize.columns import SHOWN, as_one, join_fragments, note, spread, storable, to_json
@@ -88,7 +88,7 @@ def _late(more: pa.Array, named: Collection[str]) -> dict[str, dict[int, str]]:
     """What stands in `__more`: texts by key and row; `named` are the keys that columns have."""
     found: dict[str, dict[int, str]] = {}
     for at, text in enumerate(more.to_pylist()):
-        for name, value in ((text and row_of(text, None)) or {}).items():
+        for name, value in ((text and parse_row(text, None)) or {}).items():
             if value is not None:
                 found.setdefault(name, {})[at] = to_json(value) if isinstance(value, bool) else value
     return _distinct_names(found.items(), named)

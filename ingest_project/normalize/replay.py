@@ -19,10 +19,10 @@ from ingest_project.branches import activations
 from ingest_project.branches.registry import Branch
 from ingest_project.branches.work import Work
 from ingest_project.errors import PartDamaged, UsageError
-from ingest_project.extract.json_rows import row_of
+from ingest_project.extract.json_rows import parse_row
 from ingest_project.extract.manifest import list_part, listed_parts, part_key
 from ingest_project.extract.snapshot import ASSET as SNAPSHOT
-from ingest_project.extract.source import MALFORMED, MOST_BYTES, ROW
+from ingest_project.extract.source import MALFORMED, MAX_PAGE_BYTES, ROW
 from ingest_project.extract.store import PartStore
 from ingest_project.normalize.duplicates import NEWNESS, KeyFile, Loser
 from ingest_project.normalize.originals import Original, originals_of
@@ -108,7 +108,7 @@ def _raws(connection: Connection, branch: Branch) -> Iterator[Raw]:
 
 def _said(one: Raw) -> dict[str, str | None]:
     text = one.raw.decode("utf-8", "replace")
-    row = row_of(text, None)
+    row = parse_row(text, None)
     if row is None:  # what no line of JSON may say, our own rejects do not say either
         return {MALFORMED: text}
     return {name: json.dumps(value) if isinstance(value, bool) else value for name, value in row.items()}
@@ -137,7 +137,7 @@ def _pages(raws: Iterable[Raw], size: int) -> Iterator[list[Raw]]:
         for one in own:
             page.append(one)
             weight += len(one.raw)
-            if len(page) == size or weight >= MOST_BYTES:
+            if len(page) == size or weight >= MAX_PAGE_BYTES:
                 yield page
                 page, weight = [], 0
         if page:

@@ -37,7 +37,7 @@ def ingest(
     """Ingest a branch as it is now; `between` is called after each stage with its name. Raises as the stages do."""
     with _held(name, run_id, holder) as (connection, lease, branch):
         store = PartStore(settings().store_location)
-        work = snapshot.begin(connection, lease, branch, wanted=None, plan_only=False)
+        work = snapshot.begin(connection, lease, branch, activation_id=None, plan_only=False)
         between("begin")
         work = snapshot.take_snapshot(work, store, batch_size=batch_size).work
         between("branch_snapshot")

@@ -133,7 +133,7 @@ class TestBombs:
         spec: MakeSpec,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(compression, "_HARMLESS", 8 << 20)
+        monkeypatch.setattr(compression, "_MIN_BOMB_BYTES", 8 << 20)
         rows = b"1,a\n" * 10_000_000 if format_ == "csv" else b'{"id":1,"name":"a"}\n' * 2_000_000
         path = write(tmp_path / f"a.{format_}{end}", pack(b"id,name\n" * (format_ == "csv") + rows))
         assert path.stat().st_size < 200_000
@@ -157,14 +157,14 @@ class TestBombs:
         rows = 400_000
         path = write(tmp_path / f"a.csv{end}", pack(b"id,name\n" + b"1,a\n" * rows))
         assert len(table_of(pages_of(spec(path), 100_000))) == rows
-        monkeypatch.setattr(compression, "_HARMLESS", 1 << 20)
+        monkeypatch.setattr(compression, "_MIN_BOMB_BYTES", 1 << 20)
         with pytest.raises(SourceUnreadable, match="bomb"):
             pages_of(spec(path), 100_000)
 
     def test_a_great_file_that_packs_as_text_does_is_no_bomb(
         self, tmp_path: Path, spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(compression, "_HARMLESS", 1)
+        monkeypatch.setattr(compression, "_MIN_BOMB_BYTES", 1)
         path = write(tmp_path / "a.csv.gz", gzip.compress(text_of("csv", range(1000))))
         assert len(rows_of(spec(path))) == 1000
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ingest_project.errors import SourceUnreadable
 from ingest_project.extract import csv as ours
-from ingest_project.extract import preflight
+from ingest_project.extract import malformed, preflight
 from ingest_project.extract.source import MALFORMED
 from ingest_project.extract.utf8 import Utf8File
 from ingest_project_tests.extract.conftest import MakeSpec
@@ -246,12 +246,12 @@ def test_malformed_rows_stand_where_they_stood_be_they_few_or_many(lines: list[s
     good = [line.split(",") for line in lines if line == "1,a"]
     table = pa.table({"id": [one[0] for one in good], "name": [one[1] for one in good]}, pa.schema(TEXTS))
     table = table.append_column(MALFORMED, pa.nulls(len(good), pa.string()))
-    malformed = [(base + at, line) for at, line in enumerate(lines) if line != "1,a"]
+    bad = [(base + at, line) for at, line in enumerate(lines) if line != "1,a"]
     expected = [line if line != "1,a" else None for line in lines]
     for few in (0, len(lines)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ours, "_FEW", few)
-            found = ours.in_place(table, malformed, base)
+            patch.setattr(malformed, "_FEW", few)
+            found = malformed.insert_malformed(table, bad, base)
         found.validate(full=True)
         assert found[MALFORMED].to_pylist() == expected
         assert found["id"].to_pylist() == [None if line else "1" for line in expected]

@@ -122,7 +122,7 @@ def test_what_is_beside_the_rows_is_named(read, caplog: pytest.LogCaptureFixture
 
 
 def test_a_row_without_an_end_is_refused(read, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN001
-    for name, value in (("BLOCK", 64), ("LONGEST", 100)):
+    for name, value in (("BLOCK", 64), ("MAX_LINE_BYTES", 100)):
         monkeypatch.setattr(json_document, name, value)
     with pytest.raises(SourceUnreadable, match="a row is longer than"):
         read(f'[{{"id": "1", "name": "{"x" * 2000}')

@@ -137,14 +137,14 @@ def test_nesting_is_kept_to_a_fixed_depth(read) -> None:  # noqa: ANN001
 
 
 def test_a_line_longer_than_the_cap_is_malformed_and_its_beginning_kept(read) -> None:  # noqa: ANN001
-    fits = "x" * (ours.LONGEST - len('{"name":""}'))
+    fits = "x" * (ours.MAX_LINE_BYTES - len('{"name":""}'))
     for long in (f'{{"name":"{fits}y"}}', f'{{"name":"{fits * 3}"}}', f'{{"name":"{fits}"}}   ', "[" * 5_000_000):
         found = read(f'{{"name":"{fits}"}}\n{GOOD}\n{long}\n{GOOD}')
-        assert found == [{"name": fits}, ROW_OF_GOOD, {MALFORMED: long[: ours._KEPT]}, ROW_OF_GOOD]
+        assert found == [{"name": fits}, ROW_OF_GOOD, {MALFORMED: long[: ours._KEPT_BYTES]}, ROW_OF_GOOD]
 
 
 def test_a_long_line_of_blanks_does_not_hide_what_follows(read) -> None:  # noqa: ANN001
-    blanks = " " * (3 * ours.LONGEST)
+    blanks = " " * (3 * ours.MAX_LINE_BYTES)
     assert read(f"{GOOD}\n{blanks}{GOOD}\n{blanks}\n{blanks}{GOOD}") == [ROW_OF_GOOD] * 3
     assert list(read(f"{GOOD}\n{GOOD}{blanks}{GOOD}\n")[1]) == [MALFORMED]
 
@@ -182,7 +182,7 @@ class TestColumns:
         lines = "\n".join(f'{{"k{at}": {at}}}' for at in range(5000))
         found = read(f'{lines}\n{{"id": 1, "name": "a"}}')
         assert found[-1] == ROW_OF_GOOD
-        assert found[ours._MOST_COLUMNS] == {MORE: f'{{"k{ours._MOST_COLUMNS}":{ours._MOST_COLUMNS}}}'}
+        assert found[ours._MAX_COLUMNS] == {MORE: f'{{"k{ours._MAX_COLUMNS}":{ours._MAX_COLUMNS}}}'}
 
     def test_a_declared_column_may_come_late_and_is_told(
         self, tmp_path: Path, spec: MakeSpec, caplog: pytest.LogCaptureFixture
@@ -268,8 +268,8 @@ def test_bytes_are_counted_and_a_resumed_reading_skips_lines_without_parsing(
     pages = pages_of(spec(path), 150_000)
     assert sum(page.bytes_read for page in pages) == path.stat().st_size
     parsed: list[int] = []
-    of = ours._Table.of
-    monkeypatch.setattr(ours._Table, "of", lambda self, lines: (parsed.append(len(lines)), of(self, lines))[1])
+    parse = ours._Parser.parse
+    monkeypatch.setattr(ours._Parser, "parse", lambda self, lines: (parsed.append(len(lines)), parse(self, lines))[1])
     assert pages_of(spec(path), 1000, Cursor(0, 199_999, 199_999))[0].table.num_rows == 1
     assert parsed == [1]
 

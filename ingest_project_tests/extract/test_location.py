@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from ingest_project.errors import SourceMissing, SourceUnreadable
+from ingest_project.extract.input_file import InputFile, LocalFile
 from ingest_project.extract.location import resolve
-from ingest_project.extract.place import LocalPlace, Place
 from ingest_project.settings import settings
 from ingest_project_tests.extract.conftest import MakeSpec
 
@@ -21,13 +21,13 @@ def allow(monkeypatch: pytest.MonkeyPatch, *roots: Path) -> None:
     settings.cache_clear()
 
 
-def names(found: tuple[str, list[Place]]) -> list[str]:
+def names(found: tuple[str, list[InputFile]]) -> list[str]:
     return [place.name for place in found[1]]
 
 
 def test_one_file(tmp_path: Path, spec: MakeSpec) -> None:
     path = touch(tmp_path / "a.csv")
-    assert resolve(spec(path)) == ("csv", [LocalPlace(path)])
+    assert resolve(spec(path)) == ("csv", [LocalFile(path)])
 
 
 def test_a_folder_gives_its_visible_children_sorted(tmp_path: Path, spec: MakeSpec) -> None:
@@ -61,7 +61,7 @@ def test_home_variables_and_file_urls(tmp_path: Path, spec: MakeSpec, monkeypatc
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     for location in ("~/a b.csv", "${DATA_DIR}/a b.csv", f"file://{tmp_path}/a%20b.csv", f"file://localhost{path}"):
-        assert resolve(spec(location))[1] == [LocalPlace(path)]
+        assert resolve(spec(location))[1] == [LocalFile(path)]
 
 
 def test_an_unset_variable_is_named(spec: MakeSpec) -> None:
@@ -121,14 +121,14 @@ def test_an_unknown_extension_needs_a_declared_format(tmp_path: Path, spec: Make
     path = touch(tmp_path / "a.data")
     with pytest.raises(SourceUnreadable, match="format"):
         resolve(spec(path))
-    assert resolve(spec(path, format="csv")) == ("csv", [LocalPlace(path)])
+    assert resolve(spec(path, format="csv")) == ("csv", [LocalFile(path)])
 
 
 def test_inside_an_allowed_root(tmp_path: Path, spec: MakeSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     path = touch(tmp_path / "in" / "a.csv")
     allow(monkeypatch, tmp_path / "other", tmp_path / "in")
     for location in (path, path.parent, path.parent / "*.csv"):
-        assert resolve(spec(location))[1] == [LocalPlace(path)]
+        assert resolve(spec(location))[1] == [LocalFile(path)]
 
 
 def test_outside_the_roots_by_any_way(tmp_path: Path, spec: MakeSpec, monkeypatch: pytest.MonkeyPatch) -> None:

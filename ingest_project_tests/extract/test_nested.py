@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest_project.errors import SourceUnreadable
-from ingest_project.extract.nested import inside, is_inside, paths_in, spread, spread_table
+from ingest_project.extract.nested import array_paths, flatten, flatten_table, is_array_path, split_array_path
 from ingest_project_tests.extract.conftest import MakeSpec
 from ingest_project_tests.extract.reading import rows_of
 
@@ -27,7 +27,7 @@ PATHS = ("addresses.0.city", "addresses.1.city", "addresses.0.lines.1", "phones.
 
 
 def test_objects_are_spread_out_and_arrays_stay_whole() -> None:
-    assert spread(PLACE) == {
+    assert flatten(PLACE) == {
         "id": "1",
         "names.primary": "Tor",
         "names.other": None,
@@ -39,7 +39,7 @@ def test_objects_are_spread_out_and_arrays_stay_whole() -> None:
 
 
 def test_what_a_branch_names_inside_an_array_is_a_column_too() -> None:
-    found = spread(PLACE, PATHS)
+    found = flatten(PLACE, PATHS)
     assert {name: found[name] for name in PATHS if name in found} == {
         "addresses.0.city": "Ulm",
         "addresses.1.city": "Bonn",
@@ -50,7 +50,7 @@ def test_what_a_branch_names_inside_an_array_is_a_column_too() -> None:
 
 def test_two_values_of_one_name_are_no_row() -> None:
     with pytest.raises(ValueError, match="a name stands twice"):
-        spread({"a": {"b": 1}, "a.b": 2})
+        flatten({"a": {"b": 1}, "a.b": 2})
 
 
 VALUES = st.recursive(
@@ -69,11 +69,11 @@ def leaves(value: Any) -> list[Any]:
 
 @given(st.dictionaries(st.sampled_from("abcd"), VALUES, min_size=1, max_size=4))
 def test_no_value_is_lost_and_every_path_leads_to_it(row: dict[str, Any]) -> None:
-    found = spread(row)
+    found = flatten(row)
     assert list(found.values()) == leaves(row)
     for name, value in found.items():
-        for path, one in paths_in(name, value):
-            assert path == name or not is_inside(path) or spread(row, [path]).get(path) == one
+        for path, one in array_paths(name, value):
+            assert path == name or not is_array_path(path) or flatten(row, [path]).get(path) == one
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_no_value_is_lost_and_every_path_leads_to_it(row: dict[str, Any]) -> Non
     [("a.0", ("a", ["0"])), ("a.0.b.1", ("a", ["0", "b", "1"])), ("b.c.2.d", ("b.c", ["2", "d"])), ("c.0", None)],
 )
 def test_where_a_path_begins(name: str, place: tuple[str, list[str]] | None) -> None:
-    assert inside(name, ["a", "b.c"]) == place
+    assert split_array_path(name, ["a", "b.c"]) == place
 
 
 SAME = {
@@ -124,6 +124,6 @@ def test_a_struct_and_a_column_of_one_name_are_refused(tmp_path: Path, spec: Mak
 def test_lists_of_every_kind(tmp_path: Path) -> None:
     inner = pa.array([[["x", "y"]], None, [[]]], pa.large_list(pa.list_(pa.string())))
     fixed = pa.array([[1, 2], None, [3, 4]], pa.list_(pa.int64(), 2))
-    table = spread_table(pa.table({"a": inner, "b": fixed}), ["a.0.1", "b.1", "b.x", "a.0.q"])
+    table = flatten_table(pa.table({"a": inner, "b": fixed}), ["a.0.1", "b.1", "b.x", "a.0.q"])
     assert table.select(["a.0.1", "b.1"]).to_pydict() == {"a.0.1": ["y", None, None], "b.1": [2, None, 4]}
     assert table.column_names == ["a", "b", "a.0.1", "b.1"]

@@ -87,7 +87,7 @@ def test_parts_of_a_resumed_reading_are_the_same_bytes(
 def test_heavy_rows_make_pages_of_fewer_and_the_same_rows(source: BranchSpec, most: int, size: int, stop: int) -> None:
     whole = pages_of(source, 1000)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "MOST_BYTES", most)
+        patch.setattr(files, "MAX_PAGE_BYTES", most)
         before = pages_of(source, size)[:stop]
         after = pages_of(source, size, before[-1].cursor)
     light = [page for page in (*before, *after) if page.table.num_rows > 1]
@@ -108,7 +108,7 @@ def test_heavy_rows_make_pages_of_fewer_and_the_same_rows(source: BranchSpec, mo
 def test_heavy_values_that_rows_share_end_too(tmp_path: Path, spec: MakeSpec, values: pa.Array) -> None:
     pq.write_table(pa.table({"id": range(400), "name": values}), tmp_path / "a.parquet")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "MOST_BYTES", 40_000)
+        patch.setattr(files, "MAX_PAGE_BYTES", 40_000)
         pages = pages_of(spec(tmp_path / "a.parquet"), 1000)
     sizes = [page.table.num_rows for page in pages]
     assert sum(sizes) == 400

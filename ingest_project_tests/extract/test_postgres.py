@@ -12,7 +12,7 @@ from ingest_project.errors import (
     SourceMoved,
     SourceUnreadable,
 )
-from ingest_project.extract import copied, preflight
+from ingest_project.extract import copy_stream, preflight
 from ingest_project.extract.kinds import open_source
 from ingest_project.extract.source import MALFORMED, Cursor, Pin
 from ingest_project.guess.look import look
@@ -275,12 +275,12 @@ def test_a_branch_cannot_map_into_the_arrays_of_a_relation(table: MakeTable, dat
 
 
 def test_a_column_alone_may_be_null_or_empty() -> None:
-    found = list(copied.tables([b"\n", b'""\n', b"x\n"], {"a": pa.string()}, 2))
+    found = list(copy_stream.tables([b"\n", b'""\n', b"x\n"], {"a": pa.string()}, 2))
     assert [table["a"].to_pylist() for table, _ in found] == [[None, ""], ["x"]]
     assert [taken for _, taken in found] == [4, 2]
 
 
 def test_heavy_rows_make_tables_of_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copied, "MOST_BYTES", 6)
-    found = copied.tables([b"abc\n", b"d\n", b"ef\n", b"g\n"], {"a": pa.string()}, 3)
+    monkeypatch.setattr(copy_stream, "MAX_PAGE_BYTES", 6)
+    found = copy_stream.tables([b"abc\n", b"d\n", b"ef\n", b"g\n"], {"a": pa.string()}, 3)
     assert [table["a"].to_pylist() for table, _ in found] == [["abc", "d"], ["ef", "g"]]

@@ -14,8 +14,8 @@ import pytest
 
 from ingest_project.errors import IngestError, Refused, SourceMissing, SourceMoved, SourceUnreadable
 from ingest_project.extract import preflight, remote
-from ingest_project.extract.facts import facts_of
 from ingest_project.extract.location import resolve
+from ingest_project.extract.remote_state import remote_state
 from ingest_project.extract.source import Pin
 from ingest_project.settings import settings
 from ingest_project_tests.extract.conftest import MakeSpec
@@ -247,5 +247,5 @@ def test_each_store_says_time_and_tag_in_its_own_way(
         def modified(self, path: str) -> datetime:
             raise NotImplementedError
 
-    facts = facts_of(Store(), "a.csv")
-    assert (facts.size, facts.modified_ns, facts.etag) == (5, modified_ns, etag)
+    state = remote_state(Store(), "a.csv")
+    assert (state.size, state.modified_ns, state.etag) == (5, modified_ns, etag)

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ingest_project.extract.source import MALFORMED
-from ingest_project.extract.stray_quotes import Requoted, requoted
+from ingest_project.extract.stray_quotes import RequotedFile, requote_line
 from ingest_project_tests.extract.conftest import MakeSpec
 from ingest_project_tests.extract.reading import rows_of, write_csv
 
@@ -20,7 +20,7 @@ PLAIN = st.text(st.sampled_from('ab "é'), max_size=9)  # neither a delimiter no
 
 def read_by(data: bytes, size: int, *, width: int = 3, delimiter: str = ",") -> bytes:
     """All that comes out, drawn so many bytes at a time."""
-    file, made = Requoted(io.BytesIO(data), delimiter, width), list[bytes]()
+    file, made = RequotedFile(io.BytesIO(data), delimiter, width), list[bytes]()
     while block := file.read(size):
         assert len(block) <= size
         made.append(block)
@@ -50,7 +50,7 @@ def test_what_is_written_by_the_rules_is_left_as_it_is(rows: list[list[str]], qu
 @example(value='"', other='a "b"')
 def test_a_program_that_doubles_none_is_read_as_it_meant(value: str, other: str) -> None:
     line = f'1,"{value}","{other}"\n'.encode()
-    (row,) = csv.reader([requoted(line, b",", 3).decode()])
+    (row,) = csv.reader([requote_line(line, b",", 3).decode()])
     if '""' in f"{value} {other}" or '"' in (value[:1], value[-1:], other[:1], other[-1:]):
         assert row[1].replace('"', "") == value.replace('"', ""), "two in a row may be one that was doubled"
     else:
@@ -89,7 +89,7 @@ def test_a_quote_before_a_comma_could_be_either_and_sets_the_row_aside(tmp_path:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", ""])
 def test_the_end_of_a_line_stays(end: str) -> None:
-    assert requoted(f'1,"a"b"{end}'.encode(), b",", 2) == f'1,"a""b"{end}'.encode()
+    assert requote_line(f'1,"a"b"{end}'.encode(), b",", 2) == f'1,"a""b"{end}'.encode()
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t", "§"])
@@ -101,7 +101,7 @@ def test_other_delimiters(delimiter: str) -> None:
 
 @pytest.mark.parametrize("line", ['1,"a"b,"c\n', '1,"a "b" c"\n', '1,2,3,"a"b"\n', '"a "b" c\n'])
 def test_a_line_that_fits_no_way_is_left_to_the_reader(line: str) -> None:
-    assert requoted(line.encode(), b",", 3) == line.encode()
+    assert requote_line(line.encode(), b",", 3) == line.encode()
 
 
 @given(size=st.integers(1, 60))

@@ -225,7 +225,7 @@ def is_baseline(connection: Connection, place: Place) -> bool:
     """Whether the next activation of the branch would carry rows."""
     branch = registry.get_branch(connection, place.name)
     held = leases.acquire(connection, branch.branch_id, branch.name, holder="looking", run_id="looking")
-    work = chain.snapshot.begin(connection, held, branch, wanted=None, plan_only=False)
+    work = chain.snapshot.begin(connection, held, branch, activation_id=None, plan_only=False)
     store = chain.PartStore(settings().store_location)
     work = chain.snapshot.take_snapshot(work, store, batch_size=4).work
     return carry.baseline_of(work, store) is not None

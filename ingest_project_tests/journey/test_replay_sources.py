@@ -99,7 +99,7 @@ def test_nested_values_and_keys_that_came_late_are_what_they_were(
     file = tmp_path / "rows.jsonl"
     file.write_text("\n".join(lines), encoding="utf-8")
     monkeypatch.setattr(jsonl, "BLOCK", len(lines[0]) + 1)
-    monkeypatch.setattr(jsonl, "LOOK", 1)
+    monkeypatch.setattr(jsonl, "HEAD_BYTES", 1)
     right, wrong = f"right {uuid4().hex[:8]}", f"wrong {uuid4().hex[:8]}"
     apply(file, right, mended=True, nested="flatten")
     chain.ingest(right)
@@ -164,7 +164,7 @@ def test_rows_that_weigh_much_make_parts_of_fewer(
     chain.ingest(place.name)
     count = len(marks(place.name))
     assert count > 3
-    monkeypatch.setattr(replay, "MOST_BYTES", 1)
+    monkeypatch.setattr(replay, "MAX_PAGE_BYTES", 1)
     activation = replaying.begin(place.name, rows_per_part=100)
     parts = told(
         place.name, f"select rows from ingest.parts where activation_id = {activation} and asset = 'branch_snapshot'"

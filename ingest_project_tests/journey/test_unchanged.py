@@ -80,7 +80,7 @@ def test_a_file_that_differs_is_read(branch: Callable[..., Place], read: list[in
 
 
 def renamed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unchanged, "READER", "another")
+    monkeypatch.setattr(unchanged, "READER_VERSION", "another")
 
 
 def declared_anew(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,9 +140,9 @@ def test_killed_while_parts_are_taken_over_it_ends_as_if_it_had_not_been(
 
 def test_parts_that_were_begun_by_reading_are_not_mixed_with_others() -> None:
     parts = [ListedPart(at, "", 4, 0, f"d{at}", None) for at in range(3)]
-    assert unchanged.cut_alike(parts, parts[:2], 12, 4)
-    assert unchanged.cut_alike([*parts[:2], ListedPart(2, "", 1, 0, "d2", None)], [], 9, 4)
-    assert unchanged.cut_alike(parts, [], 12, 5), "heavy rows"
-    assert not unchanged.cut_alike(parts, [parts[1]], 12, 4)
-    assert not unchanged.cut_alike(parts[:2], [], 12, 4), "one is gone"
-    assert not unchanged.cut_alike([parts[0], ListedPart(1, "", 5, 0, "d", None)], [], 9, 4)
+    assert unchanged.can_reuse(parts, parts[:2], 12, 4)
+    assert unchanged.can_reuse([*parts[:2], ListedPart(2, "", 1, 0, "d2", None)], [], 9, 4)
+    assert unchanged.can_reuse(parts, [], 12, 5), "heavy rows"
+    assert not unchanged.can_reuse(parts, [parts[1]], 12, 4)
+    assert not unchanged.can_reuse(parts[:2], [], 12, 4), "one is gone"
+    assert not unchanged.can_reuse([parts[0], ListedPart(1, "", 5, 0, "d", None)], [], 9, 4)

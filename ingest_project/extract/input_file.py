@@ -1,4 +1,4 @@
-"""A file, local or remote, behind one protocol: looked at, opened, and named without secrets."""
+"""One file of a source, on this machine or remote, behind one protocol; its key has no secrets in it."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, Protocol
 
 
 @dataclass(frozen=True)
-class Facts:
+class FileState:
     """What tells one state of a file from another; None is what its store does not say."""
 
     size: int
@@ -15,7 +15,7 @@ class Facts:
     etag: str | None = None
 
 
-class Place(Protocol):
+class InputFile(Protocol):
     """One file. Its methods raise OSError."""
 
     @property
@@ -28,16 +28,16 @@ class Place(Protocol):
         """The last part of its path: its extensions say what it holds."""
         ...
 
-    def look(self) -> Facts:
-        """Say what it is like now."""
+    def state(self) -> FileState:
+        """Ask for its state now."""
         ...
 
     def open(self) -> BinaryIO:
         """Open it for reading from beginning to end."""
         ...
 
-    def for_arrow(self) -> Any:
-        """Give what Arrow can read here and there, footer first."""
+    def random_access(self) -> Any:
+        """Give what Arrow can read at any offset: a path, or an open file that seeks."""
         ...
 
     def digest(self) -> str | None:
@@ -46,7 +46,7 @@ class Place(Protocol):
 
 
 @dataclass(frozen=True, order=True)
-class LocalPlace:
+class LocalFile:
     """A file of this machine."""
 
     path: Path
@@ -59,17 +59,17 @@ class LocalPlace:
     def name(self) -> str:
         return self.path.name
 
-    def look(self) -> Facts:
-        """Open it, to see that this is allowed, and say its size and time."""
+    def state(self) -> FileState:
+        """Give its size and time; it is opened first, to see that reading it is allowed."""
         with self.path.open("rb"):
-            facts = self.path.stat()
-        return Facts(facts.st_size, facts.st_mtime_ns)
+            stat = self.path.stat()
+        return FileState(stat.st_size, stat.st_mtime_ns)
 
     def open(self) -> BinaryIO:
         """Open the file."""
         return self.path.open("rb")
 
-    def for_arrow(self) -> Path:
+    def random_access(self) -> Path:
         """Give the path: Arrow opens it itself."""
         return self.path
 
