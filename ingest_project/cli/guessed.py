@@ -15,8 +15,8 @@ from ingest_project.cli.terminal import one_line
 from ingest_project.errors import UsageError
 from ingest_project.extract.location import refuse_undecodable
 from ingest_project.guess.columns import Guess, guess
-from ingest_project.guess.fitting import fitted
-from ingest_project.guess.look import Look, look
+from ingest_project.guess.fitting import fit
+from ingest_project.guess.inspection import Inspection, inspect_source
 
 _WIDTH = 60
 _SAMPLES = 3
@@ -30,7 +30,7 @@ class GuessedBranch:
 
     spec: BranchSpec
     guess: Guess
-    look: Look
+    inspection: Inspection
     settings: dict[str, Any]
     given: frozenset[str] = frozenset()
 
@@ -40,7 +40,7 @@ class GuessedBranch:
         times = [("key", self.spec.key), ("updated_at", self.spec.updated_at or "-")]
         columns = (*times, *self.guess.mapping.items())
         rows = [*settings, *((field, column, self._samples(column)) for field, column in columns)]
-        rest = [name for name in self.look.columns if name not in self.spec.declared_columns()]
+        rest = [name for name in self.inspection.columns if name not in self.spec.declared_columns()]
         widths = [max(len(row[index]) for row in rows) for index in (0, 1)]
         lines = [f"  {left:<{widths[0]}}  ←  {right:<{widths[1]}}  {note}" for left, right, note in rows]
         return "\n".join([*lines, *([f"  attributes: {', '.join(rest)}"] if rest else []), *self._hints()])
@@ -78,7 +78,8 @@ class GuessedBranch:
         return [f"{setting}: {_scalar(column)}{f'   # {comment}' if comment else ''}"]
 
     def _samples(self, column: str) -> str:
-        return one_line(", ".join(value.strip() for value in self.look.samples.get(column, [])[:_SAMPLES]), _WIDTH)
+        samples = self.inspection.samples.get(column, [])[:_SAMPLES]
+        return one_line(", ".join(value.strip() for value in samples), _WIDTH)
 
 
 def _scalar(value: object) -> str:
@@ -99,20 +100,20 @@ def guess_branch(
     absolute = absolute_location(location)
     given = _parse_settings(settings)
     mapping = dict(_parse_pair(text, "--map") for text in maps)
-    seen = look(absolute, given)
+    inspection = inspect_source(absolute, given)
     guessed = guess(
-        seen.columns,
-        key=key or seen.key,
+        inspection.columns,
+        key=key or inspection.key,
         updated_at=updated_at,
         mapping=mapping,
-        inside=seen.inside,
-        unique=seen.unique,
-        filled=seen.filled,
+        array_paths=inspection.array_paths,
+        unique=inspection.unique,
+        filled=inspection.filled,
     )
     mapped_by_user = [*mapping, *(["updated_at"] if updated_at else [])]
-    guessed, chosen = fitted(guessed, seen, mapped_by_user, seen.written)
+    guessed, chosen = fit(guessed, inspection, mapped_by_user, inspection.settings)
     spec = guessed.spec(name or default_name(location), absolute, **chosen)
-    return GuessedBranch(spec, guessed, seen, chosen, frozenset(given))
+    return GuessedBranch(spec, guessed, inspection, chosen, frozenset(given))
 
 
 def is_location(text: str) -> bool:

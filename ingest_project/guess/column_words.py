@@ -1,7 +1,7 @@
-"""What columns are called, by item field: schema.org, Overture, OpenStreetMap, usual exports, in many languages.
+"""The names that columns have, by item field: of schema.org, Overture, OpenStreetMap, usual exports, in many languages.
 
-Compared as letters and digits only, without case, accents and what stands in brackets. The first is the likeliest.
-A word that means one thing here and another there (`kraj`, `szerokość`) is in no list.
+They are compared by letters and digits only, without case, accents and what stands in brackets. The first is the
+likeliest. A word that means one thing in one language and another in another (`kraj`, `szerokość`) is in no list.
 """
 
 KEY = (

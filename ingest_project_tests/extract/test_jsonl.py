@@ -14,7 +14,7 @@ from ingest_project.errors import ColumnsMissing, SourceEmpty, SourceUnreadable
 from ingest_project.extract import jsonl as ours
 from ingest_project.extract import preflight
 from ingest_project.extract.source import MALFORMED, MORE, Cursor
-from ingest_project.guess.look import Look, look
+from ingest_project.guess.inspection import Inspection, inspect_source
 from ingest_project.normalize.part import normalize_part
 from ingest_project_tests.extract.conftest import MakeSpec
 from ingest_project_tests.extract.reading import pages_of, rows_of, table_of
@@ -315,6 +315,6 @@ def shown(name: str, value: object) -> str:
 def test_a_first_look_shows_columns_of_the_source_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "a.jsonl").write_text(f"{GOOD}\n")
     both = ("id", "name")
-    seen = Look(both, {"id": ["1"], "name": ["a"]}, {}, unique=both, filled=both)
-    assert look(str(tmp_path / "a.jsonl")) == seen
+    seen = Inspection(both, {"id": ["1"], "name": ["a"]}, {}, unique=both, filled=both)
+    assert inspect_source(str(tmp_path / "a.jsonl")) == seen
     assert caplog.text == ""

@@ -10,7 +10,7 @@ import pytest
 from ingest_project.errors import SourceUnreadable
 from ingest_project.extract import preflight
 from ingest_project.extract.source import Cursor
-from ingest_project.guess.look import look
+from ingest_project.guess.inspection import inspect_source
 from ingest_project_tests.extract.conftest import MakeSpec
 from ingest_project_tests.extract.reading import pages_of, rows_of, table_of
 
@@ -54,7 +54,7 @@ def test_a_guess_looks_at_values_that_python_has_not(tmp_path: Path) -> None:
         "at": pa.array([0, 1], pa.timestamp("us", "No/Where")),
         "city": not_utf8([b"Ulm", b"caf\xe9"]),
     }
-    found = look(str(write(tmp_path / "a.parquet", columns)))
+    found = inspect_source(str(write(tmp_path / "a.parquet", columns)))
     assert (found.samples["day"], found.samples["at"], found.unique) == (["1970-01-01"], [], ("id", "city"))
     assert found.samples["city"] == ["Ulm", "caf\ufffd"]
 

@@ -15,7 +15,7 @@ from ingest_project.errors import (
 from ingest_project.extract import copy_stream, preflight
 from ingest_project.extract.kinds import open_source
 from ingest_project.extract.source import MALFORMED, Cursor, Pin
-from ingest_project.guess.look import look
+from ingest_project.guess.inspection import inspect_source
 from ingest_project_tests.extract.reading import pages_of, rows_of, table_of
 from ingest_project_tests.extract.relations import PLACES, Branch, MakeTable, branch, location_of, run, table
 
@@ -254,21 +254,21 @@ def test_a_look_finds_columns_samples_and_the_primary_key(table: MakeTable, data
         "create table t (label text, code text primary key)",
         "insert into t select 'l' || n % 2, 'c' || n from generate_series(1, 100) n",
     )
-    seen = look(location_of(database, name))
-    assert (seen.columns, seen.key, seen.written) == (("label", "code"), "code", {})
+    seen = inspect_source(location_of(database, name))
+    assert (seen.columns, seen.key, seen.settings) == (("label", "code"), "code", {})
     assert seen.samples["label"] == ["l1", "l0"]
 
 
 def test_a_primary_key_of_two_columns_is_no_key(table: MakeTable, database: str) -> None:
     name = table("create table t (a int, b int, name text, primary key (a, b))")
-    seen = look(location_of(database, name))
+    seen = inspect_source(location_of(database, name))
     assert (seen.columns, seen.key) == (("a", "b", "name"), None)
     assert seen.samples == {"a": [], "b": [], "name": []}
 
 
 def test_a_branch_cannot_map_into_the_arrays_of_a_relation(table: MakeTable, database: str) -> None:
     name = table("create table t (id int, tags text)", """insert into t values (1, '["Cafe", "Bar"]')""")
-    assert look(location_of(database, name)).inside == ()
+    assert inspect_source(location_of(database, name)).array_paths == ()
 
 
 # ── the bytes of COPY ───────────────────────────────────────────────────────────────────────────────────────

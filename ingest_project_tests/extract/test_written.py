@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from ingest_project.errors import ColumnsMissing, SourceUnreadable
 from ingest_project.extract.source import MALFORMED
-from ingest_project.guess.look import look
+from ingest_project.guess.inspection import inspect_source
 from ingest_project_tests.extract.conftest import MakeSpec
 from ingest_project_tests.extract.reading import pages_of, rows_of, table_of, write_csv
 
@@ -129,8 +129,8 @@ def test_a_separator_that_is_not_declared_is_named(mark: str, tmp_path: Path, sp
 @pytest.mark.parametrize("mark", DELIMITERS)
 @pytest.mark.parametrize("encoding", ["utf-8", "windows-1252"])
 def test_a_first_look_finds_out_how_a_file_is_written(mark: str, encoding: str, tmp_path: Path) -> None:
-    seen = look(str(write_csv(tmp_path / "a.csv", TEXT.replace(",", mark).encode(encoding))))
+    seen = inspect_source(str(write_csv(tmp_path / "a.csv", TEXT.replace(",", mark).encode(encoding))))
     assert seen.columns == ("id", "name")
     assert seen.samples["name"] == ["Café", "Zürich", "Straße"]
-    assert seen.written.get("delimiter", ",") == mark
-    assert seen.written.get("encoding", "utf-8") == encoding
+    assert seen.settings.get("delimiter", ",") == mark
+    assert seen.settings.get("encoding", "utf-8") == encoding

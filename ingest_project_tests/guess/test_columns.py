@@ -235,7 +235,7 @@ def test_headers_in_other_languages(header: str, spare: set[str], locale: str) -
 )
 def test_nested_values_are_known_by_their_last_name_under_usual_ones(path: str, field: str | None) -> None:
     other = {"latitude": "lng"}.get(field or "", "color")
-    made = guess(["id", "title" if field != "name" else "x", other], inside=[path])
+    made = guess(["id", "title" if field != "name" else "x", other], array_paths=[path])
     assert [name for name, column in made.mapping.items() if column == path] == ([field] if field else [])
 
 

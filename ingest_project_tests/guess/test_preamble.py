@@ -7,7 +7,7 @@ import pytest
 
 from ingest_project.errors import SourceUnreadable, SpecInvalid
 from ingest_project.extract.source import MALFORMED
-from ingest_project.guess.look import look
+from ingest_project.guess.inspection import inspect_source
 from ingest_project.guess.preamble import header_line
 from ingest_project_tests.extract.conftest import MakeSpec
 from ingest_project_tests.extract.reading import pages_of, rows_of, write_csv
@@ -57,8 +57,8 @@ def test_lines_are_skipped_and_rows_stay_in_their_places(tmp_path: Path, spec: M
 
 
 def test_a_header_that_begins_like_a_remark_loses_no_row(tmp_path: Path) -> None:
-    seen = look(str(write_csv(tmp_path / "a.csv", "#id,name,city\n1,a,x\n2,b,y\n")))
-    assert (seen.columns, seen.written, seen.samples["#id"]) == (("#id", "name", "city"), {}, ["1", "2"])
+    seen = inspect_source(str(write_csv(tmp_path / "a.csv", "#id,name,city\n1,a,x\n2,b,y\n")))
+    assert (seen.columns, seen.settings, seen.samples["#id"]) == (("#id", "name", "city"), {}, ["1", "2"])
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,8 @@ def test_a_header_that_begins_like_a_remark_loses_no_row(tmp_path: Path) -> None
     ],
 )
 def test_how_it_is_written_is_found(tmp_path: Path, name: str, data: bytes, written: dict[str, Any]) -> None:
-    seen = look(str(write_csv(tmp_path / name, data)))
-    assert seen.written == written
+    seen = inspect_source(str(write_csv(tmp_path / name, data)))
+    assert seen.settings == written
     assert seen.columns[0] == "id"
 
 
@@ -98,26 +98,26 @@ def test_how_it_is_written_is_found(tmp_path: Path, name: str, data: bytes, writ
 def test_values_in_arrays_are_seen_where_a_branch_may_map_them(
     tmp_path: Path, name: str, data: str, given: dict[str, Any], inside: tuple[str, ...]
 ) -> None:
-    seen = look(str(write_csv(tmp_path / name, data)), given)
-    assert seen.inside == inside
+    seen = inspect_source(str(write_csv(tmp_path / name, data)), given)
+    assert seen.array_paths == inside
     assert set(seen.samples) == {"id", "categories", *inside}
 
 
 def test_what_is_said_is_not_tried(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", "id;name\n1;あ\n".encode("shift_jis"))
-    assert look(str(path), {"encoding": "shift_jis"}).samples["name"] == ["あ"]
-    assert look(str(path), {"encoding": "shift_jis", "delimiter": ","}).columns == ("id;name",)
+    assert inspect_source(str(path), {"encoding": "shift_jis"}).samples["name"] == ["あ"]
+    assert inspect_source(str(path), {"encoding": "shift_jis", "delimiter": ","}).columns == ("id;name",)
     with pytest.raises(SourceUnreadable, match="not utf-16"):
-        look(str(write_csv(tmp_path / "b.csv", b"id,name\n1,a")), {"encoding": "utf-16-be"})
+        inspect_source(str(write_csv(tmp_path / "b.csv", b"id,name\n1,a")), {"encoding": "utf-16-be"})
     with pytest.raises(SpecInvalid, match="encoding"):
-        look(str(path), {"encoding": "nonsense"})
+        inspect_source(str(path), {"encoding": "nonsense"})
 
 
 def test_the_first_words_are_those_that_are_told(tmp_path: Path) -> None:
     # No UTF-8 and no windows-1252: the byte that is named is the one that UTF-8 stumbles at.
     path = write_csv(tmp_path / "a.csv", b"id,\x96\xbc\x8f\x81\n1,a\n")
     with pytest.raises(SourceUnreadable, match="not UTF-8 at byte 3, line 1"):
-        look(str(path))
+        inspect_source(str(path))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_the_first_words_are_those_that_are_told(tmp_path: Path) -> None:
 )
 def test_what_is_not_read_is_named(tmp_path: Path, name: str, words: str, todo: str) -> None:
     with pytest.raises(SourceUnreadable, match=words) as caught:
-        look(str(write_csv(tmp_path / name, b"PK\x03\x04")))
+        inspect_source(str(write_csv(tmp_path / name, b"PK\x03\x04")))
     assert todo in caught.value.todo
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ingest_project.errors import SourceUnreadable
-from ingest_project.guess.look import look
+from ingest_project.guess.inspection import inspect_source
 from ingest_project_tests.extract.reading import write_csv
 
 OTHERS = [
@@ -58,9 +58,9 @@ def test_letters_of_other_alphabets_are_not_taken_for_western_ones(
     with pytest.raises(
         SourceUnreadable, match=r"not UTF-8 at byte 1.*, line 2.*\n    nor is it windows-1252"
     ) as caught:
-        look(str(path))
+        inspect_source(str(path))
     assert f"{name!r} in {encoding}" in caught.value.todo
-    assert look(str(path), {"encoding": encoding}).samples["name"] == [name, other]
+    assert inspect_source(str(path), {"encoding": encoding}).samples["name"] == [name, other]
 
 
 @pytest.mark.parametrize(
@@ -76,21 +76,21 @@ def test_bytes_of_which_no_encoding_makes_words_are_not_western_for_want_of_a_be
 ) -> None:
     path = write_csv(tmp_path / "a.csv", b"id,name\n1," + data + b"\n")
     with pytest.raises(SourceUnreadable, match="nor is it windows-1252"):
-        look(str(path))
+        inspect_source(str(path))
 
 
 @pytest.mark.parametrize("names", WESTERN)
 def test_western_letters_are_western(tmp_path: Path, names: str) -> None:
     rows = "\n".join(f"{at},{name}" for at, name in enumerate(names.split(", ")))
-    seen = look(str(write_csv(tmp_path / "a.csv", f"id,name\n{rows}\n".encode("cp1252"))))
-    assert (seen.written, seen.samples["name"]) == ({"encoding": "windows-1252"}, names.split(", "))
+    seen = inspect_source(str(write_csv(tmp_path / "a.csv", f"id,name\n{rows}\n".encode("cp1252"))))
+    assert (seen.settings, seen.samples["name"]) == ({"encoding": "windows-1252"}, names.split(", "))
 
 
 def test_words_behind_the_first_rows_are_looked_at(tmp_path: Path) -> None:
     rows = "".join(f"{at},Plzen\n" for at in range(3000))
     path = write_csv(tmp_path / "a.csv", f"id,name\n{rows}3000,Příbram\n".encode("cp1250"))
     with pytest.raises(SourceUnreadable, match=r"line 3,002.*\n    nor is it windows-1252") as caught:
-        look(str(path))
+        inspect_source(str(path))
     assert "'Příbram' in windows-1250" in caught.value.todo
 
 
@@ -98,5 +98,5 @@ def test_the_file_that_is_no_utf8_is_the_one_that_is_looked_at(tmp_path: Path) -
     write_csv(tmp_path / "a.csv", "id,name\n1,Plzeň\n")
     write_csv(tmp_path / "b.csv", "id,name\n1,Příbram\n".encode("cp1250"))
     with pytest.raises(SourceUnreadable, match="nor is it windows-1252") as caught:
-        look(f"{tmp_path}/*.csv")
+        inspect_source(f"{tmp_path}/*.csv")
     assert caught.value.where["file"] == str(tmp_path / "b.csv")
