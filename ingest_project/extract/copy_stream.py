@@ -4,9 +4,6 @@ So a numeric keeps its digits, `infinity` and dates BC stay what they are, bytea
 composites are asked for as JSON. A null is null, an empty text is empty.
 """
 
-# pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
-# Arrow ships no types, so a parameter that is a table is Unknown, not wrong; its kernels are made at import.
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 

@@ -1,7 +1,7 @@
 """CSV: every value is text as it stands. `NA` is Namibia, `007` is not 7, and a blank is a blank."""
 
-# pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
-# Arrow ships no types, so a parameter that is a table is Unknown, not wrong; its kernels are made at import.
+# pyright: reportAttributeAccessIssue=false
+# Arrow makes its kernels at import, where pyright does not see them.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -4,9 +4,6 @@ Which keys there are, only reading all of it would tell. The first megabyte of e
 column; keys that turn up later are kept in `__more`, one JSON object a row, and so reach the item's attributes.
 """
 
-# pyright: reportUnknownParameterType=false
-# Arrow ships no types, so a parameter that is a table is Unknown, not wrong.
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

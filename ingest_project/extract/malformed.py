@@ -1,8 +1,5 @@
 """The column `__malformed` of a page, and the rows that have a text there: all else is null in them."""
 
-# pyright: reportUnknownParameterType=false
-# Arrow ships no types, so a parameter that is a table is Unknown, not wrong.
-
 from collections.abc import Sequence
 from itertools import chain, pairwise
 

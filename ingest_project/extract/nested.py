@@ -4,8 +4,8 @@
 name `addresses.0.city`, an *array path*. Arrays stay whole as well, so that nothing of them is lost.
 """
 
-# pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
-# Arrow ships no types, so a parameter that is a table is Unknown, not wrong; its kernels are made at import.
+# pyright: reportAttributeAccessIssue=false
+# Arrow makes its kernels at import, where pyright does not see them.
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any

@@ -1,8 +1,5 @@
 """Parquet: types as they are. Files of one branch share one type per column, if none loses by it."""
 
-# pyright: reportUnknownParameterType=false
-# Arrow ships no types, so a parameter that is a table is Unknown, not wrong.
-
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

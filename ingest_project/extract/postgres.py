@@ -4,8 +4,8 @@ The session opened by `pin` is the one that `pages` reads in. If it is lost, so 
 read anew, unless the branch declares a `cursor`, after whose last value reading goes on.
 """
 
-# pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
-# Arrow ships no types, so a parameter that is a table is Unknown, not wrong; its kernels are made at import.
+# pyright: reportAttributeAccessIssue=false
+# Arrow makes its kernels at import, where pyright does not see them.
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,8 +1,5 @@
 """The protocol of every kind of source: it is pinned, read in pages, and sealed."""
 
-# pyright: reportUnknownParameterType=false
-# Arrow ships no types, so a parameter that is a table is Unknown, not wrong.
-
 import statistics
 import time
 from collections.abc import Iterator, Sequence

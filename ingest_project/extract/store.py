@@ -1,8 +1,5 @@
 """The store of parts: Parquet files in a folder, or in whatever fsspec reaches, each written once."""
 
-# pyright: reportUnknownParameterType=false
-# Arrow ships no types, so a parameter that is a table is Unknown, not wrong.
-
 import hashlib
 import os
 from dataclasses import dataclass

@@ -13,8 +13,8 @@ What stays open: two stray quotes around one or two short rows of a narrow file 
 digits in a form of their own.
 """
 
-# pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
-# Arrow ships no types, so a parameter that is a table is Unknown, not wrong; its kernels are made at import.
+# pyright: reportAttributeAccessIssue=false
+# Arrow makes its kernels at import, where pyright does not see them.
 
 import csv
 import io

@@ -1,8 +1,5 @@
 """Converts a column to Python values, for guesses and comparisons only: not all values survive it."""
 
-# pyright: reportUnknownParameterType=false
-# Arrow ships no types, so a parameter that is a table is Unknown, not wrong.
-
 from typing import Any
 
 import pyarrow as pa

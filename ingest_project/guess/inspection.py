@@ -1,8 +1,5 @@
 """Inspects a source that no branch describes yet: its columns, how it is written, and the values of its first rows."""
 
-# pyright: reportUnknownParameterType=false
-# Arrow ships no types, so a parameter that is a table is Unknown, not wrong.
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
