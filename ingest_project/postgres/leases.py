@@ -6,6 +6,7 @@ which waits for the batch under way, and raises the epoch. Who was taken over fi
 """
 
 import os
+import shlex
 import socket
 import threading
 from collections.abc import Callable, Generator
@@ -123,9 +124,11 @@ def _lock_lease(connection: Connection, branch_id: int) -> Holder:
 
 
 def _locked(found: Holder, branch: str) -> Locked:
+    last_seen = f"{found.heartbeat_at:%Y-%m-%d %H:%M:%S} UTC"
     return Locked(
         f"branch {branch!r} is held by run {found.run_id} since {found.acquired_at:%Y-%m-%d %H:%M:%S} UTC",
-        where={"branch": branch, "host": found.host, "process": found.pid, "last seen": found.heartbeat_at},
+        where={"branch": branch, "host": found.host, "process": found.pid, "last seen": last_seen},
+        todo=f"Wait for it to end (`ingest status {shlex.quote(branch)}`), then run the same command again.",
     )
 
 

@@ -44,6 +44,8 @@ def test_a_second_run_is_refused_and_told_who_holds_it_where_and_since_when(here
     assert f"{found.acquired_at:%Y-%m-%d %H:%M:%S} UTC" in said
     assert leases.this_host() in said
     assert str(os.getpid()) in said
+    assert f"last seen {found.heartbeat_at:%Y-%m-%d %H:%M:%S} UTC" in said
+    assert "`ingest status b`" in said
     assert caught.value.exit_code == 3
     assert holder(here) == found, "who is refused changes nothing"
 
