@@ -21,7 +21,9 @@ _NAME_OF_OTHER = re.compile(
     r"(city|town|street|country|county|state|region|province|user|host|owner|agent|first|last|middle|file|authority|"
     r"contact|group|type|category|brand|chain|parent|source|dataset|layer|column)name$"
 )
-_KEY_LIKE = re.compile(r"(id|uuid|guid|nr|nummer|number|code|key|ref)$")
+# A number or a code may be that of a phone or of an address, all different in the first rows too.
+_OF_OTHERS = "phone|telefon|mobil|fax|post|zip|plz|house|haus|street"
+_KEY_LIKE = re.compile(rf"(id|uuid|guid|key|ref)$|^(?!.*({_OF_OTHERS})).*(nr|nummer|number|code)$")
 # Of Latin, Greek and Cyrillic, and of Arabic; then letters that no normal form takes apart.
 _ACCENTS = re.compile("[\u0300-\u036f\u0653-\u0655]")
 _WITHOUT_STROKE = str.maketrans({"ı": "i", "ł": "l", "đ": "d", "ø": "o", "æ": "ae", "ð": "d", "þ": "th"})
@@ -114,6 +116,16 @@ def guess(
     return Guess(key, updated_at, mapped, tuple(unique or ()), tuple(header), unpaired, points)
 
 
+def count_of_known(names: Sequence[str]) -> int:
+    """How many of these are names of columns that we know."""
+    return sum(_fold(name) in _all_words() for name in names)
+
+
+@cache
+def _all_words() -> frozenset[str]:
+    return frozenset(folded_words(" ".join((words.KEY, words.UPDATED_AT, *words.FIELDS.values()))))
+
+
 def decimal_comma_locale(header: Sequence[str]) -> str:
     """The locale of numbers with a decimal comma, by the language of the columns' names: German if they have none."""
     return max(words.LANGUAGES, key=lambda language: _count_words(header, language))
@@ -137,7 +149,7 @@ def _by_word(names: Sequence[str]) -> dict[str, str]:
 
 def _last_words(name: str) -> list[str]:
     *parents, last = name.split(".")
-    are_known = {_fold(step) for step in parents} <= set(words.PARENTS.split())
+    are_known = all(word in words.PARENTS.split() or word.endswith("address") for word in map(_fold, parents))
     return [_fold(last), _fold(f"{parents[-1]}{last}")] if are_known else []
 
 

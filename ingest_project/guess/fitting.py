@@ -128,11 +128,15 @@ def _has_currencies(samples: Sequence[str], settings: Mapping[str, Any]) -> bool
 
 
 def _guess_time_format(samples: Sequence[str]) -> str | None:
-    """None where times are ISO 8601, or there are none; empty where no format reads them all, or several do."""
-    if not samples or any(read_time(text, _ZONE).values[0] for text in samples):
+    """None where times are ISO 8601, or there are none; empty where no format reads them all, or several do.
+
+    Where some are ISO 8601, which is read beside any format, the one that reads all others is told.
+    """
+    iso_times = [text for text in samples if read_time(text, _ZONE).values[0]]
+    if len(iso_times) == len(samples):
         return None
     digits = {len(text.strip()) for text in samples if text.strip().isdecimal()}
     epochs = [_EPOCHS[count] for count in digits if count in _EPOCHS]
     formats = [*epochs, *(date + hour for date, hour in product(_DATES, _HOURS))]
     fitting = [format_ for format_ in formats if all(read_time(text, _ZONE, format_).values[0] for text in samples)]
-    return fitting[0] if len(fitting) == 1 else ""
+    return fitting[0] if len(fitting) == 1 else None if iso_times else ""

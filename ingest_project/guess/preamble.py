@@ -4,19 +4,20 @@ import csv
 from collections.abc import Sequence
 from itertools import pairwise
 
-from ingest_project.guess.columns import NUMBER
+from ingest_project.guess.columns import NUMBER, count_of_known
 
 _DELIMITERS = (";", "\t", "|", ",")
 _MAX_LINES = 20
 _MIN_COLUMNS_OF_TITLE = 3
+_MIN_KNOWN = 2
 
 
 def header_line(lines: Sequence[str]) -> tuple[int, str] | None:
     """(number of lines before the header, delimiter); None where the header is the first line.
 
     `sep=;` is Excel's. Else the header is the first of two lines with as many values, where each line before has one
-    value, even if a spreadsheet filled it up with blanks, or begins with `#`. A header may begin with `#` too: where a
-    row of as many values follows, one a number.
+    value, even if a spreadsheet filled it up with blanks, or begins with `#`, or names no column that we know above
+    one that does. A header may begin with `#` too: where a row of as many values follows, one a number.
     """
     numbered = [(number, line.strip()) for number, line in enumerate(lines) if line.strip()]
     if not numbered:
@@ -42,7 +43,7 @@ def _find_header(lines: Sequence[tuple[int, str]], delimiter: str) -> tuple[int,
     has_title = False
     for (number, line), (_, following) in pairwise(lines[:_MAX_LINES]):
         names, values = _split(line, delimiter), _split(following, delimiter)
-        if _is_title(names):
+        if _is_title(names) or _is_above_names(names, values):
             has_title = True
             continue
         is_above_row = not following.startswith("#") and any(map(NUMBER.fullmatch, values))
@@ -56,6 +57,11 @@ def _find_header(lines: Sequence[tuple[int, str]], delimiter: str) -> tuple[int,
 def _is_title(values: Sequence[str]) -> bool:
     """Whether most of a line is blank, as a spreadsheet writes what stands above its table."""
     return len(values) >= _MIN_COLUMNS_OF_TITLE and len(list(filter(None, values))) * 2 < len(values)
+
+
+def _is_above_names(names: Sequence[str], below: Sequence[str]) -> bool:
+    """Whether what stands below are names of columns that we know, half of them at least, and none of these is."""
+    return count_of_known(below) >= max(_MIN_KNOWN, len(below) / 2) and not count_of_known(names)
 
 
 def _are_names(values: Sequence[str]) -> bool:

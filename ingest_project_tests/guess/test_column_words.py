@@ -28,6 +28,7 @@ ELSEWHERE = {
     "Czech": "ID;Název;Kategorie;Adresa;Město;region;PSČ;Země;Zeměpisná šířka;Zeměpisná délka;Telefon;Webová stránka",
     "Vietnamese": "ID;Tên;Danh mục;Địa chỉ;Thành phố;Tỉnh;Mã bưu điện;Quốc gia;Vĩ độ;Kinh độ;Số điện thoại;Trang web",
     "Indonesian": "id;Nama;Kategori;Alamat;Kota;Provinsi;Kode Pos;Negara;Lintang;Bujur;Nomor Telepon;Situs Web",
+    "Thai": "id;ชื่อ;ประเภท;ที่อยู่;city;จังหวัด;รหัสไปรษณีย์;ประเทศ;ละติจูด;ลองจิจูด;โทรศัพท์;เว็บไซต์",
     "Danish": "id;Navn;Kategori;Adresse;Bynavn;region;Postnr.;Land;Breddegrad;Længdegrad;Telefonnr.;Hjemmeside",
 }
 

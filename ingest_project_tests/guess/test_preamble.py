@@ -36,7 +36,12 @@ TABLE = ["id,name,city", "1,a,x", "2,b,y"]
         ([",name,city", "0,a,x", "1,b,y"], None),
         (["SEP=|", "id|name", "1|a"], (1, "|")),
         (["id,name", "1,a,b", "2,c,d"], None),  # rows that are too long are no header
-        (["Places, by city", *TABLE], None),  # two values: this may be the header
+        (["Places, by city", *TABLE], (1, ",")),  # what stands below it are names that we know
+        (["Places, by city, 2024", *TABLE], (1, ",")),
+        (["Places; by town; of 2024", "", "Firma;Ort;Telefon", "a;x;030"], (2, ";")),
+        (["Places, by town", "shelf,city,no", "1,a,x"], None),  # of which we know one
+        (["shelf,thing", "name,city", "a,x"], (1, ",")),
+        (["name,thing", "title,city"], None),
         (["name", "a, b and c", "d, e"], (1, ",")),  # one column, never quoted: every row of it would be malformed
         (["name", '"a, b"', '"c, d"'], None),
         (["id\tname, full", "1\ta, b", "2\tc, d"], None),

@@ -26,6 +26,8 @@ def of(folder: Path, text: str, **said: Any) -> GuessedBranch:
         (["01/13/2024", "02/03/2024"], "updated", "%m/%d/%Y"),
         (["13/01/2024 01:02", "02/03/2024 23:59"], "updated", "%d/%m/%Y %H:%M"),
         (["01/13/2024 01:02 PM"], "updated", "%m/%d/%Y %I:%M %p"),
+        (["01.02.2024", "13.01.2024", "2024-01-05"], "updated", "%d.%m.%Y"),  # ISO 8601 is read beside any
+        (["01/02/2024", "2024-01-05"], "updated", None),
         (["1704164645", "1704164646"], "updated", "epoch_s"),
         (["1704164645000"], "updated", "epoch_ms"),
         (["01/02/2024", "02/03/2024"], None, None),  # of either kind: nobody knows
