@@ -15,7 +15,7 @@ from typing import Any, cast
 import pyarrow as pa
 
 from ingest_project.normalize.columns import Ruled, Verdict, apply_tuples, note
-from ingest_project.normalize.geo import place
+from ingest_project.normalize.geo import degrees, place
 from ingest_project.normalize.text import cleaned
 
 FIELDS = ("latitude", "longitude")
@@ -28,7 +28,7 @@ _WGS84 = frozenset((0, 4326, 4979))  # 0: none is said
 _Z, _M, _SRID = 0x80000000, 0x40000000, 0x20000000
 _POINT = 1
 _MOST_DIGITS = 20
-_PAIR = re.compile(r"(.+?)\s*[,;|/]\s*(.+)|(\S+) (\S+)|(.+?[NSEW])[ ,;]*(.+?[NSEW])")
+_PAIR = re.compile(r"(.+?)\s*[,;|/]\s*(.+)|(\S+) (\S+)|(.+?[NSEW])[ ,;]*(.+?[NSEW])|([NS].+?)[ ,;]*([EW].+)")
 _COMMAS = re.compile(r"([^,]+,[0-9]+)\s*[;|/ ]\s*([^,]+,[0-9]+)")  # where commas part decimals
 # Longitude, then latitude: as Overture, DuckDB, Elasticsearch and people name them.
 _NAMES = (("x", "y"), ("lon", "lat"), ("lng", "lat"), ("long", "lat"), ("longitude", "latitude"))
@@ -46,9 +46,15 @@ def point(country: str | None, text: str | None, *, comma: bool = False) -> Verd
     if text is None:
         return Verdict((None, None))
     found = _texts(cleaned(text, mend=False) or "", comma=comma)
-    if found is None:
-        return Verdict((None, None), tuple(note(field, "coordinate_unreadable", text, None) for field in FIELDS))
-    return place(country, *found, comma=comma)
+    if found is not None:
+        judged = place(country, *found, comma=comma)
+        if judged.values[0] is not None or _are_degrees(found, comma=comma):
+            return judged
+    return Verdict((None, None), tuple(note(field, "coordinate_unreadable", text, None) for field in FIELDS))
+
+
+def _are_degrees(pair: Texts, *, comma: bool) -> bool:
+    return all(degrees(one, field, comma=comma)[0] is not None for one, field in zip(pair, FIELDS, strict=True))
 
 
 def _texts(text: str, *, comma: bool) -> Texts | None:

@@ -111,12 +111,21 @@ def test_what_is_no_point_is_set_aside_and_told(value: object) -> None:
     assert set(codes) & set(UNREADABLE)
 
 
+@pytest.mark.parametrize("value", ["https://maps.example/@48.85,2.35,17z", "lat: 48.85, lng: 2.35", "48.85, 2.35, 17"])
+def test_what_is_half_a_point_is_told_whole(value: str) -> None:
+    assert row({"where": value}, mapping=GEOMETRY).issues == [
+        {"field": field, "code": "coordinate_unreadable", "from": value, "to": None} for field in GEOMETRY
+    ]
+
+
 @pytest.mark.parametrize(
     ("value", "settings", "expected"),
     [
         ("48°51'24\"N 2°21'03\"E", {}, (48.856666666667, 2.350833333333, NOTATION)),
         ("2°21'03\"E, 48°51'24\"N", {}, (48.856666666667, 2.350833333333, NOTATION)),
         ("N 48°51'24\", E 2°21'03\"", {}, (48.856666666667, 2.350833333333, NOTATION)),
+        ("N 48° 51.4 E 002° 21.05", {}, (48.856666666667, 2.350833333333, NOTATION)),
+        ("S 33.9 W 70.6", {}, (-33.9, -70.6, NOTATION)),
         ("48,85; 2,35", {"locale": "fr"}, (48.85, 2.35, [])),
         ("48,85 2,35", {"locale": "fr"}, (48.85, 2.35, [])),
         ("48.85,2.35", {"locale": "fr"}, (48.85, 2.35, [])),
