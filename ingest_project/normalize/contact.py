@@ -9,22 +9,31 @@ from ingest_project.normalize.columns import Verdict, note
 from ingest_project.normalize.text import clean, cleaned, narrow
 
 _E164 = re.compile(r"\+[1-9][0-9]{4,14}")
-# How an extension is announced, in English, French, Spanish, Portuguese and Russian; in Chinese and Korean.
-_EXT = r"(?:\b(?:ext(?:ension|n)?|poste|int|anexo|ramal|доб)|分機|分机|转|轉|내선)"
-_SEVERAL = re.compile(rf"(?i)\s*(?:[;,|\n](?!\s*(?:{_EXT}|x\s*[0-9]))|\s(?:/|or|oder|ou)\s|/(?=\s*[+(0]))\s*")
+# How an extension is announced: in English, French, Spanish, Italian, Portuguese, Russian, Austrian and Swiss German,
+# Polish and Turkish; in Chinese, Japanese, Korean and Thai.
+_EXT = (
+    r"(?:\b(?:ext(?:ension|n)?|poste|int(?:ern[oe]?)?|anexo|ramal|доб|dw|durchwahl|kl|klappe|wew|dahili)|"
+    "分機|分机|转|轉|内線|내선|ต่อ)"
+)
+_SEVERAL = re.compile(
+    rf"(?i)\s*(?:[;,|\n](?!\s*(?:{_EXT}|x\s*[0-9]))|\s(?:[/&]|and|or|und|oder|et|ou)\s|/(?=\s*[+(0])|"
+    r"\s[-–](?=\s[+(0]))\s*"
+)
 # Letters that phonenumbers would turn into digits: only an extension may have some.
 _WORDS = re.compile(r"[A-Za-z]")
 _EXTENSION = re.compile(rf"(?i)[;,]?\s*(?:{_EXT}\.?\s*[:=]?|(?<![a-z])x)\s*([0-9]{{1,10}})\s*$")
-# Behind these stands another way to end: 030/1234567/8, 02-123-4567~8, 06/1234567-8. Hours in brackets are no part of
-# a number.
-_OR = re.compile(r"\s*[/~～〜∼]\s*(?=[0-9])|-(?=[0-9]$)")
+# Behind these stands another way to end: 030/1234567/8, 030 12345-10/-11, 02-123-4567~8, 06/1234567-8. Hours in
+# brackets are no part of a number.
+_OR = re.compile(r"\s*[/~～〜∼]\s*-?(?=[0-9])|-(?=[0-9]$)")
 _DIALLED_THROUGH = ("+49", "+43")  # where a hyphen stands before the last digits of the same number
 _BRACKETS_BEHIND = re.compile(r"[0-9][^()]*\([^()]*\)\s*$")
 _LONG = 11  # an E.164 that nobody takes for an area code
 # What stands in a column of its own: digits, perhaps marked, perhaps from a spreadsheet's float.
 _DIGITS = re.compile(r"(?i)(?:(?:ext(?:ension|n)?\.?\s*[:=]?|x)\s*)?([0-9]{1,10})(?:\.0+)?")
-# What stands before a number to say that it is one; not that it is one for faxes.
-_TEL = re.compile(r"(?i)^(?:tel(?:efono|efone?|ephone|efon)?|phone|ph|mobile?|mob)\b\s*[.:]*\s*(?=[+(0-9])")
+# What stands before a number to say that it is one, or behind it that it is the main one; not that it is for faxes.
+_TEL = re.compile(
+    r"(?i)^(?:tel(?:efono|efone?|ephone|efon)?|phone|ph|mobile?|mob)\b\s*[.:]*\s*(?=[+(0-9])|\s*\((?:代表?|vx)\)$"
+)
 _FROM_A_FLOAT = re.compile(r"([0-9]{6,15})\.0+")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _HOST = re.compile(r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_][\w-]{0,61}[^\W_]", re.UNICODE)
