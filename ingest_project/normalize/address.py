@@ -149,8 +149,9 @@ def postal_code(country_code: str | None, text: str | None) -> Verdict:
     if not country_code or _is_usual(country_code, code):
         return found
     bare = _bare(country_code, plain)
-    if bare != code and _is_usual(country_code, bare):
-        return Verdict((bare,), (note("postal_code", "postal_code_reformatted", text, bare),))
+    for known in (bare, re.sub("[ .]", "", bare)):  # 70.040-912, 744 103
+        if known != code and _is_usual(country_code, known):
+            return Verdict((known,), (note("postal_code", "postal_code_reformatted", text, known),))
     return Verdict((code,), (*found.notes, note("postal_code", "postal_code_unusual", text, code)))
 
 

@@ -31,6 +31,7 @@ _SYMBOLS = {
     "s$": "SGD", "nt$": "TWD", "mx$": "MXN", "cn¥": "CNY", "jp¥": "JPY",
     "u$s": "USD", "ar$": "ARS", "sfr": "CHF", "грн": "UAH", "тг": "KZT", "руб": "RUB BYN", "р": "RUB BYN", "лв": "BGN",
     "lei": "RON MDL", "rp": "IDR", "rm": "MYR", "ر.س": "SAR", "د.إ": "AED", "ج.م": "EGP", "د.ك": "KWD", "د.ب": "BHD",
+    "บาท": "THB", 'ש"ח': "ILS", "ש״ח": "ILS", "nis": "ILS",
     "$": "USD CAD AUD NZD SGD HKD TWD MXN ARS CLP COP UYU DOP BBD BSD BZD BMD BND FJD GYD JMD KYD LRD NAD SRD TTD XCD",
     "¥": "JPY CNY", "￥": "JPY CNY", "kr": "SEK NOK DKK ISK", "rs": "INR PKR LKR NPR MUR", "fr": "CHF XAF XOF XPF",
 }  # fmt: skip

@@ -12,7 +12,9 @@ from ingest_project.normalize.columns import note
 # Not NA, which is Namibia and an ident, and never in a name, a key or free words: None and Unknown are real names.
 _RECOGNISED = (
     *("N/A", "n/a", "#N/A", "\\N", "NULL", "null", "(null)", "-", "--", "unknown", "Unknown", "UNKNOWN"),
-    *("not available", "not provided", "[not provided]", "--None--", "N/D", "n/d"),
+    *("not available", "not provided", "[not provided]", "--None--", "N/D", "n/d", "[ND]", "–", "—"),
+    # What programs write for a value that is none: pivot tables, pandas, tools of databases, JavaScript.
+    *("(blank)", "<NA>", "[NULL]", "<null>", "nan", "undefined"),
     # What is left in the cell of a spreadsheet whose formula failed, in English and German.
     *("#NAME?", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#NULL!", "#NV", "#WERT!", "#BEZUG!", "#ZAHL!"),
 )

@@ -109,6 +109,8 @@ def test_an_amount_that_cannot_be_meant_is_set_aside_with_its_currency(locale: s
         ("ZŁ", "PLN"),
         ("US$", "USD"),
         ("Kč", "CZK"),
+        ('ש"ח', "ILS"),
+        ("บาท", "THB"),
     ],
 )
 def test_another_way_to_write_a_currency_is_recognised(given: str, expected: str) -> None:

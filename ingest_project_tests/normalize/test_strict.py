@@ -45,7 +45,9 @@ def test_a_bad_key_comes_with_what_else_is_wrong() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["N/A", "n/a", "#N/A", "\\N", "null", "NULL", "-", "unknown"])
+@pytest.mark.parametrize(
+    "text", ["N/A", "n/a", "#N/A", "\\N", "null", "NULL", "-", "—", "unknown", "(blank)", "nan", "<NA>"]
+)
 @pytest.mark.parametrize("field", ["country_code", "locality", "postal_code", "phone", "website_url"])
 def test_what_can_be_nothing_else_is_not_known(field: str, text: str) -> None:
     assert outcome(field, text) == (None, ["sentinel_removed"])
