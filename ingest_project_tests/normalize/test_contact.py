@@ -92,6 +92,39 @@ def test_an_extension_is_kept_apart(given: str, number: str | None, extension: s
 
 
 @pytest.mark.parametrize(
+    ("country", "given", "number", "extension"),
+    [
+        ("JP", "03-3815-5411 内線2345", "+81338155411", "2345"),
+        ("JP", "03-3815-5411（代表）", "+81338155411", None),
+        ("TH", "053-253900 ต่อ 12", "+6653253900", "12"),
+        ("TR", "0 (212) 244 67 89 dahili 5", "+902122446789", "5"),
+        ("AT", "0662 / 84 12 34 DW 15", "+43662841234", "15"),
+        ("AT", "01 533 44 55 Kl. 12", "+4315334455", "12"),
+        ("IT", "0471 97 54 21 interno 3", "+390471975421", "3"),
+        ("DE", "0351 - 4961235", "+493514961235", None),
+    ],
+)
+def test_what_stands_behind_a_number_is_in_its_language(
+    country: str, given: str, number: str, extension: str | None
+) -> None:
+    found = row({"country_code": country, "phone": given})
+    assert (found["phone"], found["phone_ext"], found.codes) == (number, extension, CHANGED)
+
+
+@pytest.mark.parametrize(
+    ("country", "given", "number"),
+    [
+        ("IT", "081.41.69.28 - 081.40.49.10", "+39081416928"),
+        ("DE", "030 123456-10/-11", "+493012345610"),
+        ("GB", "020 7946 0958 & 020 7946 0959", "+442079460958"),
+    ],
+)
+def test_of_several_numbers_the_first_is_kept(country: str, given: str, number: str) -> None:
+    found = row({"country_code": country, "phone": given})
+    assert (found["phone"], found["phone_ext"], found.codes) == (number, None, SEVERAL)
+
+
+@pytest.mark.parametrize(
     ("given", "extension", "codes"),
     [
         ("45", "45", []),
