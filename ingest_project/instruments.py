@@ -1,15 +1,15 @@
-"""Traces and metrics through OpenTelemetry's API: nothing at all unless the deployment brings an SDK.
+"""Traces and metrics through OpenTelemetry's API; without an SDK in the deployment they cost nothing.
 
-span       ingest.<stage>          branch, activation; its children ingest.part, one a part
-histogram  ingest.stage.duration   s, one an attempt, by stage, branch, outcome (done, or the name of the error)
-histogram  ingest.part.duration    s, by stage, branch
-counter    ingest.stage.retries    attempts of a stage behind the first of its run, by stage, branch
-counter    ingest.postgres.retries transactions that Postgres undid, and sessions it had no place for, by sqlstate
-counter    ingest.rows             rows that are durably through a stage, by stage, branch
-counter    ingest.outcomes         rows by what became of them: rejected, inserted, updated, …, by branch
-counter    ingest.read.bytes       taken from sources, by readings that failed as well, by branch
-histogram  ingest.read.page        s, by branch
-gauge      ingest.source.lag       s between the writing of the source and its reading, by branch
+span       ingest.<stage>          branch, activation; its children are ingest.part, one for each part
+histogram  ingest.stage.duration   seconds of each attempt, by stage, branch, outcome (done, or the name of the error)
+histogram  ingest.part.duration    seconds, by stage, branch
+counter    ingest.stage.retries    attempts of a stage after the first one of its run, by stage, branch
+counter    ingest.postgres.retries transactions that Postgres undid, and sessions it had no slot for, by sqlstate
+counter    ingest.rows             rows that a stage has stored durably, by stage, branch
+counter    ingest.outcomes         rows by outcome (rejected, inserted, updated, …), by branch
+counter    ingest.read.bytes       bytes read from sources, in failed attempts as well, by branch
+histogram  ingest.read.page        seconds for each page, by branch
+gauge      ingest.source.lag       seconds from the last change of the source to its reading, by branch
 """
 
 import time
@@ -37,9 +37,9 @@ _lag = _meter.create_gauge("ingest.source.lag", unit="s", description="From the 
 
 @contextmanager
 def stage(name: str, *, branch: str, activation: int, rows_before: int = 0, is_retry: bool = False) -> Generator[None]:
-    """Trace and time one stage, and each part that it reports as durable meanwhile.
+    """Trace and time one stage, and each part that it reports as durable.
 
-    `rows_before` were through it before this attempt, as far as is known: they are not counted again.
+    `rows_before` were stored by earlier attempts, as far as is known: they are not counted again.
     """
     labels = {"stage": name, "branch": branch}
     if is_retry:
@@ -47,7 +47,7 @@ def stage(name: str, *, branch: str, activation: int, rows_before: int = 0, is_r
     began, outcome = time.monotonic(), "done"
     with _tracer.start_as_current_span(f"ingest.{name}", attributes={**labels, "activation": activation}):
         try:
-            with listening(_Parts(name, labels, rows_before)):
+            with listening(_PartRecorder(name, labels, rows_before)):
                 yield
         except BaseException as error:
             outcome = type(error).__name__
@@ -57,8 +57,8 @@ def stage(name: str, *, branch: str, activation: int, rows_before: int = 0, is_r
 
 
 @dataclass
-class _Parts:
-    """Makes of what a stage reports a span and a measurement for each part."""
+class _PartRecorder:
+    """Records a span and a duration for each part that a stage reports."""
 
     stage: str
     labels: Mapping[str, str]
@@ -76,24 +76,24 @@ class _Parts:
 
 
 def count_postgres_retry(sqlstate: str) -> None:
-    """A transaction or a login that is tried again, as Postgres asked for it."""
+    """Count a transaction or a login that is retried, as Postgres asked for it."""
     _postgres_retries.add(1, {"sqlstate": sqlstate})
 
 
 def count_outcomes(branch: str, counts: Mapping[str, int | None]) -> None:
-    """Rows by what became of them."""
+    """Count rows by outcome."""
     for outcome, count in counts.items():
         if count:
             _outcomes.add(count, {"branch": branch, "outcome": outcome})
 
 
 def measure_reading(branch: str, *, pages: Iterable[float], taken: int) -> None:
-    """What one attempt read, whether or not it got to its end: seconds of each page, and bytes."""
+    """Record what one attempt has read, successful or not: the seconds of each page, and the bytes taken."""
     for seconds in pages:
         _page_seconds.record(seconds, {"branch": branch})
     _bytes.add(taken, {"branch": branch})
 
 
 def measure_lag(branch: str, seconds: float) -> None:
-    """How old the source was when it had been read."""
+    """Record how old the source was when it was read."""
     _lag.set(seconds, {"branch": branch})

@@ -10,7 +10,7 @@ from ingest_project.cli.terminal import json_option
 from ingest_project.extract.store import PartStore
 from ingest_project.postgres.connection import session
 from ingest_project.postgres.migrations import ensure_migrated
-from ingest_project.retention.prune import Policy, Pruned, prune
+from ingest_project.retention.prune import Policy, Pruning, prune
 from ingest_project.settings import settings
 
 
@@ -38,7 +38,7 @@ def prune_command(*, dry_run: bool, as_json: bool) -> None:
         click.echo("\n".join(_lines(pruned, runs, dry_run=dry_run)))
 
 
-def _lines(pruned: list[Pruned], runs: int, *, dry_run: bool) -> list[str]:
+def _lines(pruned: list[Pruning], runs: int, *, dry_run: bool) -> list[str]:
     verb = "would go" if dry_run else "went"
     lines = [
         f"  {one.what:<8} of activation {_range(one):<14} {one.bytes / 1e6:10,.1f} MB"
@@ -48,6 +48,6 @@ def _lines(pruned: list[Pruned], runs: int, *, dry_run: bool) -> list[str]:
     return [*lines, f"{len(pruned):,} {verb}, {total:,.1f} MB; Dagster runs that {verb}: {runs:,}"]
 
 
-def _range(one: Pruned) -> str:
+def _range(one: Pruning) -> str:
     first, last = one.first_activation, one.last_activation
     return str(first) if first == last else f"{first} to {last}"

@@ -1,4 +1,4 @@
-"""Arrays of numpy as parameters of a statement, in the binary form that Postgres reads without parsing text."""
+"""numpy arrays as parameters of a statement, in Postgres' binary format for arrays."""
 
 import struct
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ _HEADER = struct.Struct(">iiIii")  # dimensions, nulls, element type, length, fi
 
 @dataclass(frozen=True)
 class BinaryArray:
-    """A value of an array type; the statement casts it to that type."""
+    """An encoded array; the statement must cast it to its type."""
 
     data: bytes
 
 
 class _Dumper(Dumper):
     format = Format.BINARY
-    oid = 0  # what the cast says
+    oid = 0  # unknown: the cast decides
 
     def dump(self, obj: BinaryArray) -> Buffer:
         return obj.data
@@ -33,7 +33,7 @@ psycopg.adapters.register_dumper(BinaryArray, _Dumper)
 
 
 def binary_array(elements: NDArray[Any], element_type: int) -> BinaryArray:
-    """Elements, each already as Postgres sends it, as an array of the type of this number (pg_type.oid)."""
+    """An array of elements that are already in Postgres' binary format; `element_type` is the oid of their type."""
     if not len(elements):
         return BinaryArray(_HEADER.pack(0, 0, element_type, 0, 0)[:12])
     rows = np.zeros(len(elements), np.dtype([("size", ">i4"), ("value", elements.dtype)]))

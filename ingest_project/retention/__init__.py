@@ -1,1 +1,1 @@
-"""What is kept and for how long: parts, history, rejects and batches of activations that have ended."""
+"""Retention: how long the parts, history, rejects and batch rows of ended activations are kept."""

@@ -1,8 +1,9 @@
-"""Rounds of torture: the same data into two sources, one left alone, one killed on its way; then all tables compared.
+"""Rounds of torture: one source is ingested undisturbed, another one with kills, and then all tables are compared.
 
-A round is another state of the data: some rows changed, some gone, some new; what is gone is kept and tombstoned in
-turn. The tortured ingest is killed (SIGKILL) at named points or at random moments, several times in a row, and then run
-to its end. The last round rolls the newest ingest back, under the same torture. What both left must be equal.
+Each round ingests another state of the same data into both, with rows changed, removed and added; missing items are
+kept and tombstoned in turn. The tortured ingest is killed (SIGKILL) at named points or at random moments, several times
+in a row, and then run to its end. The last round rolls back the newest ingest, with kills as well. Both sources must
+end up equal.
 """
 
 import csv
@@ -36,14 +37,14 @@ POINTS = (
     *("all_batches", "tombstones_open", "tombstones_kept", "tombstones_written", "tombstones_committed"),
     *("activation_committed", "requests_derived", "activation_done"),
 )
-UNDOING = (
+ROLLBACK_POINTS = (
     *("rollback_begun", "rollback_kept", "rollback_written", "rollback_batch_committed", "rollback_committed"),
     *("requests_derived", "activation_done"),
 )
-_AT_POINTS = 0.7  # of the kills: most where they hurt
-_PARTS = 8  # a round has about so many
-_LONGEST_WAIT = 120.0
-_STEADY = 4.0  # seconds within which a random kill strikes
+_SHARE_AT_POINTS = 0.7  # of the kills; the others are at random moments
+_PARTS_PER_ROUND = 8  # about
+_MAX_WAIT = 120.0
+_RANDOM_KILL_SECONDS = 4.0  # within which a random kill strikes
 
 
 @dataclass
@@ -63,7 +64,10 @@ class Tally:
 
 @dataclass(frozen=True)
 class Torture:
-    """How hard: states of the data, rows of each, at most so many kills a round. One seed, one course of events."""
+    """How many states of the data, how many rows in each, and at most how many kills in a round.
+
+    The seed decides about the data and the kills, but for the exact moment of a random kill.
+    """
 
     rounds: int = 10
     rows: int = 2_000
@@ -72,98 +76,101 @@ class Torture:
 
     @property
     def batch_size(self) -> int:
-        return max(self.rows // _PARTS, 1)
+        return max(self.rows // _PARTS_PER_ROUND, 1)
 
     def run(self, after_each: Callable[[Tally], None] = lambda tally: None, *, keep: bool = False) -> Tally:
         """Torture and compare; `after_each` is called after each round. Leaves nothing behind unless `keep`.
 
-        Raises IngestError where an ingest that was left alone did not get to its end.
+        Raises IngestError where an ingest fails by itself.
         """
         ensure_migrated()
-        chance, tally = random.Random(self.seed), Tally()  # noqa: S311 - a course of events, not a secret
+        rng, tally = random.Random(self.seed), Tally()  # noqa: S311 - must be reproducible, not secret
         with tempfile.TemporaryDirectory(prefix="ingest-torture-") as folder, _pair(Path(folder), keep=keep) as pair:
-            for number, state in enumerate(_states(self.rows, self.rounds, chance)):
-                for place in pair:
-                    place.register("tombstone" if number % 2 else "keep")
-                    place.holds(state)
+            for number, state in enumerate(_states(self.rows, self.rounds, rng)):
+                for branch in pair:
+                    branch.register("tombstone" if number % 2 else "keep")
+                    branch.write(state)
                 tally.rows += len(state)
-                self._round(pair, chain.ingest, chance, tally, after_each)
-            self._round(pair, chain.roll_back, chance, tally, after_each)
+                self._round(pair, chain.ingest, rng, tally, after_each)
+            self._round(pair, chain.roll_back, rng, tally, after_each)
         return tally
 
     def _round(
         self,
         pair: "_Pair",
         doing: chain.Doing,
-        chance: random.Random,
+        rng: random.Random,
         tally: Tally,
         after_each: Callable[[Tally], None],
     ) -> None:
         left_alone, tortured = pair
         doing(left_alone.name, self.batch_size, run_id="left-alone")
         tally.rounds += 1
-        self._torture(tortured.name, doing, chance, tally)
+        self._torture(tortured.name, doing, rng, tally)
         tally.differences += _differences(left_alone.name, tortured.name, tally.rounds)
         after_each(tally)
 
-    def _torture(self, name: str, doing: chain.Doing, chance: random.Random, tally: Tally) -> None:
-        for attempt in range(chance.randint(1, self.kills)):
+    def _torture(self, name: str, doing: chain.Doing, rng: random.Random, tally: Tally) -> None:
+        for attempt in range(rng.randint(1, self.kills)):
             start = partial(chain.start, name, run_id=f"killed-{attempt}", batch_size=self.batch_size, doing=doing)
-            if chance.random() < _AT_POINTS:
-                ended = _killed_at_point(start, _failpoint(doing, chance))
-                tally.kills_at_points += ended == -signal.SIGKILL
+            if rng.random() < _SHARE_AT_POINTS:
+                exit_code = _kill_at_point(start, _failpoint(doing, rng))
+                tally.kills_at_points += exit_code == -signal.SIGKILL
             else:
-                ended = _killed_at_random(start, chance)
-                tally.kills_at_random += ended == -signal.SIGKILL
-            if ended == 0:
-                return  # it got to its end before the kill
-            if ended != -signal.SIGKILL:
-                raise IngestError(f"a tortured ingest ended by itself with exit code {ended}", where={"branch": name})
-            if _is_done(name, tally.rounds):
-                return  # killed behind its end: doing it again would be one more than the other has had
+                exit_code = _kill_at_random(start, rng)
+                tally.kills_at_random += exit_code == -signal.SIGKILL
+            if exit_code == 0:
+                return  # it finished before the kill
+            if exit_code != -signal.SIGKILL:
+                raise IngestError(
+                    f"a tortured ingest ended by itself with exit code {exit_code}", where={"branch": name}
+                )
+            if _has_finished(name, tally.rounds):
+                return  # killed after its end: another run would be one more than the other source has had
         doing(name, self.batch_size, run_id="at-last")
 
 
-def _is_done(name: str, states: int) -> bool:
+def _has_finished(name: str, states: int) -> bool:
     with session() as connection:
         return states_done(connection, name) == states
 
 
-def _failpoint(doing: chain.Doing, chance: random.Random) -> str:
+def _failpoint(doing: chain.Doing, rng: random.Random) -> str:
     if doing is chain.roll_back:
-        return chance.choice(UNDOING)  # one batch is all of it
-    return f"{chance.choice(POINTS)}:{chance.randint(1, _PARTS // 2)}"
+        return rng.choice(ROLLBACK_POINTS)  # it has only one batch
+    return f"{rng.choice(POINTS)}:{rng.randint(1, _PARTS_PER_ROUND // 2)}"
 
 
-def _killed_at_point(start: Callable[..., BaseProcess], failpoint: str) -> int | None:
+def _kill_at_point(start: Callable[..., BaseProcess], failpoint: str) -> int | None:
     child = start(failpoint=failpoint)
-    child.join(_LONGEST_WAIT)
+    child.join(_MAX_WAIT)
     return child.exitcode
 
 
-def _killed_at_random(start: Callable[..., BaseProcess], chance: random.Random) -> int | None:
+def _kill_at_random(start: Callable[..., BaseProcess], rng: random.Random) -> int | None:
     child = start()
-    child.join(chance.uniform(0.01, _STEADY) ** 2 / _STEADY)  # rather early than late
+    child.join(rng.uniform(0.01, _RANDOM_KILL_SECONDS) ** 2 / _RANDOM_KILL_SECONDS)  # squared: rather early than late
     child.kill()
     child.join()
     return child.exitcode
 
 
 @dataclass(frozen=True)
-class _Place:
-    """A branch that is all of its source, and its file."""
+class _Branch:
+    """The only branch of a source, and its file."""
 
     name: str
     file: Path
 
-    def holds(self, rows: list[Row]) -> None:
+    def write(self, rows: list[Row]) -> None:
+        """Make these rows the data of the branch."""
         with self.file.open("w", encoding="utf-8", newline="") as handle:
             writer = csv.DictWriter(handle, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
 
     def register(self, missing: str) -> None:
-        """Make the branch, or bring it to what its file says now."""
+        """Create the branch, or update it."""
         spec = {
             **{"name": self.name, "source": self.name, "location": str(self.file), "key": "place_id"},
             **{"updated_at": "updated", "mapping": _MAPPING, "missing": missing},
@@ -172,7 +179,7 @@ class _Place:
             registry.apply_branch(connection, parse_spec(spec, origin="torture"))
 
 
-_Pair = tuple[_Place, _Place]
+_Pair = tuple[_Branch, _Branch]  # left alone, tortured
 _MAPPING = {
     **{"name": "title", "category": "kind", "street": "street", "locality": "city", "postal_code": "postcode"},
     **{"country_code": "country", "latitude": "lat", "longitude": "lon", "phone": "phone", "website_url": "website"},
@@ -183,9 +190,9 @@ _MAPPING = {
 def _pair(folder: Path, *, keep: bool) -> Generator[_Pair]:
     token = uuid4().hex[:8]
     names = (f"torture-{token}-left-alone", f"torture-{token}-killed")
-    one, other = (_Place(name, folder / f"{name}.csv") for name in names)
+    left_alone, tortured = (_Branch(name, folder / f"{name}.csv") for name in names)
     try:
-        yield one, other
+        yield left_alone, tortured
     finally:
         if not keep:
             store = PartStore(settings().store_location)
@@ -194,33 +201,33 @@ def _pair(folder: Path, *, keep: bool) -> Generator[_Pair]:
                     forget(connection, store, name)
 
 
-def _states(rows: int, count: int, chance: random.Random) -> Iterator[list[Row]]:
-    """So many states of the data, each from the one before."""
+def _states(rows: int, count: int, rng: random.Random) -> Iterator[list[Row]]:
+    """So many states of the data, each made from the one before."""
     state = list(generated(rows))
     for number in range(count):
         yield state
-        kept = [row for row in state if chance.random() > 0.01]  # noqa: PLR2004 - one in a hundred goes
-        state = [_changed(row, number) if chance.random() < 0.1 else row for row in kept]  # noqa: PLR2004 - a tenth
-        state += [_renamed(row, number) for row in chance.sample(state, max(rows - len(state), 0))]
+        kept = [row for row in state if rng.random() > 0.01]  # noqa: PLR2004 - one in a hundred is removed
+        state = [_with_changes(row, number) if rng.random() < 0.1 else row for row in kept]  # noqa: PLR2004 - one in ten
+        state += [_with_new_key(row, number) for row in rng.sample(state, max(rows - len(state), 0))]
 
 
-def _changed(row: Row, number: int) -> Row:
+def _with_changes(row: Row, number: int) -> Row:
     return {**row, "title": f"{row['title']} ({number})", "updated": f"2030-01-{number % 28 + 1:02d}T00:00:00Z"}
 
 
-def _renamed(row: Row, number: int) -> Row:
+def _with_new_key(row: Row, number: int) -> Row:
     return {**row, "place_id": f"{row['place_id']}-{number}"} if row["place_id"] else row
 
 
-def _differences(one: str, other: str, number: int) -> list[str]:
+def _differences(left_alone: str, tortured: str, number: int) -> list[str]:
     with session() as connection:
-        expected, found = traces(connection, one), traces(connection, other)
+        expected, actual = traces(connection, left_alone), traces(connection, tortured)
     return [
-        f"round {number}: {table}: {_shown(found[table])}, left alone {_shown(expected[table])}"
+        f"round {number}: {table}: {_format(actual[table])}, left alone {_format(expected[table])}"
         for table in expected
-        if expected[table] != found[table]
+        if expected[table] != actual[table]
     ]
 
 
-def _shown(trace: Trace) -> str:
+def _format(trace: Trace) -> str:
     return f"{trace.rows:,} rows ({(trace.digest or '-')[:8]})"

@@ -1,40 +1,40 @@
 -- name: items_of
--- What a source says, by natural key: ids, runs, epochs and times of ours aside.
+-- The items of a source by natural key, without our own ids, times, runs and epochs.
 select md5(string_agg(row_text, E'\n' order by row_text)), count(*)
   from (select concat_ws('|', i.external_id, i.name, i.content_hash, i.embed_hash, i.issues, i.source_updated_at,
                          i.version, i.part, i.deleted_at is null) as row_text
           from core.items i join ingest.sources s using (source_id) where s.name = %(source)s) r;
 
 -- name: versions_of
--- Its history.
+-- The history of its items.
 select md5(string_agg(row_text, E'\n' order by row_text)), count(*)
   from (select concat_ws('|', i.external_id, v.version, v.op, v.old ->> 'content_hash') as row_text
           from core.item_versions v join core.items i using (item_id) join ingest.sources s using (source_id)
          where s.name = %(source)s) r;
 
 -- name: rejects_of
--- Rows set aside, with why.
+-- Its rejects with their errors.
 select md5(string_agg(row_text, E'\n' order by row_text)), count(*)
   from (select concat_ws('|', r.part, r."row", r.external_id, r.errors, md5(r.raw)) as row_text
           from ingest.rejects r join ingest.activations a using (activation_id) join ingest.branches b using (branch_id)
           join ingest.sources s using (source_id) where s.name = %(source)s) r;
 
 -- name: batches_of
--- The accounting of each part.
+-- Its batch rows.
 select md5(string_agg(row_text, E'\n' order by row_text)), count(*)
   from (select concat_ws('|', t.part, t.valid, t.inserted, t.updated, t.touched, t.unchanged, t.stale) as row_text
           from ingest.batches t join ingest.activations a using (activation_id) join ingest.branches b using (branch_id)
           join ingest.sources s using (source_id) where s.name = %(source)s) r;
 
 -- name: requests_of
--- The embedding ledger.
+-- Its embedding requests.
 select md5(string_agg(row_text, E'\n' order by row_text)), count(*)
   from (select concat_ws('|', q.model_id, i.external_id, q.content_hash) as row_text
           from core.embedding_requests q join core.items i using (item_id) join ingest.sources s using (source_id)
          where s.name = %(source)s) r;
 
 -- name: activations_of
--- What became of every activation.
+-- Its activations, with state and counts.
 select md5(string_agg(row_text, E'\n' order by row_text)), count(*)
   from (select concat_ws('|', a.state, a.rows_read, a.rejected, a.valid, a.inserted, a.updated, a.touched, a.unchanged,
                          a.stale, a.missing, a.tombstoned) as row_text
@@ -42,12 +42,12 @@ select md5(string_agg(row_text, E'\n' order by row_text)), count(*)
           join ingest.sources s using (source_id) where s.name = %(source)s) r;
 
 -- name: states_done
--- How many activations of a source got to their end.
+-- How many activations of a source are done.
 select count(*) from ingest.activations a join ingest.branches b using (branch_id) join ingest.sources s using (source_id)
  where s.name = %(source)s and a.done_at is not null;
 
--- name: numbers_of
--- Its branches and activations, to forget them by.
+-- name: ids_of
+-- The ids of its branches and activations, by which all else is deleted.
 select array_agg(distinct b.branch_id), array_remove(array_agg(distinct a.activation_id), null)
   from ingest.branches b join ingest.sources s using (source_id) left join ingest.activations a using (branch_id)
  where s.name = %(source)s;
@@ -78,7 +78,7 @@ delete from ingest.profiles where activation_id = any(%(activations)s);
 delete from ingest.rejects where activation_id = any(%(activations)s);
 
 -- name: forget_batches
--- Its accounting.
+-- Its batch rows.
 delete from ingest.batches where activation_id = any(%(activations)s);
 
 -- name: forget_parts

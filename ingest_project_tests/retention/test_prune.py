@@ -14,7 +14,7 @@ from ingest_project.branches.spec import parse_spec
 from ingest_project.extract.store import PartStore
 from ingest_project.postgres.connection import Connection, session
 from ingest_project.postgres.pulses import pulses
-from ingest_project.retention.prune import Policy, Pruned, prune
+from ingest_project.retention.prune import Policy, Pruning, prune
 
 WEEK = Policy(parts_days=7, history_days=7)
 ENDED = ("done", "superseded", "failed", "refused", "rolled_back")
@@ -102,7 +102,7 @@ def past(connection: Connection, store: PartStore) -> Past:
     return Past(connection, store)
 
 
-def gone(pruned: list[Pruned], what: str = "parts") -> list[tuple[int, int]]:
+def gone(pruned: list[Pruning], what: str = "parts") -> list[tuple[int, int]]:
     return [(one.first_activation, one.last_activation) for one in pruned if one.what == what]
 
 
@@ -246,7 +246,7 @@ def test_a_block_with_one_that_is_gone_back_to_stays_whole(past: Past, branch: C
 def test_history_that_is_being_read_is_left_for_the_next_time(
     past: Past, branch: Callable[..., int], monkeypatch: pytest.MonkeyPatch, own_database: str
 ) -> None:
-    monkeypatch.setattr("ingest_project.retention.prune._PATIENCE", "100ms")
+    monkeypatch.setattr("ingest_project.retention.prune._LOCK_TIMEOUT", "100ms")
     place = branch()
     past.activation(place, at=10)
     past.activation(place, at=2010)

@@ -7,7 +7,7 @@ import pytest
 
 from ingest_project.postgres.connection import session
 from ingest_project.torture import rounds
-from ingest_project.torture.rounds import POINTS, UNDOING, Tally, Torture
+from ingest_project.torture.rounds import POINTS, ROLLBACK_POINTS, Tally, Torture
 from ingest_project_tests.conftest import REPOSITORY
 
 
@@ -38,17 +38,17 @@ def test_killed_ingests_leave_what_others_leave_and_nothing_stays(quick: Torture
 @pytest.mark.parametrize("point", ["activation_committed", "activation_done"])
 def test_a_kill_at_the_end_is_no_difference(quick: Torture, monkeypatch: pytest.MonkeyPatch, point: str) -> None:
     monkeypatch.setattr(rounds, "POINTS", (point,))
-    monkeypatch.setattr(rounds, "UNDOING", ("activation_done",))
-    monkeypatch.setattr(rounds, "_AT_POINTS", 1)
-    monkeypatch.setattr(rounds, "_PARTS", 2)  # each point is reached once
+    monkeypatch.setattr(rounds, "ROLLBACK_POINTS", ("activation_done",))
+    monkeypatch.setattr(rounds, "_SHARE_AT_POINTS", 1)
+    monkeypatch.setattr(rounds, "_PARTS_PER_ROUND", 2)  # each point is reached once
     tally = Torture(2, 60, 1, seed=4).run()
     assert (tally.kills_at_points, tally.differences) == (3, [])
 
 
 def test_rows_are_lost_and_their_tombstones_are_killed_at(quick: Torture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rounds, "POINTS", ("tombstones_written",))
-    monkeypatch.setattr(rounds, "_AT_POINTS", 1)
-    monkeypatch.setattr(rounds, "_PARTS", 2)
+    monkeypatch.setattr(rounds, "_SHARE_AT_POINTS", 1)
+    monkeypatch.setattr(rounds, "_PARTS_PER_ROUND", 2)
     kills: list[int] = []
     tally = Torture(3, 300, 1, seed=4).run(lambda tally: kills.append(tally.kills_at_points))
     assert tally.differences == []
@@ -57,9 +57,9 @@ def test_rows_are_lost_and_their_tombstones_are_killed_at(quick: Torture, monkey
 
 
 def test_the_newest_is_rolled_back_under_kills(quick: Torture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rounds, "_AT_POINTS", 1)
+    monkeypatch.setattr(rounds, "_SHARE_AT_POINTS", 1)
     monkeypatch.setattr(rounds, "POINTS", ("never",))
-    monkeypatch.setattr(rounds, "UNDOING", ("rollback_written",))
+    monkeypatch.setattr(rounds, "ROLLBACK_POINTS", ("rollback_written",))
     before: list[int] = []
 
     def looked(tally: Tally) -> None:
@@ -86,7 +86,7 @@ def test_a_row_that_differs_is_found_and_named(quick: Torture) -> None:
 
 def test_every_point_of_the_torture_is_in_the_code() -> None:
     code = "\n".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "ingest_project").rglob("*.py"))
-    assert [point for point in (*POINTS, *UNDOING) if f'reach("{point}")' not in code] == []
+    assert [point for point in (*POINTS, *ROLLBACK_POINTS) if f'reach("{point}")' not in code] == []
 
 
 @pytest.mark.long
