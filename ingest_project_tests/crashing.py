@@ -26,5 +26,5 @@ def one_by_one(doing: Doing, name: str, batch_size: int, *, run_id: str) -> None
     """Do it, in a process of its own, in so small pieces that there is more than one to be ended in."""
     tombstones._AT_ONCE = 1  # pyright: ignore[reportPrivateUsage]
     rollback._AT_ONCE = 1  # pyright: ignore[reportPrivateUsage]
-    parallel._WORTH_A_SESSION = 1  # pyright: ignore[reportPrivateUsage]
+    parallel._ROWS_PER_SESSION = 1  # pyright: ignore[reportPrivateUsage]
     doing(name, batch_size, run_id=run_id)

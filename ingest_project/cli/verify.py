@@ -17,7 +17,7 @@ from ingest_project.postgres.connection import Connection, session
 from ingest_project.postgres.migrations import ensure_migrated
 
 if TYPE_CHECKING:
-    from ingest_project.upsert.altered import Altered
+    from ingest_project.upsert.altered import AlteredItem
 
 _EXAMPLES = 10
 _BATCH = 5_000  # rows that are mended at a time
@@ -59,21 +59,23 @@ def verify(name: str | None, *, repair: bool, as_json: bool) -> int:
     return 1 if (count or differences) and not repair else 0
 
 
-def _check_rows(connection: Connection, branch_id: int | None, *, repair: bool) -> tuple[list["Altered"], int, int]:
+def _check_rows(connection: Connection, branch_id: int | None, *, repair: bool) -> tuple[list["AlteredItem"], int, int]:
     """Some of the items that do not match their hashes, how many there are, and how many of them were mended."""
-    from ingest_project.upsert.altered import altered_items, mend
+    from ingest_project.upsert.altered import altered_items, repair_hashes
 
-    examples: list[Altered] = []
+    examples: list[AlteredItem] = []
     count = mended = 0
     altered = altered_items(connection, branch_id)
     while batch := list(islice(altered, _BATCH)):
         examples += batch[: _EXAMPLES - len(examples)]
         count += len(batch)
-        mended += mend(connection, batch) if repair else 0
+        mended += repair_hashes(connection, batch) if repair else 0
     return examples, count, mended
 
 
-def _lines(result: dict[str, Any], examples: list["Altered"], differences: Differences, name: str | None) -> list[str]:
+def _lines(
+    result: dict[str, Any], examples: list["AlteredItem"], differences: Differences, name: str | None
+) -> list[str]:
     lines = [_rows_line(result)]
     lines += [f"    {item.branch} {item.external_id}" for item in examples]
     lines += [f"{count:,} {_MEANING[key]}" for key, count in asdict(differences).items() if count]
@@ -88,7 +90,7 @@ def _rows_line(result: dict[str, Any]) -> str:
     return f"{result['altered']:,} rows of core.items were changed by hand: they do not say what their hashes say"
 
 
-def _next(result: dict[str, Any], examples: list["Altered"], differences: Differences, name: str | None) -> str:
+def _next(result: dict[str, Any], examples: list["AlteredItem"], differences: Differences, name: str | None) -> str:
     if not result["altered"] and not differences:
         return "nothing to do"
     if not result["repaired"]:

@@ -19,7 +19,7 @@ from ingest_project.extract.store import PartStore
 from ingest_project.item import KEY
 from ingest_project.normalize.quarantine import reject_codes
 from ingest_project.normalize.sampled import sampled
-from ingest_project.upsert.changes import changed_places, inserted_samples, updated_samples
+from ingest_project.upsert.changes import sample_changed_places, sample_inserted, sample_updated
 
 COLOURS = {
     "inserted": "#2e9e6b",
@@ -44,8 +44,8 @@ def report(work: Work, store: PartStore) -> dg.MetadataValue[Any]:
     """The report of an activation that is in core.items."""
     activation = work.activation
     sample = sampled(work, store, ("latitude", "longitude", "issues"), _SAMPLE_ROWS)
-    updates = updated_samples(work, _UPDATED_ITEMS) if activation.updated else []
-    inserts = inserted_samples(work) if activation.inserted else []
+    updates = sample_updated(work, _UPDATED_ITEMS) if activation.updated else []
+    inserts = sample_inserted(work) if activation.inserted else []
     sections = [
         f"### {work.branch.name}: {_headline(activation)}",
         _counts(activation),
@@ -157,7 +157,7 @@ def _map(work: Work, sample: pa.Table) -> str:
     if activation.inserted and activation.inserted == activation.valid:
         kinds = {"inserted": places}
     else:
-        for operation, latitude, longitude in changed_places(work):
+        for operation, latitude, longitude in sample_changed_places(work):
             if operation in _OPERATIONS:
                 kinds[_OPERATIONS[operation]].append((latitude, longitude))
     shown = {kind: places_of_kind for kind, places_of_kind in kinds.items() if places_of_kind}

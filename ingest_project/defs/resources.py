@@ -26,7 +26,7 @@ from ingest_project.postgres.migrations import ensure_migrated
 from ingest_project.settings import settings
 from ingest_project.telemetry import correlated, log
 from ingest_project.upsert.rollback import undo_all
-from ingest_project.upsert.saved_plan import planned
+from ingest_project.upsert.saved_plan import find_saved_plan
 
 # States of an activation in which a step may take it: after the snapshot, the normalization, and the upsert.
 SNAPSHOTTED = frozenset({"snapshotted", "accepted", "planned", "committed", "done"})
@@ -104,7 +104,7 @@ class IngestRun(dg.ConfigurableResource[Any]):
         lease = self._lease(branch)
         self._finish_rollback(branch, lease)
         if self.plan is not None:
-            planned(self._session(), branch, self.plan)
+            find_saved_plan(self._session(), branch, self.plan)
         wanted = self._wanted_activation
         work = snapshot.begin(self._session(), lease, branch, activation_id=wanted, plan_only=self._is_plan)
         self._tag_run(work)

@@ -13,7 +13,7 @@ from ingest_project.embeddings.models import Model, has_vectors, working_models
 from ingest_project.postgres import pulses, statements
 from ingest_project.postgres.connection import Connection, fetch_value, retried
 from ingest_project.telemetry import Progress, report
-from ingest_project.upsert.id_ranges import RANGE, ranges
+from ingest_project.upsert.id_ranges import RANGE_SIZE, id_ranges
 
 _SQL = statements.load(__name__, "reconcile.sql")
 # In this order: what is wanted is known before vectors are compared with it.
@@ -51,7 +51,7 @@ def reconcile(
     repair: bool = True,
     branch_id: int | None = None,
     model: Model | None = None,
-    size: int = RANGE,
+    size: int = RANGE_SIZE,
 ) -> Differences:
     """Compare the whole ledger, or a branch's or a model's part of it, and bring it to what is wanted.
 
@@ -60,7 +60,7 @@ def reconcile(
     models = working_models(connection) if model is None else [model]
     total = _of_retired(connection, repair=repair, branch_id=branch_id) if model is None else Differences()
     done = 0
-    for after, upto in ranges(connection, size):
+    for after, upto in id_ranges(connection, size):
         for one in models:
             values = {"model_id": one.model_id, "after": after, "upto": upto, "repair": repair, "branch_id": branch_id}
             total += retried(lambda values=values, one=one: _reconcile_range(connection, one, values))

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ingest_project.extract.malformed import append_malformed, insert_malformed
 from ingest_project.extract.source import MAX_PAGE_BYTES
-from ingest_project.postgres.csv_copy import decoded
+from ingest_project.postgres.csv_copy import decode_csv
 
 _ARROW_TYPES = {
     "bool": pa.bool_(),
@@ -73,5 +73,5 @@ class _Block:
         self.size += min(len(row), _MAX_ROW_BYTES)
 
     def table(self, columns: Mapping[str, pa.DataType]) -> pa.Table:
-        good = append_malformed(decoded(b"".join(self.rows), columns))
+        good = append_malformed(decode_csv(b"".join(self.rows), columns))
         return insert_malformed(good, self.too_long, 0)

@@ -14,7 +14,7 @@ from ingest_project.branches.spec import BranchSpec
 from ingest_project.errors import DatabaseUnreachable, IngestError, SourceMissing, SourceUnreadable
 from ingest_project.extract.reach import refuse_out_of_reach
 from ingest_project.postgres import statements
-from ingest_project.postgres.connection import Connection, opened
+from ingest_project.postgres.connection import Connection, open_session
 from ingest_project.settings import settings
 
 SQL = statements.load(__name__, "postgres.sql")
@@ -55,7 +55,7 @@ class Server:
 
     def _connect(self) -> Connection:
         try:
-            return opened(conninfo.make_conninfo(**self.parameters))
+            return open_session(conninfo.make_conninfo(**self.parameters))
         except DatabaseUnreachable as error:
             why = error.what.removeprefix("Postgres cannot be reached: ")
             raise IngestError(

@@ -1,4 +1,4 @@
-"""Connections of ours: where Postgres is, how a session is set up, what may be tried again."""
+"""Sessions with Postgres: where it is, how sessions are set up, and which failures are retried."""
 
 import re
 from collections.abc import Callable, Generator, Mapping
@@ -21,7 +21,7 @@ from tenacity import (
 
 from ingest_project.errors import DatabaseTooOld, DatabaseUnreachable
 from ingest_project.postgres import embedded
-from ingest_project.postgres.refusals import LETS_IN, NO_ANSWER, STARTING_OR_STOPPING, TOO_MANY_CLIENTS, refusal
+from ingest_project.postgres.refusals import ACCEPTED, NO_ANSWER, STARTING_OR_STOPPING, TOO_MANY_CLIENTS, refusal
 from ingest_project.settings import settings
 from ingest_project.telemetry import application_name, log
 
@@ -30,12 +30,12 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 class _Session(psycopg.Connection[tuple[Any, ...]]):
-    """Cancels the running query when interrupted by anything, not only by Ctrl-C.
+    """A connection that cancels its running query on any interruption, not only on Ctrl-C.
 
-    Dagster's Terminate raises a BaseException that psycopg does not know: the query would run on with its
-    locks, and the rollback behind it would find the connection busy.
+    Dagster's Terminate raises a BaseException that psycopg does not know: the query would run on with its locks, and
+    the rollback after it would find the connection busy.
 
-    Behind a pooler it sets up each transaction instead of itself.
+    Behind a pooler it sets the limits in each transaction, since session settings do not hold there.
     """
 
     url = ""
@@ -57,7 +57,7 @@ class _Session(psycopg.Connection[tuple[Any, ...]]):
             raise
         except BaseException:
             if self.info.transaction_status == TransactionStatus.ACTIVE:
-                # No error of the cancelling may take the place of the interruption.
+                # An error while cancelling must not replace the interruption.
                 with suppress(psycopg.Error):
                     self.cancel_safe(timeout=5)
                     super().wait(gen, interval, 5)
@@ -66,21 +66,21 @@ class _Session(psycopg.Connection[tuple[Any, ...]]):
             raise
 
 
-class _NotYet(DatabaseUnreachable):
-    """Postgres is starting or stopping, or has no place left for now."""
+class _TemporarilyUnreachable(DatabaseUnreachable):
+    """Postgres is starting or stopping, or has no connection slot left for now."""
 
 
-# Where a session of this process was: nobody there is a restart, and not a misspelt port.
+# URLs to which this process has had a session: if nobody answers there, it is a restart and not a misspelt port.
 _answered: set[str] = set()
 _PATIENCE_SECONDS = 30.0
 OLDEST_SERVER = 150000
 # Serialization failure and deadlock: Postgres undid the whole transaction and asks to try it again.
-_TRY_AGAIN = frozenset({"40001", "40P01"})
-# Of the query of a URL: what libpq knows and does not call a secret. A misspelt password is unknown to it.
-_SHOWN = {
-    known.keyword.decode()
-    for known in Conninfo.get_defaults()
-    if known.dispchar != b"*" and b"pass" not in known.keyword
+_RETRYABLE = frozenset({"40001", "40P01"})
+# Query parameters of a URL that libpq knows and does not call secret; a misspelt `password` is unknown to it.
+_SHOWN_PARAMETERS = {
+    parameter.keyword.decode()
+    for parameter in Conninfo.get_defaults()
+    if parameter.dispchar != b"*" and b"pass" not in parameter.keyword
 }
 _NOT_A_URL = "(not a valid URL)"
 _HOST = r"(?:\[[^\]]*\]|[^:,\[\]]*)(?::[0-9]*)?"
@@ -88,52 +88,119 @@ _HOSTS = re.compile(f"{_HOST}(?:,{_HOST})*")
 
 
 def database_url() -> str:
-    """Return the URL of this deployment's Postgres; starts the embedded server where none is given."""
-    given = settings().database_url
-    return given.get_secret_value() if given else embedded.ensure_running(settings().home)
+    """Return the URL of this deployment's Postgres; starts the embedded server where none is set."""
+    url = settings().database_url
+    return url.get_secret_value() if url else embedded.ensure_running(settings().home)
 
 
 def redacted(url: str) -> str:
     """Return the URL without its password, for people and logs."""
-    scheme, found, rest = url.partition("://")
-    if not found or "=" in scheme:
+    scheme, separator, rest = url.partition("://")
+    if not separator or "=" in scheme:
         return "(a libpq connection string)"
-    # Taken apart as libpq does it, to whom ? and # before an @ are letters of the password.
+    # Parsed as by libpq, for which ? and # before an @ belong to the password.
     authority, slash, rest = rest.partition("/")
     login, at, hosts = authority.rpartition("@")
     user, colon, password = login.partition(":")
     place, mark, query = f"{hosts}{slash}{rest}".partition("?")
     if "@" in place or "@" in user or "?" in user or not _HOSTS.fullmatch(place.partition("/")[0]):
         return _NOT_A_URL  # such as a password with a slash in it: nothing here is what it seems
-    kept = urlencode([pair for pair in parse_qsl(query) if pair[0] in _SHOWN], safe="/")
+    kept = urlencode([pair for pair in parse_qsl(query) if pair[0] in _SHOWN_PARAMETERS], safe="/")
     shown = f"{user}{colon}***" if password else login
     return f"{scheme}://{shown}{at}{place}{mark if kept else ''}{kept}"
 
 
 def connect(url: str | None = None) -> Connection:
-    """Open a session in autocommit, so that each `with connection.transaction()` is one transaction.
+    """Open a session to `url`, or to this deployment's database, with our limits.
 
-    To `url`, or to this deployment's database. Raises DatabaseUnreachable, DatabaseTooOld. Never prepares
-    statements: poolers in transaction mode mix them up.
+    It is in autocommit, so that each `with connection.transaction()` is one transaction, and never prepares statements,
+    which poolers in transaction mode mix up. Raises DatabaseUnreachable, DatabaseTooOld.
     """
-    connection = opened(url or database_url())
+    connection = open_session(url or database_url())
     _set_up(connection)
     return connection
 
 
-def opened(url: str) -> _Session:
-    """Open a session in autocommit on any server, set up as that server does it.
+def open_session(url: str) -> _Session:
+    """Open a session in autocommit to any server, with the server's own settings.
 
-    Waits, within bounds, for a server that starts or has no place left. Raises DatabaseUnreachable.
+    Waits, within bounds, for a server that starts or has no slot left. Raises DatabaseUnreachable.
     """
-    patient = Retrying(
-        retry=retry_if_exception(lambda error: isinstance(error, _NotYet)),
+    retrying = Retrying(
+        retry=retry_if_exception(lambda error: isinstance(error, _TemporarilyUnreachable)),
         stop=stop_after_attempt(8) | stop_after_delay(_PATIENCE_SECONDS),
         wait=wait_random_exponential(multiplier=0.2, max=5),
-        before_sleep=lambda state: _count(state, "no session yet"),
+        before_sleep=lambda state: _log_retry(state, "no session yet"),
         reraise=True,
     )
-    return patient(_open, url)
+    return retrying(_open, url)
+
+
+def open_another(connection: Connection) -> Connection:
+    """Open another session to the database of this one, without waiting for a free slot.
+
+    Raises DatabaseUnreachable.
+    """
+    other = _open(connection.url if isinstance(connection, _Session) else database_url())
+    _set_up(other)
+    return other
+
+
+@contextmanager
+def session(url: str | None = None) -> Generator[Connection]:
+    """A session that is closed at the end of the block."""
+    connection = connect(url)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def one_snapshot(connection: Connection, shared: str | None = None) -> Generator[None]:
+    """A transaction all of whose statements see the same rows, whatever others commit meanwhile.
+
+    `shared` is the name of a snapshot that `shared_snapshot` holds. Inside another transaction this is a savepoint, and
+    sees what that transaction sees.
+    """
+    if is_idle(connection):
+        # Goes with BEGIN: SET TRANSACTION would come too late, after the set-up query of a pooled session.
+        connection.isolation_level = IsolationLevel.REPEATABLE_READ
+    try:
+        with connection.transaction():
+            if shared:
+                connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(shared)))
+            yield
+    finally:
+        if is_idle(connection):
+            connection.isolation_level = None
+
+
+@contextmanager
+def shared_snapshot(connection: Connection) -> Generator[tuple[Connection, str]]:
+    """Another session that holds a snapshot, and the name by which further sessions can use the same snapshot.
+
+    Not behind a pooler: a snapshot must be set before the first query, which is the set-up there. Raises
+    DatabaseUnreachable.
+    """
+    with closing(open_another(connection)) as holder, one_snapshot(holder):
+        row = holder.execute("select pg_export_snapshot()").fetchone()
+        assert row is not None
+        yield holder, row[0]
+
+
+def retried(transaction: Callable[[], T]) -> T:
+    """Run a whole transaction, and again where Postgres asks for it (40001, 40P01)."""
+    for attempt in Retrying(
+        retry=retry_if_exception(lambda error: _sqlstate(error) in _RETRYABLE),
+        stop=stop_after_attempt(5),
+        wait=wait_random_exponential(multiplier=0.05, max=2),
+        before_sleep=lambda state: _log_retry(state, "transaction undone by Postgres"),
+        reraise=True,
+    ):
+        with attempt:
+            return transaction()
+    raise AssertionError("unreachable: tenacity returns or raises")
 
 
 def fetch_value(
@@ -145,7 +212,7 @@ def fetch_value(
 
 
 def is_idle(connection: Connection) -> bool:
-    """Whether it is in no transaction."""
+    """Whether the session is in no transaction."""
     return connection.info.transaction_status == TransactionStatus.IDLE
 
 
@@ -155,23 +222,13 @@ def is_pooled(connection: Connection) -> bool:
 
 
 def is_read_only(connection: Connection) -> bool:
-    """Whether it takes no writes: of a standby, or by the settings of server, database or role."""
+    """Whether the session takes no writes: on a standby, or by the settings of server, database or role."""
     return connection.execute("show transaction_read_only").fetchone() == ("on",)
-
-
-def another(connection: Connection) -> Connection:
-    """Open a further session where this one is, at once or not at all.
-
-    Raises DatabaseUnreachable, as where Postgres has no place left.
-    """
-    further = _open(connection.url if isinstance(connection, _Session) else database_url())
-    _set_up(further)
-    return further
 
 
 def _open(url: str) -> _Session:
     try:
-        opened = _Session.connect(
+        connection = _Session.connect(
             url,
             autocommit=True,
             prepare_threshold=None,
@@ -182,47 +239,48 @@ def _open(url: str) -> _Session:
             keepalives_count=3,
         )
     except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
-        # libpq's words can quote the connection string: keep the last line, drop what could be a secret.
-        # Indented is its question whether the server is running.
+        # libpq's message can quote the connection string: keep the last line, without anything that could be secret.
+        # Indented lines ask whether the server is running.
         lines = _without_password(str(error), url).strip().splitlines()
-        words = [line for line in lines if not line.startswith("\t")] or ["no answer"]
-        # What it was comes before what to do: of a root certificate that is not there.
-        last = " ".join(words[-2:]) if words[-1].startswith("Either ") else words[-1]
-        raise _unreachable(f"Postgres cannot be reached: {last}", url) from None
-    opened.url = url
+        reasons = [line for line in lines if not line.startswith("\t")] or ["no answer"]
+        # For a missing root certificate the last line is advice ("Either …"), and the reason is before it.
+        reason = " ".join(reasons[-2:]) if reasons[-1].startswith("Either ") else reasons[-1]
+        raise _unreachable(f"Postgres cannot be reached: {reason}", url) from None
+    connection.url = url
     _answered.add(url)
-    return opened
+    return connection
 
 
 def _unreachable(what: str, url: str) -> DatabaseUnreachable:
-    why = refusal(url, settings().connect_seconds)
-    # What lets us in by now did not a moment ago.
-    is_passing = why in (TOO_MANY_CLIENTS, STARTING_OR_STOPPING, LETS_IN) or (why == NO_ANSWER and url in _answered)
-    where: dict[str, object] = {
-        "database": redacted(url),
-        **({"sqlstate": why} if why not in (None, NO_ANSWER, LETS_IN) else {}),
-    }
-    return (_NotYet if is_passing else DatabaseUnreachable)(what, where=where, todo=_TODO.get(why or ""))
+    sqlstate = refusal(url, settings().connect_seconds)
+    # ACCEPTED: it refused us a moment ago, and does not any more.
+    is_temporary = sqlstate in (TOO_MANY_CLIENTS, STARTING_OR_STOPPING, ACCEPTED)
+    is_restart = sqlstate == NO_ANSWER and url in _answered
+    error = _TemporarilyUnreachable if is_temporary or is_restart else DatabaseUnreachable
+    where: dict[str, object] = {"database": redacted(url)}
+    if sqlstate not in (None, NO_ANSWER, ACCEPTED):
+        where["sqlstate"] = sqlstate
+    return error(what, where=where, todo=_TODO_BY_SQLSTATE.get(sqlstate or ""))
 
 
-_TODO = {
+_TODO_BY_SQLSTATE = {
     TOO_MANY_CLIENTS: "End sessions, run fewer branches at once, or have the limit raised (max_connections, or that of "
     "the role or database). Then run the same command: it resumes.",
     STARTING_OR_STOPPING: "When Postgres is up, run the same command: it resumes.",
 }
 
 
-def _without_password(words: str, url: str) -> str:
+def _without_password(message: str, url: str) -> str:
     try:
-        found = conninfo.conninfo_to_dict(url)
+        parameters = conninfo.conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         return "the connection string is not valid"
     if redacted(url) == _NOT_A_URL or url.partition("://")[2].partition("/")[0].count("@") > 1:
         return "the connection string is not valid; in a password / is written %2F and @ is written %40"
-    secret = found.get("password")
-    for form in (str(secret), quote(str(secret), safe="")) if secret else ():
-        words = words.replace(form, "***")
-    return words
+    password = parameters.get("password")
+    for form in (str(password), quote(str(password), safe="")) if password else ():
+        message = message.replace(form, "***")
+    return message
 
 
 def _set_up(connection: _Session) -> None:
@@ -230,8 +288,8 @@ def _set_up(connection: _Session) -> None:
     if version < OLDEST_SERVER:
         connection.close()
         raise DatabaseTooOld(f"PostgreSQL {version // 10000} is too old: 15 or later is needed")
-    # A pooler gives its clients process ids of its own. What is set for a session there stays with one of its servers,
-    # for whoever comes next; but it carries the time zone over from server to server.
+    # A pooler gives its clients process ids of its own. Session settings would stay with one of its server connections,
+    # for other clients to find. Only the time zone is tracked by poolers.
     row = connection.execute(_SET_UP, {**_limits(), "pid": connection.info.backend_pid}).fetchone()
     connection.is_pooled = bool(row and row[0])
 
@@ -253,69 +311,14 @@ def _limits() -> dict[str, str]:
     return {"statement": f"{chosen.statement_seconds}s", "idle": f"{chosen.idle_transaction_seconds}s"}
 
 
-def _state(error: BaseException | None) -> str | None:
+def _sqlstate(error: BaseException | None) -> str | None:
     return error.sqlstate if isinstance(error, psycopg.Error) else None
 
 
-def _count(state: RetryCallState, what: str) -> None:
-    from ingest_project import instruments  # noqa: PLC0415 - OpenTelemetry takes its time to load, and this is rare
+def _log_retry(state: RetryCallState, what: str) -> None:
+    from ingest_project import instruments  # noqa: PLC0415 - OpenTelemetry is slow to load, and retries are rare
 
     error = state.outcome.exception() if state.outcome else None
-    sqlstate = error.where.get("sqlstate") if isinstance(error, _NotYet) else _state(error)
+    sqlstate = error.where.get("sqlstate") if isinstance(error, _TemporarilyUnreachable) else _sqlstate(error)
     instruments.count_postgres_retry(str(sqlstate or "none"))
     log.warning("%s (sqlstate %s), attempt %d", what, sqlstate or "none", state.attempt_number)
-
-
-@contextmanager
-def session(url: str | None = None) -> Generator[Connection]:
-    """Open a connection that ends with the block."""
-    connection = connect(url)
-    try:
-        yield connection
-    finally:
-        connection.close()
-
-
-@contextmanager
-def one_snapshot(connection: Connection, shared: str | None = None) -> Generator[None]:
-    """A transaction all of whose statements see the same rows, whatever others commit meanwhile.
-
-    `shared` is what `shared_snapshot` gave another session: the rows are those of that moment. Inside another
-    transaction it is a savepoint, and sees what that one sees.
-    """
-    if is_idle(connection):
-        connection.isolation_level = IsolationLevel.REPEATABLE_READ  # said with BEGIN, before a pooled session's set-up
-    try:
-        with connection.transaction():
-            if shared:
-                connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(shared)))
-            yield
-    finally:
-        if is_idle(connection):
-            connection.isolation_level = None
-
-
-@contextmanager
-def shared_snapshot(connection: Connection) -> Generator[tuple[Connection, str]]:
-    """A session where this one is, that holds one moment, and the name by which others see that moment too.
-
-    Not behind a pooler: its transactions begin with a query. Raises DatabaseUnreachable, as `another`.
-    """
-    with closing(another(connection)) as holding, one_snapshot(holding):
-        row = holding.execute("select pg_export_snapshot()").fetchone()
-        assert row is not None
-        yield holding, row[0]
-
-
-def retried(transaction: Callable[[], T]) -> T:
-    """Run a whole transaction, again where Postgres asks for it (40001, 40P01)."""
-    for attempt in Retrying(
-        retry=retry_if_exception(lambda error: _state(error) in _TRY_AGAIN),
-        stop=stop_after_attempt(5),
-        wait=wait_random_exponential(multiplier=0.05, max=2),
-        before_sleep=lambda state: _count(state, "transaction undone by Postgres"),
-        reraise=True,
-    ):
-        with attempt:
-            return transaction()
-    raise AssertionError("unreachable: tenacity returns or raises")

@@ -1,7 +1,7 @@
-"""Why a server lets nobody in: told by SQLSTATE, which libpq keeps to itself where a connection does not open.
+"""Why a server refuses connections: the SQLSTATE, which libpq does not tell when a connection fails to open.
 
-Its words are in the language of the server. So the server is asked once more, and the code is read where libpq writes
-down what goes over the wire.
+Its message is in the language of the server, and so cannot be matched. Instead we connect once more and read the code
+from libpq's trace of the protocol.
 """
 
 import os
@@ -17,53 +17,55 @@ from psycopg.pq import PGconn, Ping, PollingStatus, abc
 
 TOO_MANY_CLIENTS = "53300"  # of the server, of a database, of a role
 STARTING_OR_STOPPING = "57P03"
-NO_ANSWER = "08001"  # nobody is there
-LETS_IN = "00000"
+NO_ANSWER = "08001"  # nothing listens there
+ACCEPTED = "00000"  # it is not refused any more
 _REFUSED = re.compile(rb'\tErrorResponse\t.*? C "(\w{5})"')
 
 
 def refusal(url: str, seconds: int) -> str | None:
-    """The SQLSTATE with which a connection to `url` is refused, LETS_IN where it is not, None where nobody can tell.
+    """The SQLSTATE with which a connection to `url` is refused, ACCEPTED where it is not, None where it is unknown.
 
     Waits at most so many seconds for each answer.
     """
     with suppress(psycopg.Error, OSError):
-        asked = conninfo.make_conninfo(url, connect_timeout=seconds).encode()
+        parameters = conninfo.make_conninfo(url, connect_timeout=seconds).encode()
         if sys.platform == "linux":
-            return _traced(asked, time.monotonic() + seconds)
-        return {Ping.REJECT: STARTING_OR_STOPPING, Ping.NO_RESPONSE: NO_ANSWER}.get(Ping(PGconn.ping(asked)))
+            return _traced_sqlstate(parameters, time.monotonic() + seconds)
+        return {Ping.REJECT: STARTING_OR_STOPPING, Ping.NO_RESPONSE: NO_ANSWER}.get(Ping(PGconn.ping(parameters)))
     return None
 
 
-def _traced(asked: bytes, until: float) -> str | None:
-    # In memory: it holds what a login says. Waiting is ours, since libpq's own would stop every thread of this process.
-    with open(os.memfd_create("startup"), "rb") as wire:  # noqa: PTH123 - a descriptor, no path
-        opening = PGconn.connect_start(asked)
+def _traced_sqlstate(parameters: bytes, deadline: float) -> str | None:
+    # The trace stays in memory, as it contains the login. We poll ourselves, since a blocking connect of libpq would
+    # stop every thread of this process.
+    with open(os.memfd_create("startup"), "rb") as trace:  # noqa: PTH123 - a descriptor, no path
+        connection = PGconn.connect_start(parameters)
         try:
-            opening.trace(wire.fileno())
-            if _is_open(opening, until):
-                return LETS_IN
-            opening.untrace()  # writes what it still holds
+            connection.trace(trace.fileno())
+            if _is_open(connection, deadline):
+                return ACCEPTED
+            connection.untrace()  # flushes the trace
         finally:
-            opening.finish()
-        wire.seek(0)
-        found = _REFUSED.search(wire.read())
-    return found[1].decode() if found else NO_ANSWER
+            connection.finish()
+        trace.seek(0)
+        match = _REFUSED.search(trace.read())
+    return match[1].decode() if match else NO_ANSWER
 
 
-def _is_open(opening: abc.PGconn, until: float) -> bool:
-    while (left := until - time.monotonic()) > 0:
-        match opening.connect_poll():
+def _is_open(connection: abc.PGconn, deadline: float) -> bool:
+    """Whether the connection opens by the deadline."""
+    while (remaining := deadline - time.monotonic()) > 0:
+        match connection.connect_poll():
             case PollingStatus.READING:
-                _wait(opening.socket, select.POLLIN, left)
+                _wait(connection.socket, select.POLLIN, remaining)
             case PollingStatus.WRITING:
-                _wait(opening.socket, select.POLLOUT, left)
+                _wait(connection.socket, select.POLLOUT, remaining)
             case status:
                 return status == PollingStatus.OK
     return False
 
 
 def _wait(descriptor: int, event: int, seconds: float) -> None:
-    waiting = select.poll()  # select() takes no descriptor above 1023, which a daemon may well have
-    waiting.register(descriptor, event)
-    waiting.poll(seconds * 1000)
+    poll = select.poll()  # select() takes no descriptor above 1023, which a daemon may well have
+    poll.register(descriptor, event)
+    poll.poll(seconds * 1000)

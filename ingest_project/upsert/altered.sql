@@ -1,5 +1,5 @@
 -- name: copy_items_out
--- Live items of a range of ids, all that is hashed; a null is nothing, an empty text is quoted.
+-- Live items of a range of ids with all that is hashed. In CSV a null is nothing, an empty text is quoted.
 copy (
   select i.item_id, i.external_id, b.name as branch, i.version, i.content_hash, i.embed_hash, {columns}, i.attributes
     from core.items i join ingest.branches b using (branch_id)
@@ -7,8 +7,8 @@ copy (
      and ({branch_id}::int is null or i.branch_id = {branch_id})
 ) to stdout (format csv);
 
--- name: mend_hashes
--- The hashes of what a row says, where it still is what was read.
+-- name: repair_hashes
+-- New hashes for items that have not been written since they were read.
 update core.items i set content_hash = m.content_hash, embed_hash = m.embed_hash
   from unnest(%(item_ids)s::bigint[], %(versions)s::int[], %(content)s::uuid[], %(embed)s::uuid[])
        as m (item_id, version, content_hash, embed_hash)

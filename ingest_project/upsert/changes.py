@@ -1,4 +1,4 @@
-"""What changed, for people: fields of some rows, old and new."""
+"""Changes of items as people read them: fields with their old and new values."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Row = Mapping[str, Any]
 
 
 def differences(changed: Iterable[tuple[str, Row, Row]]) -> list[dict[str, Any]]:
-    """{external_id, field, old, new} of each field in which a row differs; attributes one by one."""
+    """{external_id, field, old, new} of each field that differs in (key, old row, new row); attributes one by one."""
     return [
         {"external_id": key, "field": name, "old": before.get(name), "new": after.get(name)}
         for key, old, new in changed
@@ -31,22 +31,22 @@ def _flattened(row: Row) -> dict[str, Any]:
     return {**fields, **{f"attributes.{key}": value for key, value in attributes.items()}}
 
 
-def updated_samples(work: Work, count: int = 8) -> list[dict[str, Any]]:
+def sample_updated(work: Work, count: int = 8) -> list[dict[str, Any]]:
     """Differences of some rows that this activation updated."""
     values = {"activation_id": work.activation.activation_id, "count": count}
     return differences(work.connection.execute(statement("sample_updated"), values).fetchall())
 
 
-def inserted_samples(work: Work, count: int = 8) -> list[dict[str, Any]]:
-    """Some rows that this activation inserted: the fields in which they say something."""
+def sample_inserted(work: Work, count: int = 8) -> list[dict[str, Any]]:
+    """Some rows that this activation inserted, with the fields that at least one of them has."""
     values = {"activation_id": work.activation.activation_id, "count": count}
-    found = [row for (row,) in work.connection.execute(statement("sample_inserted"), values).fetchall()]
-    said = [name for name in ("external_id", *content_fields()) if any(row.get(name) is not None for row in found)]
-    return [{name: row.get(name) for name in said} for row in found]
+    rows = [row for (row,) in work.connection.execute(statement("sample_inserted"), values).fetchall()]
+    names = [name for name in ("external_id", *content_fields()) if any(row.get(name) is not None for row in rows)]
+    return [{name: row.get(name) for name in names} for row in rows]
 
 
-def changed_places(work: Work, count: int = 2000) -> list[tuple[str, float, float]]:
-    """(op, latitude, longitude) of some items that this activation changed, from all over."""
+def sample_changed_places(work: Work, count: int = 2000) -> list[tuple[str, float, float]]:
+    """(op, latitude, longitude) of a random sample of the items that this activation changed."""
     values = {"activation_id": work.activation.activation_id, "count": count}
     return work.connection.execute(statement("sample_changed_places"), values).fetchall()  # pyright: ignore[reportReturnType]
 
@@ -67,12 +67,13 @@ class Change:
 def history_of(connection: Connection, source_id: int, external_id: str) -> list[Change]:
     """All changes of an item, oldest first; empty where there is no such item."""
     values: dict[str, Any] = {"source_id": source_id, "external_id": external_id}
-    found = connection.execute(statement("find_item"), values).fetchone()
-    if found is None:
+    item = connection.execute(statement("find_item"), values).fetchone()
+    if item is None:
         return []
-    rows = connection.execute(statement("item_history"), {**values, "item_id": found[0]}).fetchall()
-    # The image after a change is the old image of the change behind it, or the item as it is.
-    images: list[Row] = [*(old or {} for *_, old in rows), found[1]]
+    item_id, current = item
+    rows = connection.execute(statement("changes_of_item"), {**values, "item_id": item_id}).fetchall()
+    # The row after a change is the old row of the next change, or for the last one the item as it is.
+    images: list[Row] = [*(old or {} for *_, old in rows), current]
     return [
         Change(version, op, written_at, activation, branch, undoes, differences([(external_id, before, after)]))
         for (version, op, written_at, activation, branch, undoes, _), (before, after) in zip(

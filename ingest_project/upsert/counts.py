@@ -15,11 +15,11 @@ class Counts:
     stale: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
-        mine, theirs = asdict(self), asdict(other)
-        return Counts(**{name: mine[name] + theirs[name] for name in mine})
+        added = asdict(other)
+        return Counts(**{name: count + added[name] for name, count in asdict(self).items()})
 
     def outcomes(self) -> dict[str, int]:
-        """Rows by what became of them."""
+        """The same without `valid`, which is their sum."""
         return {name: count for name, count in asdict(self).items() if name != "valid"}
 
     @property

@@ -7,7 +7,7 @@ select a.attname::text, format_type(a.atttypid, a.atttypmod), a.attgenerated <> 
  where a.attrelid = to_regclass(%(table)s) and a.attnum > 0 and not a.attisdropped order by a.attnum;
 
 -- name: unique_keys
--- The sets of columns that are unique in a table whatever else a row says: one of them must be the key.
+-- The sets of columns of the unconditional unique indexes of a table: one of them must be the key.
 select array_agg(a.attname::text order by k.at)
   from pg_index i
  cross join unnest(i.indkey::int2[]) with ordinality k (attnum, at)
@@ -17,11 +17,11 @@ select array_agg(a.attname::text order by k.at)
  group by i.indexrelid;
 
 -- name: make_table
--- A table for frames that have none yet.
+-- A table for frames that have none yet, with the key as its primary key.
 create table if not exists {table} ({definitions}, primary key ({key}));
 
 -- name: make_frame_stage
--- What is to be written, as the table's own types, and what happens to each row.
+-- The rows to be written, in the table's own types, and the outcome of each.
 create temp table frame_stage ({definitions}, "frame kind" "char", "frame locked" bool not null default false,
                                "frame done" bool not null default false) on commit drop;
 
@@ -33,12 +33,12 @@ copy pg_temp.frame_stage ({columns}) from stdin (format csv);
 -- The planner must know how many there are.
 analyze pg_temp.frame_stage;
 
--- name: twice_in_frames
+-- name: duplicate_keys
 -- Keys that the frames have more than once, and how many such keys there are.
 select {key}, count(*) over () from pg_temp.frame_stage group by {key} having count(*) > 1 order by {key} limit 5;
 
 -- name: lock_frame_rows
--- The rows under our keys, locked in the order of the key as every writer does, so that none deadlocks.
+-- Locks the live rows under the staged keys in the order of the key, as every writer does, so that none deadlocks.
 with locked as (
   select "staged row".ctid as place from {table} "live row" join pg_temp.frame_stage "staged row" on {match}
    where not "staged row"."frame done" order by {target_key} for no key update of "live row"
@@ -46,45 +46,45 @@ with locked as (
 update pg_temp.frame_stage "staged row" set "frame locked" = true from locked where locked.place = "staged row".ctid;
 
 -- name: classify_frame_rows
--- New, the same, older than what is there, or changed: judged by the locked rows. One that another writer inserted
--- since is not locked: it is left for the next time round.
-update pg_temp.frame_stage "staged row" set "frame kind" = judged.kind::"char"
+-- New, the same, older than the live row, or changed: classified by the locked rows. A live row that another writer
+-- has inserted since is not locked: it is left for the next round.
+update pg_temp.frame_stage "staged row" set "frame kind" = classified.kind::"char"
   from (select "staged row".ctid as place,
                case when "live row".ctid is null then 'i' when not "staged row"."frame locked" then null
                     when {same} then 'n' when {older} then 's' else 'u' end as kind
           from pg_temp.frame_stage "staged row" left join {table} "live row" on {match}
-         where not "staged row"."frame done") judged
- where judged.place = "staged row".ctid;
+         where not "staged row"."frame done") classified
+ where classified.place = "staged row".ctid;
 
 -- name: update_frame_rows
--- Rows that say something else now.
+-- Changed rows.
 update {table} "live row" set {assignments} from pg_temp.frame_stage "staged row"
  where "staged row"."frame kind" = 'u' and not "staged row"."frame done" and {match};
 
 -- name: insert_frame_rows
--- New keys; one that another writer has just inserted is left out, and judged again.
-with made as (
+-- New keys. One that another writer has just inserted is skipped, and classified again in the next round.
+with inserted as (
   insert into {table} ({columns})
   select {values} from pg_temp.frame_stage "staged row"
    where "staged row"."frame kind" = 'i' and not "staged row"."frame done" order by {stage_key}
   on conflict ({key}) do nothing returning {key}
 )
-update pg_temp.frame_stage "staged row" set "frame done" = true from made "live row" where {match};
+update pg_temp.frame_stage "staged row" set "frame done" = true from inserted "live row" where {match};
 
--- name: settle_frame_rows
--- All but the new keys that were taken meanwhile are done.
+-- name: mark_frame_rows_done
+-- All rows are done but the new keys that were inserted by others meanwhile.
 update pg_temp.frame_stage set "frame done" = true where "frame kind" <> 'i' and not "frame done";
 
--- name: open_frame_rows
--- How many are left to be judged again.
+-- name: count_open_frame_rows
+-- How many rows are left for another round.
 select count(*) from pg_temp.frame_stage where not "frame done";
 
 -- name: count_frame_rows
--- What happened to the rows.
+-- The rows by outcome.
 select "frame kind"::text, count(*)::int from pg_temp.frame_stage group by 1;
 
 -- name: drop_frame_stage
--- Another table may be written in the same transaction.
+-- Dropped, so that another table can be written in the same transaction.
 drop table pg_temp.frame_stage;
 
 -- name: keep_old_images

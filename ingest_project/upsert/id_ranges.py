@@ -6,16 +6,16 @@ from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection
 
 _SQL = statements.load(__name__, "id_ranges.sql")
-RANGE = 50_000
-_LAST = 2**63 - 1
+RANGE_SIZE = 50_000
+_MAX_ID = 2**63 - 1
 
 
-def ranges(connection: Connection, size: int = RANGE) -> Iterator[tuple[int, int]]:
-    """(after, upto] in which there are `size` live items each; the last one has no end, so that every id is in one."""
+def id_ranges(connection: Connection, size: int = RANGE_SIZE) -> Iterator[tuple[int, int]]:
+    """Ranges (after, upto] of `size` live items each; the last one is open-ended, so that every id is in one."""
     after = -1
     while True:
         row = connection.execute(_SQL["range_end"], {"after": after, "further": size - 1}).fetchone()
-        yield after, row[0] if row else _LAST
+        yield after, row[0] if row else _MAX_ID
         if row is None:
             return
         after = row[0]

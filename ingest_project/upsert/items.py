@@ -1,7 +1,7 @@
 """The third stage: an activation into core.items, exactly once.
 
-Probe the whole activation with one join; then, part by part, lock what is to change, judge it again on the locked
-rows, and write rows, history and accounting in one fenced transaction. A part whose batch row is there is done.
+The whole activation is probed first. Then each part is one fenced transaction: lock the rows that are to change,
+classify them again, and write rows, history and the part's batch row. A part that has a batch row is done.
 """
 
 import time
@@ -21,22 +21,24 @@ from ingest_project.telemetry import Progress, log, report
 from ingest_project.upsert.batch import ACCEPTED, Batch, is_done, planned_counts
 from ingest_project.upsert.counts import Counts
 from ingest_project.upsert.gates import pass_gates
-from ingest_project.upsert.item_statements import analyzing_history, statement
+from ingest_project.upsert.item_statements import analyze_history_statement, statement
 from ingest_project.upsert.parallel import in_parallel
 from ingest_project.upsert.part import ValidPart
 from ingest_project.upsert.probe import Probe, probe
-from ingest_project.upsert.saved_plan import let_through
+from ingest_project.upsert.saved_plan import claim_planned
 from ingest_project.upsert.tombstones import tombstone_missing
 
 ASSET = "core_items"
-_QUIET_PARTS = 100  # parts without anything to write that are accounted for in one transaction
-_WORTH_A_VACUUM = 10_000  # rows of a first load
-_MORE_WORTH_A_VACUUM = 100_000  # rows beside others: statistics are of a sample of all of them
+_UNCHANGED_AT_ONCE = 100  # parts without anything to write whose batch rows are written in one transaction
+# How many rows a load must insert for core.items to be vacuumed after it. Later loads need more to make a difference:
+# statistics are taken from a sample of all rows.
+_VACUUM_AFTER_FIRST_LOAD = 10_000
+_VACUUM_AFTER_LATER_LOAD = 100_000
 
 
 @dataclass(frozen=True)
-class Applied:
-    """What an attempt did; `counts` are its own, the activation's are those of all attempts."""
+class ApplyResult:
+    """What an attempt did; `counts` are those of this attempt, the activation has those of all attempts."""
 
     activation: Activation
     counts: Counts
@@ -48,89 +50,89 @@ class Applied:
 
 def apply_activation(
     work: Work, parts: Sequence[ValidPart], *, repair: bool = False, as_planned: bool = False
-) -> Applied:
+) -> ApplyResult:
     """Upsert all parts and commit the activation.
 
-    `repair` takes a committed activation and writes again what has gone from core.items since; its accounting stays.
-    `as_planned` applies what its saved plan says, or raises PlanMoved. Raises Fenced, GateBlocked, ActivationClosed;
-    psycopg's errors where Postgres fails, with nothing half done.
+    `repair` takes a committed activation and writes again what has gone from core.items since; its counts stay.
+    `as_planned` applies exactly what its saved plan says, or raises PlanMoved. Raises Fenced, GateBlocked,
+    ActivationClosed; psycopg's errors where Postgres fails. No part is ever half written.
     """
     began = time.monotonic()
-    done = set() if repair else _done(work)
-    found = probe(work, parts, live=as_planned)
+    done = set() if repair else _done_parts(work)
+    probed = probe(work, parts, with_fingerprint=as_planned)
     if not repair and not done:
-        pass_gates(work, found, sum(part.valid for part in parts))
+        pass_gates(work, probed, sum(part.valid for part in parts))
     if as_planned and not done:
-        let_through(work, found.live)
+        claim_planned(work, probed.live)
     failpoints.reach("probed")
-    probed = time.monotonic()
+    probe_seconds = time.monotonic() - began
     todo = [part for part in parts if part.number not in done]
-    way = _Way(found, repair=repair, as_planned=as_planned)
-    counts = _apply_parts(work, todo, way, before=sum(p.valid for p in parts if p.number in done))
+    mode = _Mode(probed, repair=repair, as_planned=as_planned)
+    counts = _apply_parts(work, todo, mode, rows_done=sum(part.valid for part in parts if part.number in done))
     failpoints.reach("all_batches")
-    missing, tombstoned = (found.missing.count, 0) if repair else tombstone_missing(work, found.missing)
-    activation = _end(work, counts, missing=missing, tombstoned=tombstoned, repair=repair)
+    missing, tombstoned = (probed.missing.count, 0) if repair else tombstone_missing(work, probed.missing)
+    activation = _commit(work, counts, missing=missing, tombstoned=tombstoned, repair=repair)
     failpoints.reach("activation_committed")
-    if counts.inserted >= (_WORTH_A_VACUUM if found.source_is_new else _MORE_WORTH_A_VACUUM):
+    if counts.inserted >= (_VACUUM_AFTER_FIRST_LOAD if probed.source_is_new else _VACUUM_AFTER_LATER_LOAD):
         _vacuum(work)
-    seconds = {"probe": probed - began, "apply": time.monotonic() - probed}
-    return Applied(activation, counts, missing, tombstoned, len(done), seconds)
+    seconds = {"probe": probe_seconds, "apply": time.monotonic() - began - probe_seconds}
+    return ApplyResult(activation, counts, missing, tombstoned, len(done), seconds)
 
 
-def _done(work: Work) -> set[int]:
+def _done_parts(work: Work) -> set[int]:
     values = {"activation_id": work.activation.activation_id}
-    return {part for (part,) in work.connection.execute(statement("done_batches"), values).fetchall()}
+    return {part for (part,) in work.connection.execute(statement("done_parts"), values).fetchall()}
 
 
 @dataclass(frozen=True)
-class _Way:
+class _Mode:
     """How parts are to be written."""
 
-    found: Probe
+    probed: Probe
     repair: bool
     as_planned: bool
 
 
-def _apply_parts(work: Work, parts: Sequence[ValidPart], way: _Way, *, before: int) -> Counts:
+def _apply_parts(work: Work, parts: Sequence[ValidPart], mode: _Mode, *, rows_done: int) -> Counts:
     counts = Counts()
-    total = before + sum(part.valid for part in parts)
+    total = rows_done + sum(part.valid for part in parts)
     # Closed here, whatever happens: no writer may outlive this call.
-    with closing(_each(work, parts, way)) as each:
-        for done in each:
-            counts += done
-            report(Progress(ASSET, before + counts.valid, total))
+    with closing(_write_parts(work, parts, mode)) as written:
+        for part_counts in written:
+            counts += part_counts
+            report(Progress(ASSET, rows_done + counts.valid, total))
     return counts
 
 
-def _each(work: Work, parts: Sequence[ValidPart], way: _Way) -> Generator[Counts]:
-    found = way.found
+def _write_parts(work: Work, parts: Sequence[ValidPart], mode: _Mode) -> Generator[Counts]:
+    probed = mode.probed
 
     def write(work: Work, part: ValidPart) -> Counts:
-        batch, hits = Batch(work, part, way.repair, way.as_planned), found.of(part)
-        return batch.copy_in(hits) if found.source_is_new or hits.are_many_and_new else batch.apply(hits)
+        batch, hits = Batch(work, part, mode.repair, mode.as_planned), probed.hits_of(part)
+        return batch.copy_in(hits) if probed.source_is_new or hits.are_many_and_new else batch.apply(hits)
 
-    def is_busy(part: ValidPart) -> bool:
-        return len(found.of(part).positions) > 0
+    def has_hits(part: ValidPart) -> bool:
+        return len(probed.hits_of(part).positions) > 0
 
-    yield from in_parallel(work, [part for part in parts if is_busy(part)], write, settings().writers)
-    quiet = [part for part in parts if not is_busy(part)]
-    for start in range(0, len(quiet), _QUIET_PARTS):
-        yield from _account_for_quiet(work, quiet[start : start + _QUIET_PARTS], found, repair=way.repair)
+    yield from in_parallel(work, [part for part in parts if has_hits(part)], write, settings().writers)
+    unchanged = [part for part in parts if not has_hits(part)]
+    for start in range(0, len(unchanged), _UNCHANGED_AT_ONCE):
+        yield from _record_unchanged(work, unchanged[start : start + _UNCHANGED_AT_ONCE], probed, repair=mode.repair)
 
 
-def _account_for_quiet(work: Work, parts: list[ValidPart], found: Probe, *, repair: bool) -> Iterator[Counts]:
-    counts = [(part, planned_counts(part, found.of(part))) for part in parts]
+def _record_unchanged(work: Work, parts: list[ValidPart], probed: Probe, *, repair: bool) -> Iterator[Counts]:
+    counts = [(part, planned_counts(part, probed.hits_of(part))) for part in parts]
     if not repair:
         with work.transaction() as connection:
-            for part, counted in counts:
+            for part, part_counts in counts:
                 if not is_done(connection, work, part.number, ACCEPTED):
-                    Batch(work, part).account(connection, counted)
+                    Batch(work, part).record(connection, part_counts)
         failpoints.reach("batch_committed")
-    for _, counted in counts:
-        yield counted
+    for _, part_counts in counts:
+        yield part_counts
 
 
-def _end(work: Work, counts: Counts, *, missing: int, tombstoned: int, repair: bool) -> Activation:
+def _commit(work: Work, counts: Counts, *, missing: int, tombstoned: int, repair: bool) -> Activation:
     with work.transaction() as connection:
         if not repair:
             return activations.commit(connection, work.activation, missing=missing, tombstoned=tombstoned)
@@ -144,6 +146,6 @@ def _vacuum(work: Work) -> None:
         return
     try:
         work.connection.execute(statement("vacuum_items"))
-        work.connection.execute(analyzing_history(work.activation.activation_id))
+        work.connection.execute(analyze_history_statement(work.activation.activation_id))
     except psycopg.Error as error:
         log.warning("core.items was not vacuumed after a large load: %s", error)

@@ -1,33 +1,33 @@
 -- name: source_is_new
--- No row of this source yet: nothing to probe, and rows may be copied straight in. `min` asks the index; for
--- `exists` the planner scans the table, and finds all other sources before this one.
+-- Whether the source has no row yet: then there is nothing to probe, and rows are copied straight in. `min` uses the
+-- index; for `exists` the planner scans the table, through the rows of all other sources.
 select min(external_id) is null from core.items where source_id = %(source_id)s;
 
--- name: done_batches
+-- name: done_parts
 -- Parts of an activation that are in core already.
 select part from ingest.batches where activation_id = %(activation_id)s;
 
 -- name: widen_memory
--- A join of a million keys in memory instead of in files, until the end of the transaction.
+-- So that a join of a million keys stays in memory; until the end of the transaction.
 select set_config('work_mem', '64MB', true) where pg_size_bytes(current_setting('work_mem')) < 64 << 20;
 
 -- name: make_probe
--- What the activation carries: keys, hashes and times only.
+-- The keys of an activation with their hashes and times.
 create temp table probe (
   part int not null, position int not null, external_id text collate "C" not null, content_hash uuid not null,
   source_updated_at timestamptz) on commit drop;
 
 -- name: copy_probe
--- Keys of one part, in the order in which it holds them; the key last: what is as long in every row goes side by side.
+-- The keys of one part in its row order. The key column comes last, so that those of fixed width are side by side.
 copy probe (part, position, content_hash, source_updated_at, external_id) from stdin (format binary);
 
 -- name: analyze_probe
--- The planner must know how many there are: on a guess it once ran a thousand times longer.
+-- The planner must know how many rows there are: with its default guess a probe once took a thousand times as long.
 analyze probe (external_id);
 
 -- name: classify_probe
--- What would happen to the rows of each part, of how many of them the branch has the live item, and the positions of
--- those that have something to do, four bytes each; without those of which it has the item and nothing is to be done.
+-- By part and kind: how many rows, for how many of them the branch has the live item, and the positions of the rows to
+-- be written, four bytes each. Rows that are unchanged and whose item the branch has are left out: they are the bulk.
 select part, kind, count(*), sum(held),
        string_agg(int4send(position), ''::bytea) filter (where kind not in ('n', 's'))
   from (
@@ -38,17 +38,17 @@ select part, kind, count(*), sum(held),
  where kind <> 'n' or held = 0 group by part, kind;
 
 -- name: count_column_changes
--- In how many of the rows to be updated each column differs from the live row, and two keys of them.
+-- For each column: in how many of the rows to be updated it differs from the live row, and two keys of those.
 select {counts} from stage s join core.items i on i.source_id = {source_id} and i.external_id = s.external_id
  where s.kind in ('u', 'r');
 
 -- name: count_reworded
--- By how many of them the text changes that models embed; an item that was deleted and comes back is embedded anew.
+-- How many of the updates change the text that models embed. An item that was deleted and comes back counts as well.
 select count(*) from stage s join core.items i on i.source_id = %(source_id)s and i.external_id = s.external_id
  where s.kind = 'r' or (s.kind = 'u' and i.embed_hash is distinct from s.embed_hash);
 
 -- name: sample_changes
--- Some of the rows to be updated and the live rows under their keys: those named, and the first ones.
+-- The rows to be updated that `keys` names, and the first others, each with the live row under its key.
 select s.external_id, to_jsonb(i), to_jsonb(s)
   from (select * from stage where kind in ('u', 'r')
          order by external_id = any(%(keys)s) desc, external_id limit cardinality(%(keys)s) + %(count)s) s
@@ -56,12 +56,12 @@ select s.external_id, to_jsonb(i), to_jsonb(s)
  order by s.external_id;
 
 -- name: read_state
--- Third act of a batch's transaction: is the activation let through, and is this part done already.
+-- The state of the activation, and whether this part is done already.
 select a.state, exists (select from ingest.batches b where b.activation_id = a.activation_id and b.part = %(part)s)
   from ingest.activations a where a.activation_id = %(activation_id)s;
 
 -- name: make_stage
--- The rows of one part that have something to do.
+-- The rows of one part that are to be written.
 create temp table stage ({definitions}, kind "char", item_id bigint) on commit drop;
 
 -- name: copy_stage
@@ -72,25 +72,25 @@ copy stage ({columns}) from stdin (format binary);
 -- As for the probe.
 analyze stage (external_id);
 
--- name: judge_stage
--- What happens to each row, judged by the live row under its key; rows without one are new. Kinds, and rows of each.
--- Live rows are locked by the statement that judges them, as they are then, in the order of their ids as every writer
--- does: between a lock and a judgement of its own another branch could insert a row that is judged and not locked. A
--- row that is too young to be seen here is taken for new, stands in the way of the insert, and is judged again.
+-- name: classify_stage
+-- The kind of each row, by the live row under its key; rows without one are new. Returns the kinds with their counts.
+-- One statement locks the live rows and classifies by them, in the order of their ids as every writer does: if these
+-- were two, another branch could insert a row in between, which would be classified by and not locked. A row that is
+-- committed too late to be seen here makes the insert conflict, and the key is classified again.
 with live as materialized (
   select i.item_id, i.external_id, i.content_hash, i.deleted_at, i.source_updated_at, i.priority, i.branch_id,
          i.activation_id, i.part
     from stage s join core.items i on i.source_id = {source_id} and i.external_id = s.external_id
    where s.kind is null order by i.item_id {lock}
-), judged as (
+), classified as (
   update stage s set kind = k.kind::"char", item_id = k.item_id
     from (select p.external_id, {kind} as kind, i.item_id
             from stage p left join live i on i.external_id = p.external_id) k
    where k.external_id = s.external_id and s.kind is null returning s.kind
 )
-select kind::text, count(*)::int from judged group by 1;
+select kind::text, count(*)::int from classified group by 1;
 
--- name: keep_history
+-- name: record_history
 -- The rows as they are, before they change.
 insert into core.item_versions (written_by_activation, item_id, version, op, old)
 select %(activation_id)s, i.item_id, i.version + 1, case s.kind when 'r' then 'r' else 'u' end::"char", to_jsonb(i)
@@ -98,7 +98,7 @@ select %(activation_id)s, i.item_id, i.version + 1, case s.kind when 'r' then 'r
  where s.kind in ('u', 'r') order by i.item_id;
 
 -- name: update_items
--- Other content, of greater rank.
+-- Rows with other content and no lower rank.
 update core.items i
    set ({columns}) = ({values}), source_updated_at = s.source_updated_at, priority = %(priority)s,
        branch_id = %(branch_id)s, activation_id = %(activation_id)s, part = %(part)s, updated_at = now(),
@@ -107,7 +107,7 @@ update core.items i
  where s.kind in ('u', 'r') and i.source_id = %(source_id)s and i.external_id = s.external_id;
 
 -- name: touch_items
--- The same content with a greater rank: rank and owner, and the owner's issues; no history, no version.
+-- The same content with a higher rank: only rank, owner and the owner's issues change; no history, no new version.
 update core.items i
    set issues = s.issues, source_updated_at = s.source_updated_at, priority = %(priority)s, branch_id = %(branch_id)s,
        activation_id = %(activation_id)s, part = %(part)s
@@ -115,46 +115,48 @@ update core.items i
  where s.kind = 't' and i.source_id = %(source_id)s and i.external_id = s.external_id;
 
 -- name: insert_items
--- New keys; one that another branch has just inserted is left out, and judged again.
-with made as (
+-- New keys. One that another branch has just inserted is skipped, and classified again.
+with inserted as (
   insert into core.items (source_id, external_id, {columns}, source_updated_at, priority, branch_id, activation_id,
                           created_activation_id, part)
   select %(source_id)s, s.external_id, {values}, s.source_updated_at, %(priority)s, %(branch_id)s,
          %(activation_id)s, %(activation_id)s, %(part)s
     from stage s where s.kind = 'i' order by s.external_id
   on conflict do nothing returning item_id, external_id
-), kept as (
+), recorded as (
   insert into core.item_versions (written_by_activation, item_id, version, op)
-  select %(activation_id)s, item_id, 1, 'i' from made order by item_id
+  select %(activation_id)s, item_id, 1, 'i' from inserted order by item_id
 )
-update stage s set item_id = m.item_id from made m where m.external_id = s.external_id;
+update stage s set item_id = n.item_id from inserted n where n.external_id = s.external_id;
 
--- name: judge_again
--- Keys that were new when judged and taken when inserted are judged a second time, and none of the others.
+-- name: reset_conflicting_inserts
+-- New keys that conflicted when they were inserted get no kind, to be classified again; the kinds of all others are
+-- put in upper case, which marks them as done.
 update stage set kind = case when kind <> 'i' or item_id is not null then upper(kind::text)::"char" end;
 
 -- name: reserve_ids
--- Ids for rows that are copied straight in, so that their history can name them: eight bytes each, in one value.
+-- Ids for rows that are copied straight in: their history needs them beforehand. One value, eight bytes an id.
 select string_agg(int8send(nextval((select pg_get_serial_sequence('core.items', 'item_id')::regclass))), ''::bytea)
   from generate_series(1, %(count)s);
 
 -- name: copy_items
--- New rows alone; a key that is there after all fails it, and the part goes the general way.
+-- New rows. A key that exists after all makes it fail; the part is then written by way of the stage table.
 copy core.items (item_id, source_id, external_id, {columns}, source_updated_at, priority, branch_id, activation_id,
                  created_activation_id, part) from stdin (format binary);
 
 -- name: copy_history
--- That they were inserted.
+-- The history of rows that were copied in.
 copy core.item_versions (written_by_activation, item_id, version, op) from stdin (format binary);
 
--- name: keep_batch
--- The accounting of a part, in the transaction of its rows.
+-- name: record_batch
+-- The batch row of a part, in the transaction of its items: the counts, and that it is done.
 insert into ingest.batches (activation_id, part, valid, inserted, updated, touched, unchanged, stale, epoch, run_id)
 values (%(activation_id)s, %(part)s, %(valid)s, %(inserted)s, %(updated)s, %(touched)s, %(unchanged)s, %(stale)s,
         %(epoch)s, %(run_id)s);
 
 -- name: mark_replayed
--- Rows that this part of a replay took up again, in the transaction of its rows: all but those that still fail.
+-- The rejects that this part of a replay has brought in, in the transaction of its items: all but those that are
+-- rejected again.
 update ingest.rejects o set replayed_by = %(activation_id)s
  where o.activation_id = %(original)s and o."row" between %(first)s and %(last)s and o.replayed_by is null
    and not o.raw_truncated and not o.errors @> '[{"code": "duplicate_key"}]'
@@ -163,15 +165,15 @@ update ingest.rejects o set replayed_by = %(activation_id)s
                       and not (p.errors @> '[{"code": "duplicate_key"}]' or p.errors @> '[{"code": "key_superseded"}]'));
 
 -- name: vacuum_items
--- After a large load, or the first unchanged run writes hint bits for every row. Statistics of the columns by which
--- rows are looked up (of deleted_at too: Postgres takes one row in two hundred for live where it has none); those of
--- the others are left to autovacuum, as it counts on where columns are named. Beside others a mere ANALYZE would do for
--- the plans, and is no cheaper to speak of: pages that all can see are not read (50,000 rows beside 500,000: 0.31 s for
--- 0.24 s), and from then on the new ones are no more read by scans of an index alone.
+-- After a large load: otherwise the first unchanged run writes hint bits for every row. It analyzes the columns by
+-- which rows are looked up (deleted_at too: without statistics Postgres takes one row in two hundred for live) and
+-- leaves the others to autovacuum. Where the table has many other rows, ANALYZE alone would do for the plans, but
+-- VACUUM costs little more, as it skips pages that are visible to all (50,000 rows beside 500,000: 0.31 s against
+-- 0.24 s), and it makes index-only scans of the new rows possible.
 vacuum (analyze) core.items (source_id, external_id, branch_id, item_id, deleted_at);
 
 -- name: analyze_history
--- As much for the block of history that was written with it: whoever reads what an activation changed asks for it.
+-- The same for the block of history that was written with it, for queries of what an activation changed.
 analyze {history} (written_by_activation, item_id, op);
 
 -- name: sample_updated
@@ -185,7 +187,7 @@ select to_jsonb(i) from core.item_versions v join core.items i using (item_id)
  where v.written_by_activation = %(activation_id)s and v.op = 'i' order by v.item_id limit %(count)s;
 
 -- name: sample_changed_places
--- Where items are that an activation changed: op, latitude, longitude; some of them, from all over.
+-- Op and coordinates of a random sample of the items that an activation changed.
 select v.op::text, i.latitude, i.longitude from core.item_versions v join core.items i using (item_id)
  where v.written_by_activation = %(activation_id)s and i.latitude is not null
  order by hashint8(v.item_id) limit %(count)s;
@@ -195,8 +197,8 @@ select v.op::text, i.latitude, i.longitude from core.item_versions v join core.i
 select i.item_id, to_jsonb(i) from core.items i
  where i.source_id = %(source_id)s and i.external_id = %(external_id)s;
 
--- name: item_history
--- What every activation of the source did to one item, oldest first: an index probe for each of them.
+-- name: changes_of_item
+-- What the activations of a source did to one item, oldest first. One index probe for each activation.
 select v.version, v.op::text, v.written_at, a.activation_id, b.name, a.undoes, v.old
   from ingest.activations a
   join ingest.branches b using (branch_id)

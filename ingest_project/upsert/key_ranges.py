@@ -1,7 +1,7 @@
 """The keys of an activation, split into ranges: each is compared with core.items in a session of its own.
 
-What is new, changed or missing under a key depends on no other key: ranges are compared in parallel, and what was
-found in each adds up.
+What is new, changed or missing under a key does not depend on any other key. So ranges can be compared in parallel,
+and their results are added up.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from ingest_project.upsert.part import ValidPart
 POSITION = "position"
 _FROM = sql.SQL(" and i.external_id >= {}")
 _BELOW = sql.SQL(" and i.external_id < {}")
-_SAMPLED = 1_000
+_SAMPLED_KEYS = 1_000  # of one part
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class KeyRange:
         bounds = ((_FROM, self.low), (_BELOW, self.high))
         return sql.SQL("").join(text.format(sql.Literal(bound)) for text, bound in bounds if bound is not None)
 
-    def excludes(self, least: str, greatest: str) -> bool:
-        """Whether no key from `least` to `greatest` is in the range."""
-        return (self.low is not None and greatest < self.low) or (self.high is not None and least >= self.high)
+    def excludes(self, lowest: str, highest: str) -> bool:
+        """Whether no key from `lowest` to `highest` is in the range."""
+        return (self.low is not None and highest < self.low) or (self.high is not None and lowest >= self.high)
 
     def select(self, keys: pa.Table) -> pa.Table:
         """The rows whose key is in the range."""
@@ -53,31 +53,32 @@ ALL_KEYS = KeyRange()
 
 
 def split_keys(parts: Sequence[ValidPart], count: int) -> list[KeyRange]:
-    """At most `count` ranges of about as many rows each, estimated from the keys of a few parts spread evenly."""
+    """At most `count` ranges of about as many rows each, estimated from the keys of a few evenly spread parts."""
     if count <= 1 or not parts:
         return [ALL_KEYS]
-    looks = 2 * count - 1  # an odd number, so that two halves of a sorted source meet within the middle one
-    sampled = [parts[(2 * at + 1) * len(parts) // (2 * looks)].keys()[KEY] for at in range(looks)]
-    keys = sorted(key for one in sampled for key in one.take(_spread(len(one))).to_pylist())
+    samples = 2 * count - 1  # an odd number: where a sorted source is halved, the border is within the middle part
+    sampled_parts = [parts[(2 * at + 1) * len(parts) // (2 * samples)] for at in range(samples)]
+    keys = sorted(key for part in sampled_parts for key in _sample_keys(part.keys()[KEY]))
     bounds = sorted({keys[at * len(keys) // count] for at in range(1, count)}) if keys else []
     return [KeyRange(low, high) for low, high in pairwise([None, *bounds, None])]
 
 
-def _spread(rows: int) -> pa.Array:
-    return pa.array(np.linspace(0, rows - 1, min(rows, _SAMPLED)).astype(np.int64))
+def _sample_keys(keys: pa.ChunkedArray) -> list[str]:
+    positions = np.linspace(0, len(keys) - 1, min(len(keys), _SAMPLED_KEYS)).astype(np.int64)
+    return keys.take(pa.array(positions)).to_pylist()
 
 
 @dataclass
 class PartSpans:
-    """The least and the greatest key of each part that was read so far."""
+    """The lowest and the highest key of each part that was read so far."""
 
-    _known: dict[int, tuple[str, str]] = field(default_factory=dict)
+    _spans: dict[int, tuple[str, str]] = field(default_factory=dict)
 
     def within(self, key_range: KeyRange, parts: Sequence[ValidPart]) -> Iterator[tuple[ValidPart, pa.Table]]:
-        """The keys of a range and their positions, part by part; parts known to have none of them are not read."""
-        # The last range begins with the last part: of a source that is sorted by key, none reads what another has.
+        """The keys of a range and their positions, part by part; parts known to have no key in it are not read."""
+        # The last range starts from the last part, so that in a source sorted by key no part is read for both ends.
         for part in parts if key_range.high is not None or key_range == ALL_KEYS else reversed(parts):
-            span = self._known.get(part.number)
+            span = self._spans.get(part.number)
             if span and key_range.excludes(*span):
                 continue
             keys = part.keys()
@@ -87,5 +88,5 @@ class PartSpans:
     def _select(self, part: ValidPart, keys: pa.Table, key_range: KeyRange) -> pa.Table:
         if keys.num_rows:
             span = pc.min_max(keys[KEY]).as_py()
-            self._known[part.number] = span["min"], span["max"]
+            self._spans[part.number] = span["min"], span["max"]
         return key_range.select(keys)

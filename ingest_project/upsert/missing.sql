@@ -1,17 +1,18 @@
--- name: missing_items
--- Live items of the branch that the activation does not carry. A row that was set aside is carried, if badly.
+-- name: find_missing
+-- Live items of the branch that the activation does not carry. A rejected row counts as carried: its item still
+-- exists at the source.
 select i.item_id from core.items i
  where i.branch_id = %(branch_id)s and i.deleted_at is null
    and not exists (select from probe p where p.external_id = i.external_id)
    and not exists (select from ingest.rejects r
                     where r.activation_id = %(activation_id)s and r.external_id collate "C" = i.external_id);
 
--- name: live_items
+-- name: count_live_items
 -- How many live items the branch has.
 select count(*) from core.items i where i.branch_id = %(branch_id)s and i.deleted_at is null;
 
--- name: set_aside
--- How many of them the activation carries in rejects alone; of a stretch of keys, where the probe table is of one.
+-- name: count_rejected_only
+-- How many of the live items the activation carries as rejects and not as valid rows, within a range of keys.
 select count(distinct i.external_id)
   from ingest.rejects r
   join core.items i on i.source_id = %(source_id)s and i.external_id = r.external_id collate "C"

@@ -16,65 +16,68 @@ import psycopg
 
 from ingest_project.branches.work import Work
 from ingest_project.errors import DatabaseUnreachable
-from ingest_project.postgres.connection import Connection, another, is_idle
+from ingest_project.postgres.connection import Connection, is_idle, open_another
 from ingest_project.settings import settings
 from ingest_project.telemetry import log
 
 Piece = TypeVar("Piece")
 Outcome = TypeVar("Outcome")
-Act = Callable[[Work, Piece], Outcome]
-_WORTH_A_SESSION = 100_000  # rows, beside what it costs to open one and to find where to cut
+Task = Callable[[Work, Piece], Outcome]
+_ROWS_PER_SESSION = 100_000  # at least: fewer do not pay for opening a session and for finding where to cut
 
 
 def session_count(work: Work, rows: int) -> int:
-    """How many sessions to share so many rows among; within a transaction, which others do not see, one."""
-    return max(1, min(settings().writers, rows // _WORTH_A_SESSION)) if is_idle(work.connection) else 1
+    """How many sessions to share `rows` among; one inside a transaction, which other sessions do not see."""
+    return max(1, min(settings().writers, rows // _ROWS_PER_SESSION)) if is_idle(work.connection) else 1
 
 
-def in_parallel(work: Work, pieces: Sequence[Piece], act: Act[Piece, Outcome], writers: int) -> Generator[Outcome]:
-    """Do the pieces and yield what each came to as it becomes durable, in the order in which they end.
+def in_parallel(work: Work, pieces: Sequence[Piece], task: Task[Piece, Outcome], writers: int) -> Generator[Outcome]:
+    """Run the task for each piece and yield the outcomes as they become durable, in the order of completion.
 
-    What one writer raises is raised here, when the others have ended: each piece is done as a whole or not at all.
+    What one writer raises is raised here, once the others have ended: each piece is done as a whole or not at all.
     """
     with _sessions(work, min(writers, len(pieces))) as sessions:
         if not sessions:
-            yield from (act(work, piece) for piece in pieces)
+            yield from (task(work, piece) for piece in pieces)
             return
-        yield from _done(work, pieces, act, sessions)
+        yield from _run(work, pieces, task, sessions)
 
 
 @contextmanager
 def _sessions(work: Work, count: int) -> Generator[list[Connection]]:
-    # None where one is enough, that of the run, or where others would not see what its transaction did. With those of
-    # the writers beside it, it stays free for what parts have to ask.
+    """Sessions beside that of the run; none where the run's own will do.
+
+    That is where one is enough, and inside a transaction: other sessions would not see what it did. The run's own
+    session is not among them, so that it stays free for other queries.
+    """
     if not is_idle(work.connection):
         count = 1
-    with ExitStack() as opened:
+    with ExitStack() as stack:
         sessions: list[Connection] = []
         try:
             while count > 1 and len(sessions) < count:
-                sessions.append(opened.enter_context(closing(another(work.connection))))
+                sessions.append(stack.enter_context(closing(open_another(work.connection))))
         except DatabaseUnreachable as error:
             log.warning("%d of %d writers: no session for more (%s)", len(sessions), count, error.what)
         yield sessions
 
 
-def _done(
-    work: Work, pieces: Sequence[Piece], act: Act[Piece, Outcome], sessions: Sequence[Connection]
+def _run(
+    work: Work, pieces: Sequence[Piece], task: Task[Piece, Outcome], sessions: Sequence[Connection]
 ) -> Iterator[Outcome]:
     free: SimpleQueue[Connection] = SimpleQueue()
     for session in sessions:
         free.put(session)
 
-    def do_one(piece: Piece) -> Outcome:
+    def run_task(piece: Piece) -> Outcome:
         session = free.get()
         try:
-            return act(replace(work, connection=session), piece)
+            return task(replace(work, connection=session), piece)
         finally:
             free.put(session)
 
     with ThreadPoolExecutor(len(sessions), thread_name_prefix="writer") as pool:
-        futures = [pool.submit(copy_context().run, do_one, piece) for piece in pieces]
+        futures = [pool.submit(copy_context().run, run_task, piece) for piece in pieces]
         try:
             for future in as_completed(futures):
                 yield future.result()

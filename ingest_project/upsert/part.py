@@ -1,4 +1,4 @@
-"""The protocol of the parts that the upsert takes."""
+"""The parts that the upsert reads, as a protocol: what it needs of them, however they are stored."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ import pyarrow as pa
 
 
 class ValidPart(Protocol):
-    """A part to be upserted."""
+    """The valid rows of one part."""
 
     @property
     def number(self) -> int: ...

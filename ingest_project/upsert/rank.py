@@ -1,20 +1,23 @@
-"""What decides between two versions of an item, once, for the probe and for the locked rows alike.
+"""Which of two versions of an item wins: one SQL expression, for the probe and for the locked rows alike.
 
 Rank is (source_updated_at, branch priority), null lowest; at equal rank the newer activation wins. Within a branch
-only time decides, and where its file declares none, arrival: a priority or an `updated_at` that the file no longer
-says must not freeze the rows that were written under it.
-    i  new key                       u  other content, rank not lesser      t  same content, other rank, not lesser
-    r  deleted, and carried again    s  other content, lesser rank: stale   n  nothing to do
-A deleted item keeps its rank: a row of an older time does not bring it back, unless its branch, by `missing:
-tombstone`, says what there is: then that it is carried again is enough. What a rollback withdrew has no rank: it is
-as if it had never been there.
+only the time counts or, where the branch file declares no `updated_at`, the order of arrival: a priority or an
+`updated_at` that the file no longer declares must not freeze the rows that were written under it.
+
+The outcome is one letter, the kind:
+    i  new key: insert               u  other content, rank not lower: update    t  same content, higher rank: touch
+    r  deleted, carried again        s  other content, lower rank: stale         n  nothing to do
+
+A deleted item keeps its rank, so an older row does not bring it back. There are two exceptions: in a branch with
+`missing: tombstone` it is enough that the item is carried again; and an item that a rollback withdrew has no rank, as
+if it had never existed.
 """
 
 from psycopg import sql
 
 from ingest_project.branches.work import Work
 from ingest_project.normalize.originals import originals_of
-from ingest_project.upsert.missing import are_tombstoned
+from ingest_project.upsert.missing import should_tombstone_missing
 
 _KIND = sql.SQL(
     """case
@@ -25,46 +28,50 @@ _KIND = sql.SQL(
       when {newer} or {equal} then 'u'
       else 's' end"""
 )
-_OURS = sql.SQL("(coalesce(p.source_updated_at, '-infinity'), {priority})")
-_LIVE = sql.SQL(
+_INCOMING_RANK = sql.SQL("(coalesce(p.source_updated_at, '-infinity'), {priority})")
+_LIVE_RANK = sql.SQL(
     "({time}, case when i.branch_id = {branch} and i.priority <> {no_rank} then {priority} else i.priority end)"
 )
-_TIME = sql.SQL("coalesce(i.source_updated_at, '-infinity')")
-_RETURNED = sql.SQL("(i.branch_id = {branch} and i.activation_id <= {activation})")
+_LIVE_TIME = sql.SQL("coalesce(i.source_updated_at, '-infinity')")
+_CARRIED_AGAIN = sql.SQL("(i.branch_id = {branch} and i.activation_id <= {activation})")
 _WHEN = sql.SQL("when {} then {}")
-_ARRIVED = sql.SQL(
+# The activation that a live row arrived with; a row written by a replay counts as arrived with the original activation.
+_LIVE_ARRIVAL = sql.SQL(
     """coalesce((select (r.pin -> 'originals' -> i.part::text ->> 'activation')::bigint from ingest.activations r
                 where r.activation_id = i.activation_id and r.kind = 'replay'), i.activation_id)"""
 )
 _NO_TIME = sql.SQL("'-infinity'::timestamptz")
-NO_RANK = -32_769  # less than any priority that a branch file may declare
+NO_RANK = -32_769  # lower than any priority that a branch file may declare
 
 
-def kind_of(work: Work, part: int | None = None) -> sql.Composed:
-    """What happens to row `p` of this activation, given live row `i`: an SQL expression.
+def kind_expression(work: Work, part: int | None = None) -> sql.Composed:
+    """The kind of a row `p` of this activation, given the live row `i` under its key: an SQL expression.
 
-    Of a replay each part ranks as the activation that it comes from; where `part` is not given, `p` has its number.
+    Each part of a replay ranks as the activation that it comes from. Without `part`, its number is read from `p`.
     """
     priority, branch = sql.Literal(work.spec.priority), sql.Literal(work.branch.branch_id)
-    activation, arrived = _arrivals(work, part)
-    ours = _OURS.format(priority=priority)
-    live = _LIVE.format(
-        time=_TIME if work.spec.updated_at else _NO_TIME, branch=branch, priority=priority, no_rank=sql.Literal(NO_RANK)
+    incoming_arrival, live_arrival = _arrivals(work, part)
+    incoming = _INCOMING_RANK.format(priority=priority)
+    live = _LIVE_RANK.format(
+        time=_LIVE_TIME if work.spec.updated_at else _NO_TIME,
+        branch=branch,
+        priority=priority,
+        no_rank=sql.Literal(NO_RANK),
     )
-    newer = sql.SQL("{ours} > {live}").format(ours=ours, live=live)
-    equal = sql.SQL("({ours} = {live} and {arrived} <= {activation})").format(
-        ours=ours, live=live, activation=activation, arrived=arrived
-    )
-    returned = _RETURNED.format(branch=branch, activation=activation) if are_tombstoned(work) else sql.SQL("false")
+    newer = sql.SQL("{} > {}").format(incoming, live)
+    equal = sql.SQL("({} = {} and {} <= {})").format(incoming, live, live_arrival, incoming_arrival)
+    returned = sql.SQL("false")
+    if should_tombstone_missing(work):
+        returned = _CARRIED_AGAIN.format(branch=branch, activation=incoming_arrival)
     return _KIND.format(newer=newer, equal=equal, returned=returned, priority=priority)
 
 
 def _arrivals(work: Work, part: int | None) -> tuple[sql.Composable, sql.Composable]:
-    """By what activation a row of ours came, and the live one."""
-    originals = {number: one.activation for number, one in originals_of(work.activation).items()}
+    """The activations that the incoming row and the live row arrived with, as SQL."""
+    originals = {number: original.activation for number, original in originals_of(work.activation).items()}
     if not originals:
         return sql.Literal(work.activation.activation_id), sql.SQL("i.activation_id")
     if part is not None:
-        return sql.Literal(originals[part]), _ARRIVED
+        return sql.Literal(originals[part]), _LIVE_ARRIVAL
     whens = [_WHEN.format(sql.Literal(number), sql.Literal(original)) for number, original in originals.items()]
-    return sql.SQL("case p.part {} end").format(sql.SQL(" ").join(whens)), _ARRIVED
+    return sql.SQL("case p.part {} end").format(sql.SQL(" ").join(whens)), _LIVE_ARRIVAL

@@ -1,4 +1,4 @@
-"""A table read as Arrow: by COPY, in the types that its columns have."""
+"""Reading a table as Arrow, by COPY, in the types of its columns."""
 
 import re
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 from psycopg import sql
 
 from ingest_project.postgres.connection import Connection
-from ingest_project.postgres.csv_copy import decoded
-from ingest_project.upsert.target import Table, TableColumn, Target, known_columns
+from ingest_project.postgres.csv_copy import decode_csv
+from ingest_project.upsert.target import Table, TableColumn, Target, require_columns
 
 _ARROW = {
     "boolean": pa.bool_(),
@@ -27,29 +27,30 @@ _LONGEST_DECIMAL = 38
 
 
 def read(connection: Connection, table: Table, where: Mapping[str, object] | None = None) -> pa.Table:
-    """All rows, or those in which these columns have these values, by key. Raises TableUnfit.
+    """All rows in the order of the key, or those whose columns have the values of `where`. Raises TableUnfit.
 
-    Numbers, times and booleans keep their types, numeric is decimal, bytea is binary; anything else is text as
-    Postgres writes it, JSON included.
+    Numbers, times and booleans keep their types, numeric becomes decimal, bytea binary; everything else, JSON
+    included, is text as Postgres writes it.
     """
-    columns = known_columns(connection, table)
+    columns = require_columns(connection, table)
     equal = sql.SQL("{} = {}")
     conditions = [equal.format(sql.Identifier(name), sql.Literal(value)) for name, value in (where or {}).items()]
     condition = sql.SQL(" and ").join(conditions) if conditions else sql.SQL("true")
     statement = Target(table, columns).statement("read_table", condition=condition)
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         data = b"".join(bytes(block) for block in copy)
-    return _finished(decoded(data, {column.name: _read_as(column.type) for column in columns}), columns)
+    return _convert(decode_csv(data, {column.name: _arrow_type(column.type) for column in columns}), columns)
 
 
-def _read_as(type_: str) -> pa.DataType:
+def _arrow_type(type_: str) -> pa.DataType:
     numeric = _NUMERIC.fullmatch(type_)
     if numeric and int(numeric[1]) <= _LONGEST_DECIMAL:
         return pa.decimal128(int(numeric[1]), int(numeric[2]))
     return _ARROW.get(type_, pa.string())
 
 
-def _finished(table: pa.Table, columns: tuple[TableColumn, ...]) -> pa.Table:
+def _convert(table: pa.Table, columns: tuple[TableColumn, ...]) -> pa.Table:
+    """The table with what Arrow's CSV reader left as text."""
     for at, column in enumerate(columns):
         if column.type == "numeric":
             table = table.set_column(at, column.name, _as_decimal(table[column.name]))
@@ -60,7 +61,7 @@ def _finished(table: pa.Table, columns: tuple[TableColumn, ...]) -> pa.Table:
 
 
 def _as_decimal(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    # Postgres' numeric has no scale of its own: the finest value decides; what no decimal can hold stays text.
+    # A numeric without a declared scale: the value with the most digits decides. What no decimal can hold stays text.
     fraction = pc.fill_null(pc.struct_field(pc.extract_regex(texts, r"\.(?P<digits>\d+)$"), "digits"), "")
     scale = pc.max(pc.utf8_length(fraction)).as_py() or 0
     try:

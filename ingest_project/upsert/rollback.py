@@ -1,8 +1,8 @@
-"""An activation undone: what it inserted withdrawn, what it changed, deleted or revived as it was before.
+"""Rollback of an activation: inserted items are withdrawn; changed, deleted and revived ones become as they were.
 
-A rollback is an activation of its own, beside the line of the branch: it is written down before its first item, works
-in fenced transactions of bounded size, each with its history and its accounting, and goes on where it was killed.
-Touches stand: they changed no content.
+A rollback is an activation of its own kind, outside the sequence of the branch's ingests. It is recorded before its
+first item, works in fenced transactions of bounded size, each with its history and its batch row, and can be resumed
+after a crash. Touches are not undone: they changed no content.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from ingest_project.branches.registry import Branch
 from ingest_project.branches.work import Work
 from ingest_project.errors import ActivationClosed, ActivationUnknown, RollbackRefused, UsageError
 from ingest_project.postgres import statements
-from ingest_project.postgres.connection import Connection, retried
+from ingest_project.postgres.connection import Connection, fetch_value, retried
 from ingest_project.postgres.leases import Lease, fenced
 from ingest_project.telemetry import Progress, log, report
 from ingest_project.upsert import item_statements
@@ -31,20 +31,26 @@ from ingest_project.upsert.rank import NO_RANK
 
 _RAW = statements.load(__name__, "rollback.sql")
 _RESTORED = (
-    *(*CONTENT, "source_updated_at", "priority", "branch_id", "activation_id"),
-    *("created_activation_id", "part", "deleted_at"),
+    *CONTENT,
+    "source_updated_at",
+    "priority",
+    "branch_id",
+    "activation_id",
+    "created_activation_id",
+    "part",
+    "deleted_at",
 )
 _AT_ONCE = 10_000  # items in one transaction
-_NAMED = 10  # items that a refusal names
-_WHICH = "`ingest status NAME` shows the activations of a branch."
+_MAX_NAMED = 10  # conflicting items in a message
+_LIST_ACTIVATIONS = "`ingest status NAME` shows the activations of a branch."
 _STAGE = "rollback"
 
 
 @dataclass(frozen=True)
 class Undo:
-    """What rolling an activation back would undo, by what it did; touches stand.
+    """What a rollback would undo, by operation; touches are not undone.
 
-    `changed_later` are the first (key, activation) of the `conflicts` items that others have changed since.
+    `conflicts` items were changed again since; `changed_later` names the first of them, as (key, activation).
     """
 
     inserts: int = 0
@@ -61,18 +67,18 @@ class Undo:
 
 
 def statement(name: str) -> sql.SQL | sql.Composed:
-    """A statement of rollback.sql, complete."""
+    """A statement of rollback.sql with its columns filled in."""
     raw = _RAW[name]
     match name:
-        case "changed_later" | "judge_undo":
+        case "changed_later" | "classify_undo":
             return raw.format(changed_by=_RAW["changed_by"])
         case "restore":
-            return raw.format(columns=_names(), values=_names("r"))
+            return raw.format(columns=_column_list(), values=_column_list("r"))
         case _:
             return raw
 
 
-def _names(*prefix: str) -> sql.Composed:
+def _column_list(*prefix: str) -> sql.Composed:
     return sql.SQL(", ").join(sql.Identifier(*prefix, name) for name in _RESTORED)
 
 
@@ -84,19 +90,19 @@ def branch_of(connection: Connection, activation_id: int) -> str:
     row = connection.execute(statement("branch_of"), {"activation_id": activation_id}).fetchone()
     if row is None:
         raise ActivationUnknown(
-            f"there is no activation {activation_id}", where={"activation": activation_id}, todo=_WHICH
+            f"there is no activation {activation_id}", where={"activation": activation_id}, todo=_LIST_ACTIVATIONS
         )
     return row[0]
 
 
 def preview(connection: Connection, branch: Branch, target: Activation) -> Undo:
-    """What rolling `target` back would undo, and which later changes conflict with it; nothing is written.
+    """What rolling back `target` would undo, and which later changes conflict with it; nothing is written.
 
-    Raises UsageError, ActivationClosed where there is nothing to undo, RollbackRefused where its history is gone.
+    Raises UsageError, ActivationClosed where there is nothing to undo, RollbackRefused where the history is gone.
     """
     _refuse_unfit(connection, branch, target)
-    values = {"undoes": target.activation_id, "source_id": branch.source_id, "count": _NAMED}
-    ops: dict[str, int] = dict(connection.execute(statement("changes_by_op"), values).fetchall())
+    values = {"undoes": target.activation_id, "source_id": branch.source_id, "count": _MAX_NAMED}
+    ops: dict[str, int] = dict(connection.execute(statement("count_changes_by_op"), values).fetchall())
     later = connection.execute(statement("changed_later"), values).fetchall()
     return Undo(
         inserts=ops.get("i", 0),
@@ -134,9 +140,9 @@ def _refuse_unfit(connection: Connection, branch: Branch, target: Activation) ->
 
 def _refuse_pruned(connection: Connection, target: Activation, where: dict[str, object]) -> None:
     values = {"undoes": target.activation_id}
-    row = connection.execute(statement("history_is_there"), values).fetchone()
-    there, pruned_at = row or (False, None)
-    if there and _kept(connection, values):
+    row = connection.execute(statement("history_exists"), values).fetchone()
+    exists, pruned_at = row or (False, None)
+    if exists and _history_is_complete(connection, values):
         return
     when: datetime | None = pruned_at
     raise RollbackRefused(
@@ -148,13 +154,13 @@ def _refuse_pruned(connection: Connection, target: Activation, where: dict[str, 
     )
 
 
-def _kept(connection: Connection, values: dict[str, Any]) -> bool:
-    counted = connection.execute(statement("counted_changes"), values).fetchone()
-    kept = connection.execute(statement("changes_by_op"), values).fetchall()
-    return sum(count for _, count in kept) >= (counted[0] if counted else 0)
+def _history_is_complete(connection: Connection, values: dict[str, Any]) -> bool:
+    recorded = fetch_value(connection, statement("count_recorded_changes"), values) or 0
+    kept = connection.execute(statement("count_changes_by_op"), values).fetchall()
+    return sum(count for _, count in kept) >= recorded
 
 
-def _refuse_changed(branch: Branch, target: Activation, undo: Undo) -> None:
+def _refuse_conflicts(branch: Branch, target: Activation, undo: Undo) -> None:
     if not undo.conflicts:
         return
     named = ", ".join(f"{key!r} (by activation {changed_by})" for key, changed_by in undo.changed_later)
@@ -171,25 +177,25 @@ def _refuse_changed(branch: Branch, target: Activation, undo: Undo) -> None:
 
 
 def begin(connection: Connection, lease: Lease, branch: Branch, target_id: int) -> Work:
-    """Write down that an activation is going to be undone, or go on with that; it is in the past from here on.
+    """Record the rollback of an activation, or resume one that was recorded; nothing of it is undone yet.
 
     Raises UsageError, ActivationClosed, RollbackRefused, and then nothing is changed.
     """
     with fenced(connection, lease):
         target = activations.get(connection, branch.branch_id, target_id)
-        found = activations.rollback_of(connection, target_id)
-        if found is None or found.state == "done":
+        rollback = activations.rollback_of(connection, target_id)
+        if rollback is None or rollback.state == "done":
             undo = preview(connection, branch, target)
-            _refuse_changed(branch, target, undo)
-            found = activations.begin_rollback(
+            _refuse_conflicts(branch, target, undo)
+            rollback = activations.begin_rollback(
                 connection, target, spec=branch.spec, holder=lease.holder, items=undo.items, plan=asdict(undo)
             )
     failpoints.reach("rollback_begun")
-    return Work(connection, lease, branch, found)
+    return Work(connection, lease, branch, rollback)
 
 
 def undo_all(work: Work) -> Work:
-    """Undo every item of a rollback that was begun, and commit it. Its requests are to be derived behind it."""
+    """Undo every item of a rollback that was begun, and commit it. The caller derives the embedding requests."""
     if work.activation.committed_at:
         return work
     done = 0
@@ -202,15 +208,15 @@ def undo_all(work: Work) -> Work:
             "branch_id": work.branch.branch_id,
             "undoes": work.activation.undoes,
         }
-        connection.execute(statement("set_aside_again"), values)
-        row = connection.execute(statement("withdrawn"), values).fetchone()
-        committed = activations.commit(connection, work.activation, missing=0, tombstoned=row[0] if row else 0)
+        connection.execute(statement("reopen_replayed_rejects"), values)
+        withdrawn = fetch_value(connection, statement("count_withdrawn"), values)
+        committed = activations.commit(connection, work.activation, missing=0, tombstoned=withdrawn)
     failpoints.reach("rollback_committed")
     return work.on(committed)
 
 
 def _blocks(work: Work) -> Iterator[tuple[int, list[int]]]:
-    # The history of what is undone grows no more: the same blocks, whenever this is asked.
+    # The history of the undone activation does not change any more, so a resumed rollback gets the same blocks.
     part, after = 0, 0
     while True:
         values = {"undoes": work.activation.undoes, "after": after, "count": _AT_ONCE}
@@ -232,18 +238,18 @@ def _undo(work: Work, part: int, ids: list[int]) -> int:
     with work.transaction() as connection:
         if is_done(connection, work, part, ACCEPTED):
             return len(ids)
-        for name in ("make_undo", "name_inserted", "analyze_undo", "lock_to_undo", "judge_undo", "keep_undone"):
+        for name in ("make_undo", "name_inserted", "analyze_undo", "lock_to_undo", "classify_undo", "record_undone"):
             connection.execute(statement(name), values)
         failpoints.reach("rollback_kept")
         connection.execute(statement("restore"), values)
         connection.execute(statement("withdraw"), values)
         failpoints.reach("rollback_written")
-        _account(connection, work, part)
+        _record_batch(connection, work, part)
     failpoints.reach("rollback_batch_committed")
     return len(ids)
 
 
-def _account(connection: Connection, work: Work, part: int) -> None:
+def _record_batch(connection: Connection, work: Work, part: int) -> None:
     row = connection.execute(statement("count_undone")).fetchone()
     items, undone = row or (0, 0)
     if undone < items:
@@ -251,7 +257,7 @@ def _account(connection: Connection, work: Work, part: int) -> None:
     counts = Counts(valid=items, updated=undone, stale=items - undone)
     lease = work.lease
     connection.execute(
-        item_statements.statement("keep_batch"),
+        item_statements.statement("record_batch"),
         {
             "activation_id": work.activation.activation_id,
             "part": part,

@@ -1,30 +1,30 @@
 -- name: branch_of
--- Whose activation it is.
+-- The branch of an activation.
 select b.name from ingest.activations a join ingest.branches b using (branch_id)
  where a.activation_id = %(activation_id)s;
 
--- name: history_is_there
--- Whether the block of history that an activation wrote is still kept; when it was pruned where it is not.
+-- name: history_exists
+-- Whether the block of history that an activation wrote to still exists, and if not, when it was pruned.
 select to_regclass('core.item_versions_' || to_char(%(undoes)s::bigint / 1000, 'FM000000')) is not null,
        (select max(p.pruned_at) from ingest.prunings p
          where p.what = 'history' and %(undoes)s between p.first_activation and p.last_activation);
 
--- name: counted_changes
--- How many changes an activation accounted for, by its batches where it did not get to its end.
+-- name: count_recorded_changes
+-- How many changes an activation has recorded; where it did not finish, by its batch rows.
 select coalesce(a.inserted + a.updated + coalesce(a.tombstoned, 0),
                 (select sum(b.inserted + b.updated) from ingest.batches b where b.activation_id = a.activation_id), 0)
   from ingest.activations a where a.activation_id = %(undoes)s;
 
--- name: changes_by_op
--- What an activation did, by its first change of each item.
+-- name: count_changes_by_op
+-- How many items an activation inserted, updated and so on, by its first change of each item.
 select op::text, count(*) from (
   select distinct on (item_id) op from core.item_versions
    where written_by_activation = %(undoes)s order by item_id, version) first_change
  group by op;
 
 -- name: changed_by
--- An expression: the activation by which item `i` is not any more what %(undoes)s made of it; null where it is. What
--- was itself rolled back, to its end, counts no more.
+-- An expression: the activation that has changed item `i` after %(undoes)s did; null where none has. Activations whose
+-- rollback is complete do not count.
 case
   when i.activation_id = %(undoes)s then null
   when not exists (select from ingest.activations r where r.undoes = i.activation_id and r.committed_at is not null)
@@ -39,7 +39,7 @@ case
 end
 
 -- name: changed_later
--- Items that an activation changed and that are another's by now, the newest of them first.
+-- Items that were changed again after an activation changed them, the latest activation first; and how many there are.
 select count(*) over (), c.external_id, c.changed_by from (
   select i.external_id, {changed_by} as changed_by
     from (select item_id, max(version) as version from core.item_versions
@@ -53,7 +53,7 @@ select distinct item_id from core.item_versions
  where written_by_activation = %(undoes)s and item_id > %(after)s order by item_id limit %(count)s;
 
 -- name: make_undo
--- What an activation made of some items: what it did first, what was before, and its last version of them.
+-- For some items: the first operation of an activation, the row before it, and the last version that it wrote.
 create temp table undo on commit drop as
 select f.item_id, f.op, f.old, (f.old ->> 'external_id') collate "C" as external_id, l.version, null::jsonb as now,
        false as done
@@ -64,12 +64,12 @@ select f.item_id, f.op, f.old, (f.old ->> 'external_id') collate "C" as external
     using (item_id);
 
 -- name: name_inserted
--- The keys of what it inserted: live items are found by their ids, deleted ones only by their keys.
+-- The keys of inserted items, whose history has no old row. They are needed since deleted items are found only by key.
 update undo u set external_id = i.external_id from core.items i
  where u.external_id is null and i.item_id = u.item_id and i.deleted_at is null;
 
 -- name: analyze_undo
--- The planner must know how many there are.
+-- The planner must know how many rows there are.
 analyze undo;
 
 -- name: lock_to_undo
@@ -78,14 +78,14 @@ select count(*) from (
   select i.item_id from undo u join core.items i on i.source_id = %(source_id)s and i.external_id = u.external_id
    order by i.item_id for no key update of i) locked;
 
--- name: judge_undo
--- Those that are still what the activation made of them; another may have come between the look and the lock.
+-- name: classify_undo
+-- Items that have not been changed again; checked anew, as another activation may have come before the lock.
 update undo u set done = true, now = to_jsonb(i) from core.items i
  where i.source_id = %(source_id)s and i.external_id = u.external_id and i.item_id = u.item_id
    and {changed_by} is null;
 
--- name: keep_undone
--- The items as they are, before they become what they were.
+-- name: record_undone
+-- The history of the rollback: the items as they are, before they are undone.
 insert into core.item_versions (written_by_activation, item_id, version, op, old)
 select %(activation_id)s, u.item_id, (u.now ->> 'version')::int + 1,
        case when u.op = 'i' or u.old ->> 'deleted_at' is not null then 'd'
@@ -93,32 +93,32 @@ select %(activation_id)s, u.item_id, (u.now ->> 'version')::int + 1,
   from undo u where u.done order by u.item_id;
 
 -- name: restore
--- As it was: content, rank, owner. Only the version goes on counting.
+-- Content, rank and owner become what they were; only the version is increased.
 update core.items i
    set ({columns}) = ({values}), version = i.version + 1, updated_at = now()
   from undo u cross join lateral jsonb_populate_record(null::core.items, u.now || u.old) r
  where u.done and u.op <> 'i' and i.source_id = %(source_id)s and i.external_id = u.external_id;
 
 -- name: withdraw
--- As if it had never been inserted: deleted, and without a rank, so that whatever carries the key brings it back. The
--- row and its id stay, for its history and for those who have copied it.
+-- Inserted items are deleted, and lose their rank, so that whatever carries the key brings them back. The row and its
+-- id stay, for the history and for whoever has stored the id.
 update core.items i
    set deleted_at = now(), updated_at = now(), version = i.version + 1, activation_id = %(activation_id)s,
        source_updated_at = null, priority = %(no_rank)s
   from undo u
  where u.done and u.op = 'i' and i.source_id = %(source_id)s and i.external_id = u.external_id;
 
--- name: set_aside_again
--- Rows that a replay took up, so that the next one may take them up again; none where it was no replay.
+-- name: reopen_replayed_rejects
+-- Where a replay is rolled back: its rejects are open again, for the next replay.
 update ingest.rejects o set replayed_by = null
   from ingest.activations a
  where a.branch_id = %(branch_id)s and o.activation_id = a.activation_id and o.replayed_by = %(undoes)s
    and exists (select from ingest.activations u where u.activation_id = %(undoes)s and u.kind = 'replay');
 
 -- name: count_undone
--- How many of them there were, and how many were undone.
+-- How many items there were, and how many of them were undone.
 select count(*)::int, (count(*) filter (where done))::int from undo;
 
--- name: withdrawn
+-- name: count_withdrawn
 -- How many items a rollback deleted.
 select count(*) from core.item_versions where written_by_activation = %(activation_id)s and op = 'd';

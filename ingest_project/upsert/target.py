@@ -1,4 +1,4 @@
-"""A table that frames are upserted into: what Postgres says of it, and the statements made for it."""
+"""A table that frames are upserted into: its columns as Postgres has them, and the statements built for it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,24 +16,24 @@ from ingest_project.postgres.connection import Connection
 
 _SQL = statements.load(__name__, "frames.sql")
 _COMMA, _AND = sql.SQL(", "), sql.SQL(" and ")
-# Aliases that no column is called: "t" would be taken for a column of that name.
-_LIVE, _STAGED = "live row", "staged row"
-_OURS = {"frame kind", "frame locked", "frame done"}  # columns of the stage beside the table's own
+# Aliases with a space, as no column is likely to have that name: `t` would be taken for a column `t`.
+_LIVE_ALIAS, _STAGED_ALIAS = "live row", "staged row"
+_STAGE_COLUMNS = {"frame kind", "frame locked", "frame done"}  # columns of the stage beside the table's own
 
 
 @dataclass(frozen=True)
 class TableColumn:
-    """A column as Postgres has it; `comparable` ones have an order, the others are compared by their text."""
+    """A column as Postgres has it. Where its type has no order (`comparable`), its text is compared."""
 
     name: str
     type: str
-    made_by_postgres: bool
+    is_generated: bool
     comparable: bool
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table, its key, and where it is declared the column that says how new a row is."""
+    """A table, its key and, optionally, the column that says how new a row is."""
 
     name: str
     key: tuple[str, ...]
@@ -51,27 +51,27 @@ class Table:
 
 def existing_columns(connection: Connection, table: Table) -> tuple[TableColumn, ...]:
     """The columns of the table as it is; none where there is no such table."""
-    place = {"table": table.identifier.as_string(connection)}
-    return tuple(TableColumn(*row) for row in connection.execute(_SQL["describe_table"], place).fetchall())
+    values = {"table": table.identifier.as_string(connection)}
+    return tuple(TableColumn(*row) for row in connection.execute(_SQL["describe_table"], values).fetchall())
 
 
-def known_columns(connection: Connection, table: Table) -> tuple[TableColumn, ...]:
-    """The same. Raises TableUnfit where there is no such table."""
-    found = existing_columns(connection, table)
-    if not found:
+def require_columns(connection: Connection, table: Table) -> tuple[TableColumn, ...]:
+    """The columns of the table. Raises TableUnfit where there is no such table."""
+    columns = existing_columns(connection, table)
+    if not columns:
         raise TableUnfit(f"there is no table {table.shown}", where={"table": table.shown})
-    return found
+    return columns
 
 
 def make_table(connection: Connection, table: Table, schema: pa.Schema) -> None:
-    """Make a table for frames of this schema, its key as the primary key. Raises TableUnfit."""
-    lacking = [name for name in table.key if name not in schema.names]
-    if lacking:
-        raise TableUnfit(f"the frame lacks the key: {', '.join(lacking)}", where={"table": table.shown})
+    """Create a table for frames of this schema, its key as the primary key. Raises TableUnfit."""
+    missing = [name for name in table.key if name not in schema.names]
+    if missing:
+        raise TableUnfit(f"the frame lacks the key: {', '.join(missing)}", where={"table": table.shown})
     definitions = _COMMA.join(
         sql.SQL("{} {}").format(sql.Identifier(field.name), _literal(sql_type(field.type, table))) for field in schema
     )
-    statement = _SQL["make_table"].format(table=table.identifier, definitions=definitions, key=_names(table.key))
+    statement = _SQL["make_table"].format(table=table.identifier, definitions=definitions, key=_column_list(table.key))
     connection.execute(statement)
 
 
@@ -111,13 +111,13 @@ def sql_type(kind: pa.DataType, table: Table) -> str:
     raise TableUnfit(f"no column type is known for {kind}", where={"table": table.shown})
 
 
-def _names(names: Sequence[str], prefix: str | None = None) -> sql.Composed:
+def _column_list(names: Sequence[str], prefix: str | None = None) -> sql.Composed:
     return _COMMA.join(sql.Identifier(*([prefix] if prefix else []), name) for name in names)
 
 
 @dataclass(frozen=True)
 class Target:
-    """A table and those of its columns that the frames have: the statements of one upsert."""
+    """A table with the columns that the frames have, and the statements of one upsert."""
 
     table: Table
     columns: tuple[TableColumn, ...]
@@ -125,17 +125,17 @@ class Target:
     @classmethod
     def of(cls, connection: Connection, table: Table, names: Sequence[str]) -> "Target":
         """The table as it is, for frames of these columns. Raises TableUnfit."""
-        known = {column.name: column for column in known_columns(connection, table)}
-        _refuse_misfit(table, known, names)
-        place = {"table": table.identifier.as_string(connection)}
-        unique = [set(found) for (found,) in connection.execute(_SQL["unique_keys"], place).fetchall()]
-        if set(table.key) not in unique:
+        existing = {column.name: column for column in require_columns(connection, table)}
+        _refuse_misfit(table, existing, names)
+        values = {"table": table.identifier.as_string(connection)}
+        unique_keys = [set(key) for (key,) in connection.execute(_SQL["unique_keys"], values).fetchall()]
+        if set(table.key) not in unique_keys:
             raise TableUnfit(
                 f"{', '.join(table.key)} is no unique key: two writers could both insert a row",
                 where={"table": table.shown},
                 todo="Add a primary key or unique constraint on exactly these columns, or declare another key.",
             )
-        return cls(table, tuple(known[name] for name in names))
+        return cls(table, tuple(existing[name] for name in names))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -147,20 +147,20 @@ class Target:
 
     @cached_property
     def _pieces(self) -> Mapping[str, sql.Composable]:
-        key, said = self.table.key, [column for column in self.columns if column.name not in self.table.key]
+        key, content = self.table.key, [column for column in self.columns if column.name not in self.table.key]
         return {
             "table": self.table.identifier,
-            "key": _names(key),
-            "target_key": _names(key, _LIVE),
-            "stage_key": _names(key, _STAGED),
-            "columns": _names(self.names),
-            "values": _names(self.names, _STAGED),
+            "key": _column_list(key),
+            "target_key": _column_list(key, _LIVE_ALIAS),
+            "stage_key": _column_list(key, _STAGED_ALIAS),
+            "columns": _column_list(self.names),
+            "values": _column_list(self.names, _STAGED_ALIAS),
             "match": _AND.join(_pair("{live} = {staged}", name) for name in key),
-            "same": _AND.join(_same(column) for column in said) if said else sql.SQL("true"),
+            "same": _AND.join(_same(column) for column in content) if content else sql.SQL("true"),
             "older": _pair("coalesce({staged} < {live}, {staged} is null and {live} is not null)", self.table.newer_by)
             if self.table.newer_by
             else sql.SQL("false"),
-            "assignments": _COMMA.join(_pair("{0} = {staged}", column.name) for column in said),
+            "assignments": _COMMA.join(_pair("{0} = {staged}", column.name) for column in content),
             "definitions": _definitions(self.columns),
         }
 
@@ -176,7 +176,8 @@ class Target:
 
 
 def _pair(template: LiteralString, name: str) -> sql.Composed:
-    live, staged = sql.Identifier(_LIVE, name), sql.Identifier(_STAGED, name)
+    """The template with a column, its live value and its staged value."""
+    live, staged = sql.Identifier(_LIVE_ALIAS, name), sql.Identifier(_STAGED_ALIAS, name)
     return sql.SQL(template).format(sql.Identifier(name), live=live, staged=staged)
 
 
@@ -187,23 +188,27 @@ def _same(column: TableColumn) -> sql.Composed:
 
 
 def _definitions(columns: Sequence[TableColumn]) -> sql.Composed:
-    return _COMMA.join(sql.SQL("{} {}").format(sql.Identifier(one.name), _literal(one.type)) for one in columns)
+    return _COMMA.join(
+        sql.SQL("{} {}").format(sql.Identifier(column.name), _literal(column.type)) for column in columns
+    )
 
 
-def _refuse_misfit(table: Table, known: Mapping[str, TableColumn], names: Sequence[str]) -> None:
+def _refuse_misfit(table: Table, existing: Mapping[str, TableColumn], names: Sequence[str]) -> None:
     where = {"table": table.shown}
-    strange = [name for name in names if name not in known]
-    if strange:
+    unknown = [name for name in names if name not in existing]
+    if unknown:
         raise TableUnfit(
-            f"the table has no column {', '.join(strange)}; it has {', '.join(known)}",
+            f"the table has no column {', '.join(unknown)}; it has {', '.join(existing)}",
             where=where,
             todo="Add the columns to the table, or leave them out of the frame.",
         )
-    lacking = [name for name in (*table.key, *filter(None, [table.newer_by])) if name not in names]
-    if lacking:
-        raise TableUnfit(f"the frame lacks {', '.join(lacking)}", where=where)
-    if taken := sorted(_OURS & set(names)):
-        raise TableUnfit(f"no column may be called {', '.join(taken)} here", where=where, todo="Rename it.")
-    made = [name for name in names if known[name].made_by_postgres]
-    if made:
-        raise TableUnfit(f"Postgres itself fills {', '.join(made)}", where=where, todo="Leave it out of the frame.")
+    missing = [name for name in (*table.key, *filter(None, [table.newer_by])) if name not in names]
+    if missing:
+        raise TableUnfit(f"the frame lacks {', '.join(missing)}", where=where)
+    if reserved := sorted(_STAGE_COLUMNS & set(names)):
+        raise TableUnfit(f"no column may be called {', '.join(reserved)} here", where=where, todo="Rename it.")
+    generated = [name for name in names if existing[name].is_generated]
+    if generated:
+        raise TableUnfit(
+            f"Postgres itself fills {', '.join(generated)}", where=where, todo="Leave it out of the frame."
+        )

@@ -1,9 +1,9 @@
--- name: live_items
--- What the share of the missing is measured against.
+-- name: count_live_items
+-- What the share of missing items is measured against.
 select count(*) from core.items where branch_id = %(branch_id)s and deleted_at is null;
 
--- name: tombstones_so_far
--- What an activation has tombstoned already: the history is the accounting.
+-- name: count_tombstones
+-- How many items an activation has tombstoned already, by its history.
 select count(*) from core.item_versions where written_by_activation = %(activation_id)s and op = 'd';
 
 -- name: lock_missing
@@ -13,7 +13,7 @@ select count(*) from (
    where item_id = any(%(ids)s::bigint[]) and branch_id = %(branch_id)s and deleted_at is null
    order by item_id for no key update) locked;
 
--- name: keep_tombstoned
+-- name: record_tombstones
 -- The items as they are, before they are tombstoned.
 insert into core.item_versions (written_by_activation, item_id, version, op, old)
 select %(activation_id)s, i.item_id, i.version + 1, 'd', to_jsonb(i) from core.items i
@@ -21,7 +21,7 @@ select %(activation_id)s, i.item_id, i.version + 1, 'd', to_jsonb(i) from core.i
  order by i.item_id;
 
 -- name: tombstone
--- Gone from the source. Content and rank stay: what is older elsewhere does not bring the item back.
+-- Gone from the source. Content and rank stay, so that an older row from another branch does not revive the item.
 update core.items
    set deleted_at = now(), updated_at = now(), version = version + 1, activation_id = %(activation_id)s
  where item_id = any(%(ids)s::bigint[]) and branch_id = %(branch_id)s and deleted_at is null;

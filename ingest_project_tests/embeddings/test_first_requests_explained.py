@@ -10,7 +10,7 @@ import pytest
 from ingest_project.branches.work import Work
 from ingest_project.embeddings.ledger import _SQL
 from ingest_project.postgres.connection import session
-from ingest_project.upsert.item_statements import analyzing_history, statement
+from ingest_project.upsert.item_statements import analyze_history_statement, statement
 from ingest_project_tests.upsert.making import Source
 from ingest_project_tests.upsert.test_plans_explain import FILL, nodes
 
@@ -30,7 +30,7 @@ def loaded(own_database: str) -> Iterator[Work]:
         opened.execute(FILL, {**values, "activation_id": work.activation.activation_id})
         opened.execute(HISTORY)
         opened.execute(statement("vacuum_items"))
-        opened.execute(analyzing_history(work.activation.activation_id))
+        opened.execute(analyze_history_statement(work.activation.activation_id))
         yield work
 
 

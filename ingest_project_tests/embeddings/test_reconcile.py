@@ -17,7 +17,7 @@ from ingest_project.embeddings.reconcile import (
 from ingest_project.failpoints import FailpointReached
 from ingest_project.postgres.connection import Connection, session
 from ingest_project.postgres.pulses import pulses
-from ingest_project.upsert.id_ranges import ranges
+from ingest_project.upsert.id_ranges import id_ranges
 from ingest_project_tests.conftest import _database
 from ingest_project_tests.embeddings.asking import derived, requests
 from ingest_project_tests.embeddings.modelling import alone, assert_true, declared, embed, empty, shared, told
@@ -144,7 +144,7 @@ def test_ranges_hold_every_id_once(alone: Source) -> None:
     alone.line().ingest([item(at) for at in range(10)])
     alone.connection.execute("delete from core.items where item_id % 3 = 0")
     for size in (1, 3, 100):
-        found = list(ranges(alone.connection, size))
+        found = list(id_ranges(alone.connection, size))
         assert found[0][0] == -1
         assert [upto for _, upto in found[:-1]] == [after for after, _ in found[1:]]
         assert found[-1][1] == 2**63 - 1

@@ -40,7 +40,7 @@ def test_hosts_are_those_of_the_worker(
     spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, allowed: str, location: str, fine: bool
 ) -> None:
     monkeypatch.setenv("INGEST_REMOTE", allowed)
-    monkeypatch.setattr("ingest_project.extract.server.opened", reached)
+    monkeypatch.setattr("ingest_project.extract.server.open_session", reached)
     settings.cache_clear()
     with pytest.raises(Reached if fine else SourceUnreadable) as caught:
         preflight.check(spec(location))

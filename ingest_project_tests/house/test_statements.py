@@ -57,12 +57,12 @@ def complete(name: str, text: sql.SQL) -> sql.Composable:
 
 
 def _of_items(name: str, text: sql.SQL) -> sql.Composable:
-    if name in ("classify_probe", "judge_stage"):
-        return item_statements.judging(name, _KIND, _BRANCH)
+    if name in ("classify_probe", "classify_stage"):
+        return item_statements.classify_statement(name, _KIND, _BRANCH)
     if name == "nearest_items":
         return nearest_items(_MODEL)
     if name == "count_column_changes":
-        return item_statements.counting(1)
+        return item_statements.column_changes_statement(1)
     return item_statements.statement(name) if name in item_statements._RAW else text  # pyright: ignore[reportPrivateUsage]
 
 

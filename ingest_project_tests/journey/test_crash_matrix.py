@@ -75,7 +75,7 @@ def _one_by_one(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As the children do it: in so small pieces that there is a second one to be ended in."""
     monkeypatch.setattr(tombstones, "_AT_ONCE", 1)
     monkeypatch.setattr(rollback, "_AT_ONCE", 1)
-    monkeypatch.setattr(parallel, "_WORTH_A_SESSION", 1)
+    monkeypatch.setattr(parallel, "_ROWS_PER_SESSION", 1)
     yield
     failpoints.arm("")
 

@@ -19,7 +19,7 @@ from psycopg import sql
 
 from ingest_project.errors import DatabaseUnreachable
 from ingest_project.postgres import connection as connections
-from ingest_project.postgres.connection import another, connect, session
+from ingest_project.postgres.connection import connect, open_another, session
 from ingest_project.postgres.refusals import refusal
 
 GERMAN = {"53300": "tut mir leid, schon zu viele Verbindungen", "57P03": "das Datenbanksystem startet"}
@@ -146,7 +146,7 @@ def test_a_further_session_of_a_run_is_there_at_once_or_not_at_all(
     with session(with_one_place) as one:
         monkeypatch.setattr(connections, "wait_random_exponential", lambda **_: pytest.fail("it waited"))
         with pytest.raises(DatabaseUnreachable):
-            another(one)
+            open_another(one)
 
 
 def test_nobody_at_a_known_address_is_a_restart(

@@ -38,7 +38,7 @@ def connection(source: Source) -> Connection:
 def three_sessions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Three sessions share whatever has fifteen rows or more."""
     monkeypatch.setenv("INGEST_WRITERS", "3")
-    monkeypatch.setattr(parallel, "_WORTH_A_SESSION", 5)
+    monkeypatch.setattr(parallel, "_ROWS_PER_SESSION", 5)
     settings.cache_clear()
     yield
     monkeypatch.undo()

@@ -16,7 +16,7 @@ from ingest_project.item import item_schema
 from ingest_project.normalize.hashing import hashes
 from ingest_project.postgres import leases
 from ingest_project.postgres.connection import Connection
-from ingest_project.upsert.items import Applied, apply_activation
+from ingest_project.upsert.items import ApplyResult, apply_activation
 
 Row = Mapping[str, Any]
 _END_OPEN = """
@@ -98,13 +98,13 @@ class Line:
         )
         return Work(connection, lease, branch, activations.get(connection, branch.branch_id, made.activation_id))
 
-    def apply(self, rows: Sequence[Row], size: int | None = None) -> tuple[Work, Applied]:
+    def apply(self, rows: Sequence[Row], size: int | None = None) -> tuple[Work, ApplyResult]:
         """Upsert rows as the next activation; it is committed, not done."""
         work = self.work(len(rows))
         applied = apply_activation(work, parts_of(rows, size))
         return work.on(applied.activation), applied
 
-    def ingest(self, rows: Sequence[Row], size: int | None = None) -> Applied:
+    def ingest(self, rows: Sequence[Row], size: int | None = None) -> ApplyResult:
         """Upsert rows and end the activation, without deriving requests."""
         work, applied = self.apply(rows, size)
         activations.finish(self.connection, work.activation, requests=0)

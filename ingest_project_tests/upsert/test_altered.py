@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ingest_project.branches.spec import parse_spec
 from ingest_project.normalize.attributes import attributes
 from ingest_project.postgres.connection import session
-from ingest_project.upsert.altered import altered_items, mend
+from ingest_project.upsert.altered import altered_items, repair_hashes
 from ingest_project_tests.conftest import _database
 from ingest_project_tests.upsert.making import Source, item
 
@@ -98,7 +98,7 @@ def test_mended_rows_are_put_right_by_the_next_ingest(alone: Source) -> None:
     line.ingest([item(1), item(2)])
     alone.connection.execute("update core.items set name = 'by hand' where external_id = '1'")
     assert line.ingest([item(1), item(2)]).counts.unchanged == 2, "the stored hash is trusted"
-    assert mend(alone.connection, list(altered_items(alone.connection))) == 1
+    assert repair_hashes(alone.connection, list(altered_items(alone.connection))) == 1
     assert list(altered_items(alone.connection)) == []
     assert line.ingest([item(1), item(2)]).counts.updated == 1
     assert alone.items()["1"]["name"] == "Item 1"
@@ -111,7 +111,7 @@ def test_a_row_that_was_written_meanwhile_is_left_alone(alone: Source) -> None:
     found = list(altered_items(alone.connection))
     alone.connection.execute("update core.items set content_hash = gen_random_uuid()")
     line.ingest([item(1, "Newer", at=1)])
-    assert mend(alone.connection, found) == 0
+    assert repair_hashes(alone.connection, found) == 0
     assert list(altered_items(alone.connection)) == []
 
 

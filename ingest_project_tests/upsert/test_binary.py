@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 
 from ingest_project.item import columns, item_schema
 from ingest_project.postgres.connection import Connection
-from ingest_project.upsert.batch import sorted_rows, stage
+from ingest_project.upsert.batch import fill_stage, sorted_rows
 from ingest_project.upsert.binary import blocks, copy_binary, with_constants
 from ingest_project.upsert.item_statements import STAGED
 from ingest_project_tests.upsert.making import Row, Source, item, table_of
@@ -69,7 +69,7 @@ FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 def read_back(connection: Connection, rows: pa.Table) -> list[dict[str, Any]]:
     """The rows by way of the stage table, which ends with the transaction."""
     with connection.transaction(force_rollback=True), connection.cursor(row_factory=dict_row) as cursor:
-        stage(connection, rows)
+        fill_stage(connection, rows)
         names = sql.SQL(", ").join(map(sql.Identifier, STAGED))
         query = sql.SQL("select {} from stage order by external_id").format(names)
         return cursor.execute(query).fetchall()

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from ingest_project.upsert.changes import Row, differences, inserted_samples, updated_samples
+from ingest_project.upsert.changes import Row, differences, sample_inserted, sample_updated
 from ingest_project_tests.upsert.making import Source, item
 
 
@@ -33,15 +33,15 @@ def test_what_an_activation_updated(source: Source) -> None:
     line = source.line()
     line.ingest([item(1, "One"), item(2, "Two")])
     work, _ = line.apply([item(1, "One"), item(2, "Two, renamed", at=1), item(3, "Three")])
-    told = [(one["external_id"], one["field"], one["old"], one["new"]) for one in updated_samples(work)]
+    told = [(one["external_id"], one["field"], one["old"], one["new"]) for one in sample_updated(work)]
     assert ("2", "name", "Two", "Two, renamed") in told
     assert {key for key, *_ in told} == {"2"}
-    (new,) = inserted_samples(work)
+    (new,) = sample_inserted(work)
     assert (new["external_id"], new["name"]) == ("3", "Three")
     assert None not in new.values()
 
 
 def test_samples_are_few(source: Source) -> None:
     work, _ = source.line().apply([item(at) for at in range(50)])
-    assert len(inserted_samples(work, 8)) == 8
-    assert updated_samples(work) == []
+    assert len(sample_inserted(work, 8)) == 8
+    assert sample_updated(work) == []

@@ -161,7 +161,7 @@ def test_a_part_whose_batch_row_is_there_is_skipped(source: Source, seeded: bool
     work = line.work(len(SECOND))
     (part,) = parts_of(SECOND)
     found = probe(work, [part])
-    batch, hits = Batch(work, part), found.of(part)
+    batch, hits = Batch(work, part), found.hits_of(part)
     write: Callable[[], Counts] = lambda: batch.apply(hits) if seeded else batch.copy_in(hits)  # noqa: E731
     assert write().valid == len(SECOND)
     before = state(source)

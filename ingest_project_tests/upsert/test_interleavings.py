@@ -179,7 +179,7 @@ def test_new_rows_alone_are_copied_in_beside_others_and_fall_back(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, arrow: str, keys: tuple[list[str], list[str]]
 ) -> None:
     """The way of large parts in which every row is new, taken here by small ones."""
-    monkeypatch.setattr(probe, "_MANY", 2)
+    monkeypatch.setattr(probe, "_WORTH_COPYING", 2)
     contents = seed(pair)
     meeting, carried_by = pair.meet(monkeypatch, arrow, keys, 100)
     check(pair.source, contents | carried_by)

@@ -156,7 +156,7 @@ def set_aside(connection: Connection, activation: int, keys: Sequence[str]) -> N
 
 def both(line: Line, rows: Sequence[Row], size: int, patch: pytest.MonkeyPatch) -> tuple[Probe, Probe, int]:
     """The same rows probed in one, and by ranges; and how many looks that were."""
-    work, looks, real = line.work(len(rows)), Counter[str](), probe_module._looked
+    work, looks, real = line.work(len(rows)), Counter[str](), probe_module._probe_range
 
     def looked(*given: object, **named: object) -> object:
         looks["taken"] += 1
@@ -164,9 +164,9 @@ def both(line: Line, rows: Sequence[Row], size: int, patch: pytest.MonkeyPatch) 
 
     set_aside(line.connection, work.activation.activation_id, ["01", "03", "39", "unknown"])
     with patch.context() as alone:
-        alone.setattr(parallel, "_WORTH_A_SESSION", 1_000_000)
+        alone.setattr(parallel, "_ROWS_PER_SESSION", 1_000_000)
         whole = probe(work, parts_of(rows, size))
-    patch.setattr(probe_module, "_looked", looked)
+    patch.setattr(probe_module, "_probe_range", looked)
     return whole, probe(work, parts_of(rows, size)), looks["taken"]
 
 
@@ -193,18 +193,18 @@ def test_what_is_told_of_all_keys_at_once_is_asked_at_once(
 ) -> None:
     line = source.line(missing="tombstone" if way == "tombstones" else "keep")
     line.ingest(LIVE)
-    work, looks, real = line.work(len(NEXT)), list[KeyRange](), probe_module._looked
+    work, looks, real = line.work(len(NEXT)), list[KeyRange](), probe_module._probe_range
 
-    def looked(work: object, keys: object, key_range: KeyRange, *, live: bool = False) -> object:
+    def looked(work: object, keys: object, key_range: KeyRange, *, with_fingerprint: bool = False) -> object:
         looks.append(key_range)
-        return real(work, keys, key_range, live=live)  # pyright: ignore[reportArgumentType]
+        return real(work, keys, key_range, with_fingerprint=with_fingerprint)  # pyright: ignore[reportArgumentType]
 
-    monkeypatch.setattr(probe_module, "_looked", looked)
+    monkeypatch.setattr(probe_module, "_probe_range", looked)
     if way == "within a transaction":
         with source.connection.transaction():
             probe(work, parts_of(NEXT, 11))
     else:
-        found = probe(work, parts_of(NEXT, 11), live=way == "a saved plan")
+        found = probe(work, parts_of(NEXT, 11), with_fingerprint=way == "a saved plan")
         assert len(found.missing.ids) == (24 if way == "tombstones" else 0)
     assert looks == [ALL_KEYS]
 
@@ -215,7 +215,7 @@ def test_they_are_looked_at_in_three_sessions_at_once_and_one_failing_ends_all(
 ) -> None:
     line = source.line()
     line.ingest(LIVE)
-    work, together, lock, real = line.work(len(NEXT)), Barrier(3, timeout=PATIENCE), Lock(), probe_module._classified
+    work, together, lock, real = line.work(len(NEXT)), Barrier(3, timeout=PATIENCE), Lock(), probe_module._classify
     pids: set[int] = set()
 
     def classified(work: probe_module.Work, key_range: KeyRange) -> object:
@@ -226,7 +226,7 @@ def test_they_are_looked_at_in_three_sessions_at_once_and_one_failing_ends_all(
             work.connection.execute("select 1 / 0")
         return real(work, key_range)
 
-    monkeypatch.setattr(probe_module, "_classified", classified)
+    monkeypatch.setattr(probe_module, "_classify", classified)
     with pytest.raises(psycopg.errors.DivisionByZero):
         probe(work, parts_of(NEXT, 11))
     assert len(pids) == 3
@@ -244,7 +244,7 @@ def taking_over(source: Source, classified: Callable[..., object], branch_id: in
         with lock:
             if not taken:
                 taken.extend(TAKEN)
-                with closing(connection_module.another(source.connection)) as elsewhere:
+                with closing(connection_module.open_another(source.connection)) as elsewhere:
                     elsewhere.execute(
                         "update core.items set branch_id = %s where source_id = %s and external_id = any(%s)",
                         (branch_id, work.branch.source_id, TAKEN),
@@ -263,8 +263,8 @@ def test_what_another_branch_takes_over_meanwhile_is_not_counted_twice(
     line.ingest(LIVE)
     work = line.work(len(NEXT))
     before = probe(work, parts_of(NEXT, 11))
-    monkeypatch.setattr(parallel, "_WORTH_A_SESSION", worth)
-    monkeypatch.setattr(probe_module, "_classified", taking_over(source, probe_module._classified, others))
+    monkeypatch.setattr(parallel, "_ROWS_PER_SESSION", worth)
+    monkeypatch.setattr(probe_module, "_classify", taking_over(source, probe_module._classify, others))
     assert told(probe(work, parts_of(NEXT, 11))) == told(before)
     assert before.missing.count == 24
     assert probe(work, parts_of(NEXT, 11)).missing.count == 24 - 4, "those that it lacked are others' by now"
@@ -280,5 +280,5 @@ def test_where_no_session_is_to_be_had_for_more_one_does_it(source: Source, monk
     def none_left(connection: Connection) -> Connection:
         raise DatabaseUnreachable("Postgres has no place left")
 
-    monkeypatch.setattr(connection_module, "another", none_left)
+    monkeypatch.setattr(connection_module, "open_another", none_left)
     assert told(probe(work, parts_of(NEXT, 11))) == before

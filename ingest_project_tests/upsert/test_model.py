@@ -26,7 +26,7 @@ from ingest_project.failpoints import FailpointReached
 from ingest_project.postgres import leases
 from ingest_project.postgres.connection import Connection
 from ingest_project.upsert import rollback
-from ingest_project.upsert.batch import Batch, planned_counts, sorted_rows, stage
+from ingest_project.upsert.batch import Batch, fill_stage, planned_counts, sorted_rows
 from ingest_project.upsert.items import apply_activation
 from ingest_project.upsert.probe import Hits, Probe, probe
 from ingest_project_tests.embeddings.asking import requests
@@ -254,20 +254,20 @@ class Naive:
 
     @property
     def hits(self) -> Hits:
-        return self.found.of(self.part)
+        return self.found.hits_of(self.part)
 
     def data(self, *, accounted: bool = False) -> None:
         rows = sorted_rows(self.part.load().take(pa.array(self.hits.positions)))
         batch = Batch(self.work, self.part)
         with self.work.transaction() as connection:
-            stage(connection, rows)
+            fill_stage(connection, rows)
             batch._write_staged(connection)
             if accounted:
-                batch.account(connection, planned_counts(self.part, self.hits))
+                batch.record(connection, planned_counts(self.part, self.hits))
 
     def checkpoint(self) -> None:
         with self.work.transaction() as connection:
-            Batch(self.work, self.part).account(connection, planned_counts(self.part, self.hits))
+            Batch(self.work, self.part).record(connection, planned_counts(self.part, self.hits))
 
     def enqueue(self) -> None:
         keys = self.part.load().take(pa.array(self.hits.positions))["external_id"].to_pylist()

@@ -107,18 +107,18 @@ def test_a_branch_that_sends_its_last_state_again_changes_nothing(
 _KIND = rank._KIND.as_string()  # pyright: ignore[reportPrivateUsage]
 _WINS = "when {newer} or {equal} then 'u'"
 NAIVE = {
-    "the last to come wins": {"_OURS": "('infinity'::timestamptz, {priority})"},
+    "the last to come wins": {"_INCOMING_RANK": "('infinity'::timestamptz, {priority})"},
     "the first to come stays": {"_KIND": _KIND.replace(_WINS, "when false then 'u'")},
     "of equals the older stays": {"_KIND": _KIND.replace(_WINS, "when {newer} then 'u'")},
     "no time is the newest": {
-        "_OURS": "(coalesce(p.source_updated_at, 'infinity'), {priority})",
-        "_TIME": "coalesce(i.source_updated_at, 'infinity')",
+        "_INCOMING_RANK": "(coalesce(p.source_updated_at, 'infinity'), {priority})",
+        "_LIVE_TIME": "coalesce(i.source_updated_at, 'infinity')",
     },
     "the lesser priority wins": {
-        "_OURS": "(coalesce(p.source_updated_at, '-infinity'), -{priority})",
-        "_LIVE": "({time}, -i.priority)",
+        "_INCOMING_RANK": "(coalesce(p.source_updated_at, '-infinity'), -{priority})",
+        "_LIVE_RANK": "({time}, -i.priority)",
     },
-    "no priorities": {"_OURS": "(coalesce(p.source_updated_at, '-infinity'), 0)", "_LIVE": "({time}, 0)"},
+    "no priorities": {"_INCOMING_RANK": "(coalesce(p.source_updated_at, '-infinity'), 0)", "_LIVE_RANK": "({time}, 0)"},
 }
 
 

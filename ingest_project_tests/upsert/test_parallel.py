@@ -263,7 +263,7 @@ def test_an_interrupt_does_not_wait_for_a_lock_that_a_writer_waits_for(
 def test_where_postgres_has_no_place_for_more_sessions_fewer_write(
     source: Source, places: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    opened, real = [0], parallel.another
+    opened, real = [0], parallel.open_another
 
     def another(connection: Connection) -> Connection:
         if opened[0] == places:
@@ -271,7 +271,7 @@ def test_where_postgres_has_no_place_for_more_sessions_fewer_write(
         opened[0] += 1
         return real(connection)
 
-    monkeypatch.setattr(parallel, "another", another)
+    monkeypatch.setattr(parallel, "open_another", another)
     applied = source.line().ingest(FIRST, SIZE)
     assert applied.counts.inserted == len(FIRST)
     assert f"{places} of 3 writers" in caplog.text
@@ -289,5 +289,5 @@ def test_no_session_is_opened_for_one_part(source: Source, monkeypatch: pytest.M
     def another(connection: Connection) -> Connection:
         raise AssertionError("one part has one writer, and the run has a session")
 
-    monkeypatch.setattr(parallel, "another", another)
+    monkeypatch.setattr(parallel, "open_another", another)
     assert source.line().ingest(FIRST, len(FIRST)).counts.inserted == len(FIRST)

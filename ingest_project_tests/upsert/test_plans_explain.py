@@ -9,11 +9,11 @@ from psycopg import sql
 from ingest_project.branches.work import Work
 from ingest_project.postgres.connection import Connection, session
 from ingest_project.upsert import missing as missing_of
-from ingest_project.upsert.batch import Batch, sorted_rows, stage
-from ingest_project.upsert.item_statements import counting, judging, statement
+from ingest_project.upsert.batch import Batch, fill_stage, sorted_rows
+from ingest_project.upsert.item_statements import classify_statement, column_changes_statement, statement
 from ingest_project.upsert.key_ranges import ALL_KEYS, KeyRange, PartSpans
-from ingest_project.upsert.probe import fill
-from ingest_project.upsert.rank import kind_of
+from ingest_project.upsert.probe import fill_probe
+from ingest_project.upsert.rank import kind_expression
 from ingest_project_tests.upsert.making import Line, Part, Row, Source, item, parts_of, table_of
 
 ROWS = 200_000
@@ -92,17 +92,20 @@ def fill_all(connection: Connection, up_to: int = ROWS) -> None:
 def test_a_range_of_keys_reads_no_more_of_the_items_than_that(large: Line, key_range: KeyRange) -> None:
     connection, work = large.connection, large.work(0)
     with connection.transaction(force_rollback=True):
-        fill(connection, PartSpans().within(key_range, parts_of(spread(ROWS // 10))))
-        plan = nodes(connection, judging("classify_probe", kind_of(work), work.branch, within=key_range.condition))
+        fill_probe(connection, PartSpans().within(key_range, parts_of(spread(ROWS // 10))))
+        plan = nodes(
+            connection,
+            classify_statement("classify_probe", kind_expression(work), work.branch, within=key_range.condition),
+        )
     assert scans_of_items(plan) + quadratic(plan) == []
 
 
 def test_half_of_all_keys_are_joined_in_memory(large: Line) -> None:
     connection, work, half = large.connection, large.work(0), KeyRange(None, f"{ROWS // 2 + 1:06}")
     with connection.transaction(force_rollback=True):
-        fill(connection, [])
+        fill_probe(connection, [])
         fill_all(connection, ROWS // 2)
-        text = judging("classify_probe", kind_of(work), work.branch, within=half.condition)
+        text = classify_statement("classify_probe", kind_expression(work), work.branch, within=half.condition)
         plan = nodes(connection, text, how="analyze")
     assert quadratic(plan) == []
     assert [node["Hash Batches"] for node in plan if node["Node Type"] == "Hash"] in ([], [1])
@@ -113,15 +116,15 @@ def test_half_of_all_keys_are_joined_in_memory(large: Line) -> None:
 def test_the_probe_is_one_join_whatever_the_activation_carries(large: Line, carried: int) -> None:
     connection, work = large.connection, large.work(0)
     with connection.transaction(force_rollback=True):
-        fill(connection, PartSpans().within(ALL_KEYS, parts_of(spread(carried) if carried < ROWS else [])))
+        fill_probe(connection, PartSpans().within(ALL_KEYS, parts_of(spread(carried) if carried < ROWS else [])))
         if carried == ROWS:
             fill_all(connection)
-        plan = nodes(connection, judging("classify_probe", kind_of(work), work.branch))
-        missing = nodes(connection, missing_of._SQL["missing_items"], missing_of._values(work))
+        plan = nodes(connection, classify_statement("classify_probe", kind_expression(work), work.branch))
+        missing = nodes(connection, missing_of._SQL["find_missing"], missing_of._values(work))
         values = {**missing_of._values(work), "low": None, "high": None}
         counted = [
-            *nodes(connection, missing_of._SQL["set_aside"], values),
-            *nodes(connection, missing_of._SQL["live_items"], values),
+            *nodes(connection, missing_of._SQL["count_rejected_only"], values),
+            *nodes(connection, missing_of._SQL["count_live_items"], values),
         ]
     assert quadratic(plan) == []
     assert quadratic(missing) == []
@@ -135,8 +138,8 @@ def test_the_probe_is_one_join_whatever_the_activation_carries(large: Line, carr
 def test_the_planner_is_told_how_many_rows_the_temp_tables_have(large: Line) -> None:
     connection = large.connection
     with connection.transaction(force_rollback=True):
-        fill(connection, PartSpans().within(ALL_KEYS, parts_of(spread(2_000), 500)))
-        stage(connection, sorted_rows(table_of(spread(HITS))))
+        fill_probe(connection, PartSpans().within(ALL_KEYS, parts_of(spread(2_000), 500)))
+        fill_stage(connection, sorted_rows(table_of(spread(HITS))))
         counted = "select relname, reltuples::int from pg_class where relname = any('{probe,stage}') order by 1"
         assert connection.execute(counted).fetchall() == [("probe", 2_000), ("stage", HITS)]
 
@@ -150,10 +153,10 @@ def test_applying_fifty_hits_never_scans_the_items(large: Line, kind: str) -> No
     connection, work = large.connection, large.work(HITS)
     rows = [item(f"new {at}") for at in range(HITS)] if kind == "new keys" else spread(HITS)
     values = values_of(work)
-    judge = judging("judge_stage", kind_of(work), work.branch, lock=True)
-    names = ("keep_history", "update_items", "touch_items", "insert_items", "judge_again")
+    judge = classify_statement("classify_stage", kind_expression(work), work.branch, lock=True)
+    names = ("record_history", "update_items", "touch_items", "insert_items", "reset_conflicting_inserts")
     with connection.transaction(force_rollback=True):
-        stage(connection, sorted_rows(table_of(rows)))
+        fill_stage(connection, sorted_rows(table_of(rows)))
         if kind == "touches":
             connection.execute(
                 """update stage s set content_hash = i.content_hash from core.items i
@@ -162,12 +165,12 @@ def test_applying_fifty_hits_never_scans_the_items(large: Line, kind: str) -> No
             )
         told: dict[str, list[str]] = {}
         kinds: list[Any] = []
-        for name, text in (("judge_stage", judge), *((name, statement(name)) for name in names)):
-            given = None if name == "judge_stage" else values
+        for name, text in (("classify_stage", judge), *((name, statement(name)) for name in names)):
+            given = None if name == "classify_stage" else values
             plan = nodes(connection, text, given)
             told[name] = scans_of_items(plan) + quadratic(plan)
             done = connection.execute(text, given)
-            kinds = done.fetchall() if name == "judge_stage" else kinds
+            kinds = done.fetchall() if name == "classify_stage" else kinds
     assert {name: scans for name, scans in told.items() if scans} == {}
     assert kinds == [({"updates": "u", "touches": "t", "new keys": "i"}[kind], HITS)]
 
@@ -175,22 +178,22 @@ def test_applying_fifty_hits_never_scans_the_items(large: Line, kind: str) -> No
 def test_the_plans_hold_for_a_full_part(large: Line) -> None:
     connection, work = large.connection, large.work(HITS)
     with connection.transaction(force_rollback=True):
-        stage(connection, sorted_rows(table_of(spread(5_000))))
-        judge = judging("judge_stage", kind_of(work), work.branch, lock=True)
+        fill_stage(connection, sorted_rows(table_of(spread(5_000))))
+        judge = classify_statement("classify_stage", kind_expression(work), work.branch, lock=True)
         assert quadratic(nodes(connection, judge)) == []
         connection.execute(judge)
-        for name in ("keep_history", "update_items", "touch_items", "insert_items"):
+        for name in ("record_history", "update_items", "touch_items", "insert_items"):
             assert quadratic(nodes(connection, statement(name), values_of(work))) == [], name
 
 
 def test_the_dry_runs_own_queries_never_scan_the_items(large: Line) -> None:
     connection, work = large.connection, large.work(HITS)
     with connection.transaction(force_rollback=True):
-        stage(connection, sorted_rows(table_of(spread(HITS))))
-        connection.execute(judging("judge_stage", kind_of(work), work.branch))
+        fill_stage(connection, sorted_rows(table_of(spread(HITS))))
+        connection.execute(classify_statement("classify_stage", kind_expression(work), work.branch))
         values = {"source_id": work.branch.source_id, "keys": ["1", "2"], "count": 20}
         assert scans_of_items(nodes(connection, statement("sample_changes"), values)) == []
-        assert scans_of_items(nodes(connection, counting(work.branch.source_id))) == []
+        assert scans_of_items(nodes(connection, column_changes_statement(work.branch.source_id))) == []
 
 
 def test_whether_a_source_is_new_is_told_by_the_index(large: Line) -> None:

@@ -11,7 +11,7 @@ from ingest_project.upsert import probe as probe_module
 from ingest_project.upsert.counts import Counts
 from ingest_project.upsert.items import apply_activation
 from ingest_project.upsert.probe import Hits, Probe, probe
-from ingest_project.upsert.saved_plan import Live
+from ingest_project.upsert.saved_plan import LiveFingerprint
 from ingest_project_tests.upsert.making import Line, Part, Row, Source, item, parts_of, table_of
 
 
@@ -109,19 +109,19 @@ def test_a_plan_is_made_and_compared_by_the_rows_of_one_moment(
     ours.ingest([item(at) for at in range(3)])
     rows = [item(at, "ours", at=1) for at in range(3)]
     work = ours.work(len(rows))
-    seen, judged = probe(work, parts_of(rows), live=True), probe_module.live_rows
+    seen, judged = probe(work, parts_of(rows), with_fingerprint=True), probe_module.fingerprint_live_rows
 
-    def before_a_change(work: Work) -> Live:
+    def before_a_change(work: Work) -> LiveFingerprint:
         told = judged(work)
         with session(own_database) as other:
             theirs.on(other).ingest([item(0, "theirs", at=2)])
         return told
 
-    monkeypatch.setattr(probe_module, "live_rows", before_a_change)
-    again = probe(work, parts_of(rows), live=True)
+    monkeypatch.setattr(probe_module, "fingerprint_live_rows", before_a_change)
+    again = probe(work, parts_of(rows), with_fingerprint=True)
     assert (again.live, again.hits[0].kinds) == (seen.live, {"u": 3}), "the same rows under print and plan"
     monkeypatch.undo()
-    after = probe(work, parts_of(rows), live=True)
+    after = probe(work, parts_of(rows), with_fingerprint=True)
     assert after.live != seen.live
     assert after.hits[0].kinds == {"u": 2, "s": 1}
 

@@ -10,7 +10,7 @@ from ingest_project.branches.work import Work
 from ingest_project.errors import ActivationClosed, ActivationUnknown, PlanMoved, UsageError
 from ingest_project.failpoints import FailpointReached
 from ingest_project.upsert import saved_plan
-from ingest_project.upsert.items import Applied, apply_activation
+from ingest_project.upsert.items import ApplyResult, apply_activation
 from ingest_project.upsert.plan import plan_activation
 from ingest_project_tests.upsert.making import Line, Row, Source, item, parts_of
 
@@ -31,7 +31,7 @@ def saved(line: Line, rows: list[Row] = NEXT, **given: Any) -> Work:
     return work.on(kept)
 
 
-def applied(work: Work, rows: list[Row] = NEXT) -> Applied:
+def applied(work: Work, rows: list[Row] = NEXT) -> ApplyResult:
     """Apply the plan as a run does."""
     claimed = activations.claim(work.connection, work.activation, holder="run", plan_only=True)
     return apply_activation(work.on(claimed), parts_of(rows, 2), as_planned=True)
@@ -87,11 +87,9 @@ def test_a_plan_for_an_empty_source(source: Source) -> None:
     work = saved(line, LIVE)
     assert applied(work, LIVE).counts.inserted == 6
     work = saved(other, LIVE)
+    plan = {"saved": {"live": saved_plan.NO_LIVE_ROWS}}
     with pytest.raises(PlanMoved):
-        applied(
-            work.on(activations.record_plan(line.connection, work.activation, {"saved": {"live": saved_plan.NO_ROWS}})),
-            LIVE,
-        )
+        applied(work.on(activations.record_plan(line.connection, work.activation, plan)), LIVE)
 
 
 @pytest.mark.parametrize("first", [LIVE, []], ids=["live rows", "a source without any"])
@@ -123,7 +121,7 @@ def test_killed_half_way_it_goes_on(source: Source, disarmed: None) -> None:
     with pytest.raises(FailpointReached):
         applied(work)
     failpoints.arm("")
-    assert saved_plan.planned(source.connection, work.branch, work.activation.activation_id).state == "accepted"
+    assert saved_plan.find_saved_plan(source.connection, work.branch, work.activation.activation_id).state == "accepted"
     done = applied(work).activation
     assert [getattr(done, name) for name in COUNTS] == [1, 1, 1, 2, 1, 1]
 
@@ -133,7 +131,7 @@ def test_another_dry_run_does_not_take_the_saved_plan_away(source: Source) -> No
     line.ingest(LIVE)
     work = saved(line)
     again = activations.record_plan(source.connection, work.activation, plan_activation(work, parts_of(NEXT)).to_json())
-    assert saved_plan.saved_in(again) == saved_plan.saved_in(work.activation)
+    assert saved_plan.saved_plan_of(again) == saved_plan.saved_plan_of(work.activation)
 
 
 def test_what_cannot_be_applied_is_said(source: Source) -> None:
@@ -142,14 +140,14 @@ def test_what_cannot_be_applied_is_said(source: Source) -> None:
     work = line.work(1)
     branch, number = work.branch, work.activation.activation_id
     with pytest.raises(UsageError, match="has no saved plan"):
-        saved_plan.planned(source.connection, branch, number)
+        saved_plan.find_saved_plan(source.connection, branch, number)
     with pytest.raises(ActivationUnknown):
-        saved_plan.planned(source.connection, branch, 2**40)
+        saved_plan.find_saved_plan(source.connection, branch, 2**40)
     work = saved(line)
     number = work.activation.activation_id
     applied(work)
     with pytest.raises(ActivationClosed, match="is committed"):
-        saved_plan.planned(source.connection, branch, number)
+        saved_plan.find_saved_plan(source.connection, branch, number)
 
 
 def test_a_spec_that_changed_is_refused(source: Source) -> None:
@@ -157,5 +155,5 @@ def test_a_spec_that_changed_is_refused(source: Source) -> None:
     work = saved(line, LIVE)
     branch = registry.get_branch(source.line(country="DE").connection, line.name)
     with pytest.raises(PlanMoved, match="the branch file was changed"):
-        saved_plan.planned(source.connection, branch, work.activation.activation_id)
+        saved_plan.find_saved_plan(source.connection, branch, work.activation.activation_id)
     assert state_of(work) == "planned"

@@ -13,7 +13,7 @@ from ingest_project.errors import ActivationClosed, Fenced, GateBlocked
 from ingest_project.failpoints import FailpointReached
 from ingest_project.postgres import leases
 from ingest_project.upsert import tombstones
-from ingest_project.upsert.items import Applied, apply_activation
+from ingest_project.upsert.items import ApplyResult, apply_activation
 from ingest_project.upsert.plan import plan_activation
 from ingest_project_tests.embeddings.asking import requests
 from ingest_project_tests.upsert.making import Line, Row, Source, item, parts_of
@@ -187,7 +187,7 @@ def test_stopped_anywhere_it_goes_on_and_counts_the_same(
     assert [ops(source, at) for at in range(6)] == ["iu", "i", "id", "id", "id", "id"]
 
 
-def ended(applied: Applied) -> tuple[Any, ...]:
+def ended(applied: ApplyResult) -> tuple[Any, ...]:
     done = applied.activation
     return done.missing, done.tombstoned, done.updated, done.unchanged
 

@@ -16,8 +16,8 @@ FIRST, MORE = 20, 50
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(items, "_WORTH_A_VACUUM", FIRST)
-    monkeypatch.setattr(items, "_MORE_WORTH_A_VACUUM", MORE)
+    monkeypatch.setattr(items, "_VACUUM_AFTER_FIRST_LOAD", FIRST)
+    monkeypatch.setattr(items, "_VACUUM_AFTER_LATER_LOAD", MORE)
 
 
 def rows(first: int, count: int) -> list[Row]:
