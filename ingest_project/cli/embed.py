@@ -65,7 +65,7 @@ def run_command(name: str | None, *, limit: int | None, workers: int, as_json: b
     with _stopped_by_signals() as stop:
         for model in models:
             _announce(model, branch_id, limit)
-            limits = replace(chosen_limits(), limit=limit)
+            limits = replace(chosen_limits(), max_requests=limit)
             try:
                 with progress.displayed():
                     outcome = run_workers(

@@ -10,7 +10,7 @@ import click
 from ingest_project.cli.groups import OrderedGroup
 from ingest_project.cli.terminal import json_option
 from ingest_project.embeddings import models, vectors
-from ingest_project.embeddings.models import Coverage, Declared, Model
+from ingest_project.embeddings.models import Coverage, Model, ModelSpec
 from ingest_project.embeddings.reconcile import reconcile
 from ingest_project.errors import UsageError
 from ingest_project.item import embeddable_fields
@@ -70,12 +70,14 @@ def _print(result: dict[str, Any], lines: list[str], as_json: bool) -> None:
     click.echo(json.dumps(result) if as_json else "\n".join(lines))
 
 
-def _declared(name: str, dims: int, version: str, fields: str | None, options: dict[str, Any]) -> Declared:
+def _declared(name: str, dims: int, version: str, fields: str | None, options: dict[str, Any]) -> ModelSpec:
     provider, _, model_name = name.partition("/")
     if not model_name:
         raise UsageError(f"{name!r} names no model", todo="Write PROVIDER/MODEL, such as builtin/lexical-hashing.")
     template = tuple(part.strip() for part in fields.split(",")) if fields else embeddable_fields()
-    return Declared(models.known_provider(provider), model_name, dims, version, template, models.parse_options(options))
+    return ModelSpec(
+        models.parse_provider(provider), model_name, dims, version, template, models.parse_options(options)
+    )
 
 
 @model_group.command("list")

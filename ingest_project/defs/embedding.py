@@ -14,7 +14,7 @@ from ingest_project.defs.failures import explained
 from ingest_project.defs.partitions import branch_partitions
 from ingest_project.defs.parts import Embedded, Ledger
 from ingest_project.defs.progress import EVERY_SECONDS
-from ingest_project.embeddings.backlog import Drained, drain
+from ingest_project.embeddings.backlog import DrainResult, drain
 from ingest_project.embeddings.models import has_vectors, working_models
 from ingest_project.embeddings.queue import require_vectors
 from ingest_project.embeddings.status import EmbeddingStatus, embedding_status
@@ -70,7 +70,7 @@ def results_without_vectors(
     context.log.warning("%s", missing)
     facts = {"what": missing.what, "do": missing.todo, "pending": sum(model.pending for model in status)}
     yield dg.AssetObservation(asset_key=context.asset_key, partition=context.partition_key, metadata=facts)
-    yield from check_results(Drained(EmbedOutcome(), status, lost=sum(model.done for model in status)), missing)
+    yield from check_results(DrainResult(EmbedOutcome(), status, lost=sum(model.done for model in status)), missing)
 
 
 class PostgresVectors(dg.IOManager):
@@ -90,7 +90,7 @@ class PostgresVectors(dg.IOManager):
         raise NotImplementedError("item_embeddings is read by `ingest search`, or in SQL from core.item_embeddings")
 
 
-def check_results(drained: Drained, missing: VectorsMissing | None = None) -> Iterator[dg.AssetCheckResult]:
+def check_results(drained: DrainResult, missing: VectorsMissing | None = None) -> Iterator[dg.AssetCheckResult]:
     """The results of the checks of a branch; `missing` says why no vectors could be stored."""
     active = drained.active
     items, done = (active.items, active.done) if active else (0, 0)
@@ -115,7 +115,7 @@ def _check_result(
     return dg.AssetCheckResult(passed=passed, check_name=name, severity=severity, metadata={**facts, **remedy})
 
 
-def _metadata(branch: str, drained: Drained, seconds: float) -> dict[str, Any]:
+def _metadata(branch: str, drained: DrainResult, seconds: float) -> dict[str, Any]:
     active = drained.active
     oldest = min((model.oldest for model in drained.status if model.oldest), default=None)
     return {

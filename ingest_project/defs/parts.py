@@ -9,7 +9,7 @@ import pyarrow as pa
 from ingest_project.branches.registry import Branch
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.branches.work import Work
-from ingest_project.embeddings.backlog import Drained
+from ingest_project.embeddings.backlog import DrainResult
 from ingest_project.errors import VectorsMissing
 from ingest_project.normalize.part import NormalizedPart, normalize_part
 
@@ -111,4 +111,4 @@ class Embedded:
     """Requests that are to be embedded; the IO manager sets `drained` once their vectors are stored."""
 
     ledger: Ledger
-    drained: Drained | None = None
+    drained: DrainResult | None = None

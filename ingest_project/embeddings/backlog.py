@@ -1,4 +1,4 @@
-"""A branch's backlog drained: by every model that is kept, one run at a time, for so long."""
+"""Draining the backlog of a branch: embed what waits, for every model in use, within a time limit."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from ingest_project.branches.registry import Branch
 from ingest_project.embeddings.models import Model, working_models
 from ingest_project.embeddings.queue import require_vectors
 from ingest_project.embeddings.status import EmbeddingStatus, embedding_status
-from ingest_project.embeddings.vectors import index_where_it_pays
+from ingest_project.embeddings.vectors import index_if_worthwhile
 from ingest_project.embeddings.worker import EmbedOutcome
 from ingest_project.embeddings.worker_pool import run_workers
 from ingest_project.errors import Locked, ProviderUnusable
@@ -18,12 +18,12 @@ from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection, fetch_value, session
 
 _SQL = statements.load(__name__, "backlog.sql")
-NAMESPACE = 0x656D6265  # "embe": beside the leases' advisory locks
+NAMESPACE = 0x656D6265  # "embe": its advisory locks are others than those of leases
 
 
 @dataclass(frozen=True)
-class Drained:
-    """What a run came to, and how the branch stands by each model. `lost`: done requests without their vector."""
+class DrainResult:
+    """The outcome of a run, and the state of the branch for each model. `lost`: done requests without their vector."""
 
     outcome: EmbedOutcome
     status: list[EmbeddingStatus]
@@ -32,64 +32,65 @@ class Drained:
 
     @property
     def active(self) -> EmbeddingStatus | None:
-        """As the model has it that answers searches."""
-        return next((one for one in self.status if one.state == "active"), None)
+        """The status for the model that answers searches."""
+        return next((status for status in self.status if status.state == "active"), None)
 
 
 def due_branches(connection: Connection) -> list[str]:
-    """Names of branches in which a worker would find something to do now; none where vectors cannot be stored."""
-    if not fetch_value(connection, _SQL["can_be_stored"]):
+    """Names of branches that have something to embed now; none where vectors cannot be stored."""
+    if not fetch_value(connection, _SQL["vectors_table_exists"]):
         return []
     return [name for _, name in connection.execute(_SQL["due_branches"]).fetchall()]
 
 
-def drain(branch: Branch, seconds: float) -> Drained:
-    """Embed what waits in a branch, for at most so long; what is left is due as before.
+def drain(branch: Branch, seconds: float) -> DrainResult:
+    """Embed what waits in a branch, for at most so many seconds; what is left stays due.
 
-    A model whose provider cannot be used does not keep the others waiting; then it is said. Raises Locked where another
-    run is at it, VectorsMissing, ProviderUnusable.
+    A model whose provider cannot be used does not hold up the others: ProviderUnusable is raised at the end. Raises
+    also Locked where another run is embedding the branch, and VectorsMissing.
     """
-    whole, until = EmbedOutcome(), time.monotonic() + seconds
+    total, deadline = EmbedOutcome(), time.monotonic() + seconds
     unusable: ProviderUnusable | None = None
-    with session() as connection, _turn(connection, branch):
+    with session() as connection, _locked(connection, branch):
         require_vectors(connection)
         models = working_models(connection)
         for model in models:
             try:
-                _add(whole, _drained(model, branch, until - time.monotonic()))
+                _add(total, _run_for(model, branch, deadline - time.monotonic()))
             except ProviderUnusable as error:
                 unusable = unusable or error
         if unusable:
             raise unusable
-        indexed = [model.model_id for model in models if index_where_it_pays(connection, model)]
+        indexed = [model.model_id for model in models if index_if_worthwhile(connection, model)]
         lost = fetch_value(connection, _SQL["count_lost"], {"branch_id": branch.branch_id})
-        return Drained(whole, embedding_status(connection, branch.branch_id), lost, indexed)
+        return DrainResult(total, embedding_status(connection, branch.branch_id), lost, indexed)
 
 
-def _drained(model: Model, branch: Branch, seconds: float) -> EmbedOutcome:
+def _run_for(model: Model, branch: Branch, seconds: float) -> EmbedOutcome:
     stop = threading.Event()
-    alarm = threading.Timer(max(seconds, 0.0), stop.set)
-    alarm.daemon = True
-    alarm.start()
+    timer = threading.Timer(max(seconds, 0.0), stop.set)
+    timer.daemon = True
+    timer.start()
     try:
         return run_workers(model_id=model.model_id, branch_id=branch.branch_id, stop=stop)
     finally:
-        alarm.cancel()
+        timer.cancel()
 
 
-def _add(whole: EmbedOutcome, part: EmbedOutcome) -> None:
+def _add(total: EmbedOutcome, outcome: EmbedOutcome) -> None:
+    """Add the outcome of a run behind the others."""
     for name in ("done", "deferred", "failed", "dead", "stale", "tokens", "seconds"):
-        setattr(whole, name, getattr(whole, name) + getattr(part, name))
-    whole.stopped = whole.stopped or part.stopped
+        setattr(total, name, getattr(total, name) + getattr(outcome, name))
+    total.stopped = total.stopped or outcome.stopped
 
 
 @contextmanager
-def _turn(connection: Connection, branch: Branch) -> Generator[None]:
+def _locked(connection: Connection, branch: Branch) -> Generator[None]:
     values = {"namespace": NAMESPACE, "branch_id": branch.branch_id}
-    if not fetch_value(connection, _SQL["take_turn"], values):
+    if not fetch_value(connection, _SQL["try_lock_branch"], values):
         raise Locked(
             "another run is embedding this branch",
             where={"branch": branch.name},
             todo="Wait for it to end: `ingest embed status` shows how far it is. Further workers: `ingest embed run`.",
         )
-    yield  # it ends with the session
+    yield  # the lock ends with the session

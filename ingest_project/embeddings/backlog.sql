@@ -1,6 +1,6 @@
 -- name: due_branches
--- Branches in which a worker would find something now: requests that are due, or held by a worker that is gone; not
--- while their endpoint is left alone. An index probe per branch and model.
+-- Branches with requests that are due or whose lease has expired, unless the endpoint is paused. One index probe per
+-- branch and model.
 select b.branch_id, b.name
   from ingest.branches b
  where exists (select from core.embedding_models m
@@ -14,16 +14,16 @@ select b.branch_id, b.name
                         where r.status = 'l' and r.leased_until < now())
  order by b.name;
 
--- name: can_be_stored
+-- name: vectors_table_exists
 -- Whether there is a table of vectors.
 select to_regclass('core.item_embeddings') is not null;
 
--- name: take_turn
--- One run at a time embeds a branch; the ledger's leases keep apart what this lock cannot see.
+-- name: try_lock_branch
+-- One run at a time drains a branch. Other workers are kept apart by the leases of the ledger.
 select pg_try_advisory_lock(%(namespace)s, %(branch_id)s);
 
 -- name: count_lost
--- Requests of a branch that are done, and whose vector is not there or is of another text.
+-- Requests of a branch that are done although their vector is missing or of another text.
 select count(*)
   from core.embedding_requests r
   left join core.item_embeddings e on e.model_id = r.model_id and e.item_id = r.item_id

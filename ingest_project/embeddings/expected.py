@@ -1,4 +1,4 @@
-"""What a planned activation would have embedded, by model: requests, tokens and price, estimated."""
+"""The estimated embedding requests of a planned activation, by model, with their tokens and price."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ _SAMPLE = 1000
 
 
 @dataclass(frozen=True)
-class Expected:
-    """Requests that a run would make for a model: `tokens` from a sample of the texts, `usd` where it has a price."""
+class ExpectedRequests:
+    """Requests that a run would make for a model. `tokens` is estimated from a sample; `usd` where it has a price."""
 
     model: int
     name: str
@@ -26,22 +26,23 @@ class Expected:
     usd: float | None
 
 
-def expected_requests(work: Work, parts: Sequence[ValidPart], plan: Plan) -> list[Expected]:
-    """By model, the active one first; nothing where the branch is not embedded."""
+def expected_requests(work: Work, parts: Sequence[ValidPart], plan: Plan) -> list[ExpectedRequests]:
+    """The requests for each model, the active one first; none where the branch is not embedded."""
     if not work.branch.spec.embed:
         return []
     sample = parts[0].load().slice(0, _SAMPLE) if parts else None
-    return [_of_model(model, plan.inserted + plan.reworded, sample) for model in working_models(work.connection)]
+    return [_estimate(model, plan.inserted + plan.reworded, sample) for model in working_models(work.connection)]
 
 
-def _of_model(model: Model, items: int, sample: pa.Table | None) -> Expected:
+def _estimate(model: Model, items: int, sample: pa.Table | None) -> ExpectedRequests:
     tokens = round(items * (_mean_bytes(sample, model.template) / BYTES_PER_TOKEN)) if sample else 0
-    return Expected(model.model_id, model.label, items, tokens, model.price_of(tokens))
+    return ExpectedRequests(model.model_id, model.label, items, tokens, model.price_of(tokens))
 
 
 def _mean_bytes(rows: pa.Table, template: Sequence[str]) -> float:
-    """Of the text that the rows become: a line for each field that is there."""
+    """Mean length of the rows' texts: one line for each field that is not null."""
     lengths = [pc.binary_length(pc.cast(rows[field], pa.string())) for field in template]
-    known = sum(pc.sum(one).as_py() or 0 for one in lengths)
-    lines = sum(len(one) - one.null_count for one in lengths)
-    return (known + max(lines - rows.num_rows, 0)) / rows.num_rows
+    total = sum(pc.sum(field_lengths).as_py() or 0 for field_lengths in lengths)
+    lines = sum(len(field_lengths) - field_lengths.null_count for field_lengths in lengths)
+    line_breaks = max(lines - rows.num_rows, 0)
+    return (total + line_breaks) / rows.num_rows

@@ -1,14 +1,14 @@
 -- name: lock_source
--- One derivation of a source at a time, or one that began earlier overwrites a later text's hash with what it saw.
+-- One derivation of a source at a time: otherwise an earlier one could overwrite the hash of a later text.
 select from ingest.sources where source_id = %(source_id)s for no key update;
 
 -- name: share_source
--- Pieces of one derivation side by side, and no other derivation of the source.
+-- The ranges of one derivation run side by side, and no other derivation of the source does.
 select from ingest.sources where source_id = %(source_id)s for share;
 
--- name: reach_of_derivation
--- This activation and those before it that failed half applied, whose items nobody else asks for; and whether the
--- branch is embedded now and was not before, or the reverse: then all its items are looked at.
+-- name: derivation_scope
+-- The activations to derive for: this one, and those before it that failed half applied, since nothing else requests
+-- their items. And whether `embed` of the branch was switched on or off since: then all its items are looked at.
 with before as (
   select coalesce(max(activation_id), 0) as activation_id, (array_agg(spec order by activation_id desc))[1] as spec
     from ingest.activations
@@ -22,14 +22,13 @@ select array(select a.activation_id from ingest.activations a
                                             where b.branch_id = %(branch_id)s), false)
   from before;
 
--- name: ids_inserted
--- From which item to which an activation wrote.
+-- name: inserted_id_range
+-- The lowest and highest id of the items that an activation wrote.
 select min(item_id), max(item_id) from core.item_versions where written_by_activation = %(activation_id)s;
 
 -- name: request_inserted
--- First requests for the items that these activations inserted, or for those of a range. A plain insert, which fails
--- where somebody makes the same one, or where there is one for another text: to be ready for that, as the general way
--- is, takes half as long again.
+-- Requests for the items that these activations inserted, or for those in a range of ids. A plain insert, which fails
+-- on a conflict: `on conflict`, as in derive_requests, would take half as long again.
 insert into core.embedding_requests (model_id, item_id, branch_id, content_hash)
 select m.model_id, i.item_id, i.branch_id, i.embed_hash
   from core.item_versions v
@@ -44,12 +43,12 @@ select m.model_id, i.item_id, i.branch_id, i.embed_hash
  order by m.model_id, i.item_id;
 
 -- name: derive_requests
--- Requests for the items that these activations changed, where what is wanted differs from what the ledger says; for
--- those that they inserted only where they have none yet. Items that they touched may come from a branch that is not
+-- Requests for the items that these activations changed, where the wanted request differs from the one in the ledger.
+-- Inserted items are left out where request_inserted has done them; touched ones may come from a branch that is not
 -- embedded.
 with changed as materialized (
   select item_id from core.item_versions
-   where written_by_activation = any(%(activations)s::bigint[]) and (op <> 'i' or not %(inserted_have_theirs)s)
+   where written_by_activation = any(%(activations)s::bigint[]) and (op <> 'i' or not %(inserted_are_done)s)
   union
   select item_id from core.items where %(whole_branch)s and branch_id = %(branch_id)s and deleted_at is null
   union
@@ -105,7 +104,7 @@ with handed as (
 select count(*) from dropped;
 
 -- name: settle_answered
--- Of the requests of this transaction those whose vector is there: a text that went back, as after a rollback.
+-- Requests of this transaction whose vector is there already are done: the text went back, as after a rollback.
 update core.embedding_requests r set status = 'd', completed_at = now()
   from core.item_versions v, core.embedding_models m, core.item_embeddings e
  where v.written_by_activation = any(%(activations)s::bigint[]) and v.op <> 'i' and m.state in ('active', 'filling')
@@ -113,13 +112,13 @@ update core.embedding_requests r set status = 'd', completed_at = now()
    and e.model_id = r.model_id and e.item_id = r.item_id and e.content_hash = r.content_hash;
 
 -- name: drop_requests_of_deleted
--- Requests for items that these activations deleted have nothing left to embed.
+-- Requests for items that these activations deleted.
 delete from core.embedding_requests r
  using core.item_versions v
  where v.written_by_activation = any(%(activations)s::bigint[]) and v.op = 'd' and r.item_id = v.item_id
    and not exists (select from core.items i where i.item_id = v.item_id and i.deleted_at is null);
 
--- name: vectors_are_kept
+-- name: vectors_table_exists
 -- Whether there is a table of vectors: without pgvector there is none.
 select to_regclass('core.item_embeddings') is not null;
 
@@ -132,13 +131,13 @@ delete from core.item_embeddings e
    and not exists (select from core.items i where i.item_id = v.item_id and i.deleted_at is null);
 
 -- name: drop_requests_of_unembedded
--- The branch is not embedded any more: what waits is not wanted. Vectors that exist are left alone.
+-- Open requests of a branch that is not embedded any more. Existing vectors are left alone.
 delete from core.embedding_requests r
  using core.items i join ingest.branches b using (branch_id)
  where i.branch_id = %(branch_id)s and not (b.spec ->> 'embed')::boolean and r.item_id = i.item_id and r.status <> 'd';
 
--- name: unrequested
--- Items that an activation changed and that have no request for what they say now; promise 5 wants none.
+-- name: count_unrequested
+-- How many items that an activation changed have no request for their current text; none may be left when it is done.
 select count(*)
   from (select distinct item_id from core.item_versions where written_by_activation = %(activation_id)s) c
   join core.items i on i.item_id = c.item_id and i.deleted_at is null

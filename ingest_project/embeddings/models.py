@@ -1,7 +1,8 @@
-"""The models that items are embedded by: declared, filled beside the active one, switched to, retired.
+"""Embedding models: added, filled beside the active one, activated, retired.
 
-One is active: searches use it. Those that are filling have requests and vectors as well, so that switching to one is
-the change of a word. The model that was active goes on being filled until it is retired: switching back costs nothing.
+One model is active: searches use it. Models in state `filling` get requests and vectors as well, so that activating one
+only changes its state. The model that was active goes on being filled until it is retired, so that one can switch back
+at no cost.
 """
 
 from dataclasses import dataclass, field
@@ -24,20 +25,21 @@ _SQL = statements.load(__name__, "models.sql")
 Provider = Literal["builtin", "openai", "fastembed"]
 PROVIDERS: tuple[Provider, ...] = ("builtin", "openai", "fastembed")
 Change = Literal["added", "changed", "unchanged"]
+_IDENTITY = ("provider", "model", "version", "dims")  # with the template version
 
 
-def _without_secrets(url: str) -> str:
+def _checked_url(url: str) -> str:
     if "@" in url or "?" in url or not url.startswith(("http://", "https://")):
         raise ValueError("is http(s)://host/path, without credentials: name the key's variable instead")
     return url
 
 
-Url = Annotated[str, AfterValidator(_without_secrets)]
+Url = Annotated[str, AfterValidator(_checked_url)]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 class ModelOptions(BaseModel):
-    """How a model is reached, and what it costs. Kept in Postgres for all to read: no secrets."""
+    """How a model is reached, and what it costs. Readable by everybody in Postgres, so without secrets."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -63,20 +65,20 @@ class Model:
     template_version: int
     state: str
     options: ModelOptions
-    endpoint: str  # where its texts go; those that go to the same one wait together where it asks for that
+    endpoint: str  # where its texts go; models of the same endpoint share its pauses
     created_at: datetime
     activated_at: datetime | None
     retired_at: datetime | None
 
     @property
     def label(self) -> str:
-        """As people call it."""
+        """Its name for people."""
         return f"{self.provider}/{self.model}"
 
     def price_of(self, tokens: int) -> float | None:
-        """US dollars, where the model declares what its provider asks."""
-        asked = self.options.usd_per_million_tokens
-        return None if asked is None else asked * tokens / 1e6
+        """US dollars, where the model declares a price."""
+        price = self.options.usd_per_million_tokens
+        return None if price is None else price * tokens / 1e6
 
     @property
     def partition(self) -> sql.Identifier:
@@ -84,8 +86,8 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Declared:
-    """A model as somebody asks for it. Its template is a list of embeddable fields."""
+class ModelSpec:
+    """A model to be added. Its template is a list of embeddable fields."""
 
     provider: Provider
     model: str
@@ -97,7 +99,7 @@ class Declared:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Items that a model should have embedded, and what became of them. `unrequested` ones wait for a reconcile."""
+    """The items that a model should embed, by state. `unrequested` ones wait for a reconcile."""
 
     wanted: int
     done: int
@@ -129,55 +131,54 @@ def active_model(connection: Connection) -> Model | None:
 
 
 def working_models(connection: Connection) -> list[Model]:
-    """The models whose vectors are kept true to the items, the active one first."""
-    kept = [model for model in list_models(connection) if model.state in ("active", "filling")]
-    return sorted(kept, key=lambda model: (model.state != "active", model.model_id))
+    """The models whose vectors are kept up to date, the active one first."""
+    working = [model for model in list_models(connection) if model.state in ("active", "filling")]
+    return sorted(working, key=lambda model: (model.state != "active", model.model_id))
 
 
 def get_model(connection: Connection, model_id: int) -> Model:
-    """The model of this number. Raises ModelUnknown."""
+    """The model with this id. Raises ModelUnknown."""
     return find_model(connection, str(model_id))
 
 
 def find_model(connection: Connection, wanted: str) -> Model:
-    """The model of a number, or of a name that only one has. Raises ModelUnknown."""
-    known = list_models(connection)
-    found = [one for one in known if wanted in (str(one.model_id), one.label, one.model)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        numbers = ", ".join(str(one.model_id) for one in found)
+    """The model with this id, or with this name if only one has it. Raises ModelUnknown."""
+    matches = [model for model in list_models(connection) if wanted in (str(model.model_id), model.label, model.model)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        numbers = ", ".join(str(model.model_id) for model in matches)
         raise ModelUnknown(f"{wanted!r} is the name of several models", todo=f"Say which by its number: {numbers}.")
     raise ModelUnknown(f"no model {wanted!r} is known")
 
 
-def add_model(connection: Connection, declared: Declared) -> tuple[Model, Change]:
-    """Add a model in state `filling`; one that is there already is brought to these options, a retired one filled anew.
+def add_model(connection: Connection, spec: ModelSpec) -> tuple[Model, Change]:
+    """Add a model in state `filling`. An existing one gets these options; a retired one is filled again.
 
-    Another template makes another version of it. Its requests are made by a reconcile behind this: a derivation that
-    is under way does not know it yet. Raises UsageError.
+    Another template makes a new template version of the same model. The caller must reconcile afterwards: a derivation
+    that is under way does not know the model yet. Raises UsageError.
     """
-    _refuse_misfit(declared)
+    _refuse_invalid(spec)
     with connection.transaction():
         connection.execute(_SQL["lock_models"])
-        alike = [one for one in list_models(connection) if _is_like(one, declared)]
-        known = next((one for one in alike if one.template == declared.template), None)
-        options = Jsonb(declared.options.model_dump(exclude_defaults=True))
-        if known is None:
-            number, change = _insert(connection, declared, options, alike), "added"
+        versions = [model for model in list_models(connection) if _has_identity_of(model, spec)]
+        existing = next((model for model in versions if model.template == spec.template), None)
+        options = Jsonb(spec.options.model_dump(exclude_defaults=True))
+        if existing is None:
+            model_id, change = _insert(connection, spec, options, versions), "added"
         else:
-            number, change = known.model_id, _change_of(known, declared)
+            model_id, change = existing.model_id, _change_of(existing, spec)
             if change != "unchanged":
-                connection.execute(_SQL["refill_model"], {"model_id": number, "options": options})
+                connection.execute(_SQL["refill_model"], {"model_id": model_id, "options": options})
         ensure_vectors(connection)
-    return get_model(connection, number), change
+    return get_model(connection, model_id), change
 
 
 def coverage(connection: Connection, model: Model, branch_id: int | None = None) -> Coverage:
-    """How much is embedded, of all branches or of one. Reads all live items: 0.3 s per million."""
+    """How much of all branches, or of one, is embedded. Reads all live items: 0.3 s per million."""
     values = {"model_id": model.model_id, "branch_id": branch_id}
     row = connection.execute(_SQL["coverage"], values).fetchone()
-    assert row is not None
+    assert row is not None, "an aggregate"
     return Coverage(*row)
 
 
@@ -200,19 +201,19 @@ def activate_model(connection: Connection, model: Model, *, force: bool = False)
 
 
 def _refuse_incomplete(connection: Connection, model: Model) -> None:
-    found = coverage(connection, model)
-    if found.lacking:
+    covered = coverage(connection, model)
+    if covered.lacking:
         raise ModelIncomplete(
-            f"{found.lacking:,} of {found.wanted:,} items have no vector of this model yet: {found.waiting:,} wait, "
-            f"{found.dead:,} are dead, {found.unrequested:,} are not requested",
+            f"{covered.lacking:,} of {covered.wanted:,} items have no vector of this model yet: "
+            f"{covered.waiting:,} wait, {covered.dead:,} are dead, {covered.unrequested:,} are not requested",
             where={"model": f"{model.model_id} ({model.label})"},
         )
 
 
 def retire_model(connection: Connection, model: Model, *, keep_vectors: bool = False) -> int:
-    """End a model: drop its requests and, unless they are to be kept, its vectors; say how many requests went.
+    """Retire a model: drop its requests and, unless `keep_vectors`, its vectors. Returns how many requests it had.
 
-    Raises UsageError for the active one.
+    Raises UsageError for the active model.
     """
     values = {"model_id": model.model_id}
     with connection.transaction():
@@ -223,14 +224,14 @@ def retire_model(connection: Connection, model: Model, *, keep_vectors: bool = F
                 todo="Activate another one first: `ingest model list`.",
             )
         dropped = connection.execute(_SQL["drop_requests"], values).rowcount
-    # Behind it: a worker that is just storing vectors waits for a request that is gone, then stores none.
+    # After the requests: a worker that is about to store vectors waits for that, finds no request and stores none.
     if not keep_vectors and has_vectors(connection, model):
         connection.execute(_SQL["drop_vectors"].format(partition=model.partition))
     return dropped
 
 
 def has_vectors(connection: Connection, model: Model) -> bool:
-    """Whether there is a table of this model's vectors: pgvector may be missing, here or when the model was added."""
+    """Whether this model has a table of vectors: pgvector may be missing, or may have been when the model was added."""
     return fetch_value(connection, _SQL["vectors_table"], {"model_id": model.model_id}) is not None
 
 
@@ -239,58 +240,54 @@ def parse_options(given: dict[str, Any]) -> ModelOptions:
     try:
         return ModelOptions.model_validate({key: value for key, value in given.items() if value is not None})
     except ValidationError as error:
-        wrong = [
-            f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}"
-            for one in error.errors(include_input=False)
+        problems = [
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors(include_input=False)
         ]
-        raise UsageError("; ".join(wrong), todo="See `ingest model add --help`.") from None
+        raise UsageError("; ".join(problems), todo="See `ingest model add --help`.") from None
 
 
-def known_provider(name: str) -> Provider:
+def parse_provider(name: str) -> Provider:
     """The provider of this name. Raises UsageError."""
-    for known in PROVIDERS:
-        if known == name:
-            return known
+    for provider in PROVIDERS:
+        if provider == name:
+            return provider
     raise UsageError(f"no provider {name!r}", todo=f"Providers are: {', '.join(PROVIDERS)}.")
 
 
-def _refuse_misfit(declared: Declared) -> None:
-    unknown = [field for field in declared.template if field not in embeddable_fields()]
-    if unknown or not declared.template:
+def _refuse_invalid(spec: ModelSpec) -> None:
+    unknown = [field for field in spec.template if field not in embeddable_fields()]
+    if unknown or not spec.template:
         raise UsageError(
             f"no field {', '.join(unknown) or 'is given'} to embed",
             todo=f"Those that can be: {', '.join(embeddable_fields())}.",
         )
-    if len(set(declared.template)) < len(declared.template):
+    if len(set(spec.template)) < len(spec.template):
         raise UsageError("a field is named twice", todo="Name each once, in the order of the text.")
-    known_provider(declared.provider)
+    parse_provider(spec.provider)
 
 
-def _is_like(one: Model, declared: Declared) -> bool:
-    wanted = (declared.provider, declared.model, declared.version, declared.dims)
-    return (one.provider, one.model, one.version, one.dims) == wanted
+def _has_identity_of(model: Model, spec: ModelSpec) -> bool:
+    """Whether they are the same but for template and options."""
+    return all(getattr(model, name) == getattr(spec, name) for name in _IDENTITY)
 
 
-def _change_of(known: Model, declared: Declared) -> Change:
-    if known.state == "retired":
+def _change_of(model: Model, spec: ModelSpec) -> Change:
+    if model.state == "retired":
         return "added"
-    return "unchanged" if known.options == declared.options else "changed"
+    return "unchanged" if model.options == spec.options else "changed"
 
 
-def _insert(connection: Connection, declared: Declared, options: Jsonb, alike: list[Model]) -> int:
+def _insert(connection: Connection, spec: ModelSpec, options: Jsonb, versions: list[Model]) -> int:
     values = {
-        **{name: getattr(declared, name) for name in ("provider", "model", "version", "dims")},
-        "template": list(declared.template),
-        "template_version": max((one.template_version for one in alike), default=0) + 1,
+        **{name: getattr(spec, name) for name in _IDENTITY},
+        "template": list(spec.template),
+        "template_version": max((model.template_version for model in versions), default=0) + 1,
         "options": options,
     }
     return fetch_value(connection, _SQL["add_model"], values)
 
 
 def _model(**row: Any) -> Model:
-    known: dict[str, Any] = {
-        **row,
-        "template": tuple(row["template"]),
-        "options": ModelOptions.model_validate(row["options"]),
-    }
-    return Model(**known)
+    row["template"], row["options"] = tuple(row["template"]), ModelOptions.model_validate(row["options"])
+    return Model(**row)

@@ -1,8 +1,8 @@
 -- name: claim
--- The next requests that are due, by count and token budget, with the text that their items have now. The keyset
--- (next_attempt_at, item_id) steps over what earlier claims left behind in the index, though vacuum be held back.
--- A request for an older text is brought to what the item says; one whose item is gone is dropped. Its commit waits
--- for no disk: a server that forgets a lease in a crash has the requests pending, as they were.
+-- Leases the next requests that are due, up to a number and a token budget, with the current texts of their items. The
+-- keyset (next_attempt_at, item_id) steps over dead index entries of earlier claims, which remain while something
+-- holds vacuum back. A request for an older text is changed to the current one; one whose item is deleted is dropped.
+-- The commit does not wait for the disk: if a crash of the server loses a lease, the request is pending again.
 with hurried as materialized (
   select set_config('synchronous_commit', 'off', true)
 ), due as materialized (
@@ -35,19 +35,19 @@ with hurried as materialized (
 select item_id, uuid_send(content_hash), text, attempts, next_attempt_at, place
   from claimed order by next_attempt_at, item_id;
 
--- name: vector_type
--- The number of pgvector's type in this database: an array names it to those that read it.
+-- name: vector_oid
+-- The oid of pgvector's type in this database, which binary arrays name.
 select 'vector'::regtype::oid::int;
 
 -- name: complete
--- Acknowledge and store in one statement: only what is still leased by us, and still wanted with the text that was
--- embedded. A late worker, or an item changed meanwhile, stores nothing. Requests are looked for where the claim left
--- them, one by one. The arrays are behind a select each, so that the planner counts on few rows: told of 500, it would
--- rather read a whole ledger of up to some ten thousand requests, for each batch. Who holds the request is alone with
--- its vector: it need not be written as if another might.
+-- Acknowledges requests and stores their vectors in one statement: only those that this lease still holds and that are
+-- still for the text that was embedded. A late worker, or one whose item changed meanwhile, stores nothing. Requests
+-- are found by the ctid that they had after the claim. Each array is in a select of its own, so that the planner
+-- expects few rows: if it knew of 500, it would scan ledgers of up to some ten thousand requests for each batch.
+-- Nobody else writes the vector of a request that is leased, so no `on conflict` is needed.
 with held as (
   select place, item_id, content_hash, embedding
-    from unnest((select %(places)s::tid[]), (select %(item_ids)s::bigint[]), (select %(hashes)s::uuid[]),
+    from unnest((select %(ctids)s::tid[]), (select %(item_ids)s::bigint[]), (select %(hashes)s::uuid[]),
                 (select %(vectors)s::vector[])) as given (place, item_id, content_hash, embedding)
 ), acknowledged as (
   update core.embedding_requests r
@@ -71,13 +71,14 @@ with held as (
 )
 select count(*) from known;
 
--- name: find_again
--- Where requests of a claim are by now that were not where it left them: a lease that was renewed has moved them.
+-- name: find_moved
+-- The current ctids of requests of a claim: renewing a lease changes them.
 select item_id, ctid as place from core.embedding_requests
  where model_id = %(model_id)s and item_id = any(%(item_ids)s) and lease_id = %(lease_id)s;
 
 -- name: fail
--- One attempt is used up; the next is later by a doubling wait, or there is none. One jitter per batch: it stays whole.
+-- Uses up an attempt; the next one waits twice as long, or the request is dead. One jitter for the batch, so that its
+-- requests stay due together.
 update core.embedding_requests
    set attempts = attempts + 1, status = case when attempts + 1 >= %(attempts)s then 'x' else 'p' end,
        next_attempt_at = now() + make_interval(secs => least(%(longest)s, %(first)s * 2.0 ^ attempts) * %(jitter)s),
@@ -86,7 +87,7 @@ update core.embedding_requests
 returning status = 'x';
 
 -- name: bury
--- Refused for what they say: no further attempt.
+-- Texts that the provider refused: no further attempt.
 update core.embedding_requests
    set attempts = attempts + 1, status = 'x', error_class = %(error_class)s, error = %(error)s, lease_id = null,
        leased_until = null, updated_at = now()
@@ -94,7 +95,7 @@ update core.embedding_requests
 returning true;
 
 -- name: defer
--- Too fast is not a failure: no attempt is used up, and the batch is due as a whole when the endpoint's pause ends.
+-- A rate limit is not a failure: it uses up no attempt, and the whole batch is due when the endpoint's pause ends.
 update core.embedding_requests
    set status = 'p', rate_deferrals = least(rate_deferrals + 1, 32767),
        next_attempt_at = now() + make_interval(secs => %(seconds)s),
@@ -103,7 +104,7 @@ update core.embedding_requests
 returning false;
 
 -- name: release
--- Leases handed back as they were taken; but for those that are being completed over the other session: `renew`.
+-- Hands leases back, and skips those that the worker's other session is just completing (see `renew`).
 with held as materialized (
   select model_id, item_id from core.embedding_requests
    where model_id = %(model_id)s and item_id = any(%(item_ids)s) and lease_id = %(lease_id)s
@@ -114,8 +115,8 @@ update core.embedding_requests r
   from held h where r.model_id = h.model_id and r.item_id = h.item_id and r.lease_id = %(lease_id)s;
 
 -- name: renew
--- A call that takes long keeps its lease. What is locked is being completed, over the worker's other session: it needs
--- no lease any more, and to wait for it, row by row in another order, was a deadlock.
+-- Keeps the lease of a call that takes long. Locked rows are skipped: the worker's other session is just completing
+-- them, so they need no lease any more, and waiting for them in another order caused a deadlock.
 with held as materialized (
   select model_id, item_id from core.embedding_requests
    where model_id = %(model_id)s and item_id = any(%(item_ids)s) and lease_id = %(lease_id)s
@@ -126,8 +127,8 @@ update core.embedding_requests r
   from held h where r.model_id = h.model_id and r.item_id = h.item_id and r.lease_id = %(lease_id)s;
 
 -- name: rescue
--- Leases that ran out: their worker was killed or cut off. An attempt is used up, or a text that kills its worker
--- would do so for ever.
+-- Expired leases: their worker was killed or cut off. It counts as an attempt, or else a text that kills its worker
+-- would be tried for ever.
 update core.embedding_requests
    set attempts = attempts + 1, status = case when attempts + 1 >= %(attempts)s then 'x' else 'p' end,
        next_attempt_at = now(), error_class = 'lease_expired', error = 'the worker that held it was not heard of again',
@@ -135,8 +136,8 @@ update core.embedding_requests
  where status = 'l' and leased_until < now();
 
 -- name: pause
--- All workers of an endpoint wait: as long as it asks for, else twice as long with each failure in a row. Those that
--- were already under way when the pause began do not make it longer.
+-- All workers of an endpoint wait: as long as it asks for, or twice as long with each failure in a row. Failures of
+-- calls that were under way when the pause began do not make it longer.
 insert into core.embedding_endpoints as p (endpoint, failures, paused_until, reason)
 values (%(endpoint)s, 1, now() + make_interval(secs => coalesce(%(seconds)s::float8, %(first)s)), %(reason)s)
 on conflict (endpoint) do update
@@ -150,12 +151,12 @@ on conflict (endpoint) do update
 returning greatest(extract(epoch from paused_until - now()), 0)::float8;
 
 -- name: unpause
--- It answers again: the next failure is a first one.
+-- The endpoint has answered: the next failure is the first one again.
 update core.embedding_endpoints set failures = 0, updated_at = now()
  where endpoint = %(endpoint)s and failures > 0 and paused_until <= now();
 
 -- name: pending_branches
--- Branches with pending requests of a model, one index probe each.
+-- Branches with pending requests of a model, with one index probe for each (a loose index scan).
 with recursive found as (
   (select min(branch_id) as branch_id from core.embedding_requests where model_id = %(model_id)s and status = 'p')
   union all
@@ -182,8 +183,8 @@ select extract(epoch from least(
 select count(*), min(next_attempt_at) from core.embedding_requests
  where model_id = %(model_id)s and status = 'p' and (%(branch_id)s::int is null or branch_id = %(branch_id)s);
 
--- name: sample_bytes
--- Mean length of the texts of some that wait.
+-- name: mean_text_bytes
+-- Mean length of the texts of a sample of pending requests.
 select coalesce(avg(octet_length({text})), 0)::float8
   from (select item_id from core.embedding_requests
          where model_id = %(model_id)s and status = 'p' and (%(branch_id)s::int is null or branch_id = %(branch_id)s)
@@ -191,7 +192,7 @@ select coalesce(avg(octet_length({text})), 0)::float8
   join core.items i on i.item_id = r.item_id and i.deleted_at is null;
 
 -- name: retry_dead
--- A person has mended what was wrong.
+-- Dead requests become pending again, after a person has removed the cause.
 update core.embedding_requests
    set status = 'p', attempts = 0, rate_deferrals = 0, next_attempt_at = now(), updated_at = now()
  where status = 'x' and (%(branch_id)s::int is null or branch_id = %(branch_id)s)

@@ -1,11 +1,12 @@
-"""The whole ledger against core.items: for the schedule, for a new model, and for `ingest verify`.
+"""Reconciling the whole ledger with core.items: for the nightly schedule, for a new model, and for `ingest verify`.
 
-Deriving looks at what an activation changed; this looks at everything, in ranges of item ids, each a transaction of its
-own. So it finds what no activation is to blame for: a line deleted by hand, an item that another branch took over, a
-vector that is gone. Without `repair` it counts and writes nothing: the statements are the same.
+A derivation looks at what one activation changed. This looks at everything, in ranges of item ids, each in a
+transaction of its own, and so finds what no derivation can: a request deleted by hand, an item that another branch has
+taken over, a lost vector. Without `repair` the same statements only count.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass
+from functools import partial
 from typing import Any
 
 from ingest_project import failpoints
@@ -16,18 +17,18 @@ from ingest_project.telemetry import Progress, report
 from ingest_project.upsert.id_ranges import RANGE_SIZE, id_ranges
 
 _SQL = statements.load(__name__, "reconcile.sql")
-# In this order: what is wanted is known before vectors are compared with it.
-_OF_LEDGER = ("reconcile_unwanted", "reconcile_moved")
-_OF_VECTORS = ("reconcile_orphans", "reconcile_lost", "reconcile_found")
+# In this order: vectors are compared with the requests, so these come first.
+_LEDGER_STATEMENTS = ("reconcile_unwanted", "reconcile_moved")
+_VECTOR_STATEMENTS = ("reconcile_orphans", "reconcile_lost", "reconcile_found")
 
 
 @dataclass(frozen=True)
 class Differences:
-    """How the ledger differed from what is wanted, in requests; `orphans` in vectors.
+    """How the ledger differed from what is wanted, in numbers of requests; `orphans` in vectors.
 
-    `missing`: items without one. `changed`: for an earlier text. `unwanted`: item deleted, branch not embedded, or
-    model retired. `moved`: the item is another branch's by now. `lost`: done, without that vector. `found`: waiting,
-    although its vector is there. `orphans`: vectors that no request stands for.
+    `missing`: an item has none. `changed`: it is for an earlier text. `unwanted`: the item is deleted, its branch not
+    embedded, or the model retired. `moved`: another branch owns the item by now. `lost`: done, but the vector is
+    missing. `found`: waiting, although the vector exists. `orphans`: vectors without a request.
     """
 
     missing: int = 0
@@ -39,10 +40,10 @@ class Differences:
     found: int = 0
 
     def __add__(self, other: "Differences") -> "Differences":
-        return Differences(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
+        return Differences(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
     def __bool__(self) -> bool:
-        return any(getattr(self, one.name) for one in fields(self))
+        return any(astuple(self))
 
 
 def reconcile(
@@ -53,17 +54,19 @@ def reconcile(
     model: Model | None = None,
     size: int = RANGE_SIZE,
 ) -> Differences:
-    """Compare the whole ledger, or a branch's or a model's part of it, and bring it to what is wanted.
+    """Compare the ledger, or the part of it for one branch or model, with what is wanted, and repair it.
 
-    Any number may run at once, beside derivations and workers; each range waits for those under way.
+    Several may run at once, beside derivations and workers; each range waits for the derivations under way.
     """
     models = working_models(connection) if model is None else [model]
-    total = _of_retired(connection, repair=repair, branch_id=branch_id) if model is None else Differences()
-    done = 0
+    total, done = Differences(), 0
+    if model is None:
+        retired = {"repair": repair, "branch_id": branch_id}
+        total = Differences(unwanted=fetch_value(connection, _SQL["reconcile_retired"], retired))
     for after, upto in id_ranges(connection, size):
-        for one in models:
-            values = {"model_id": one.model_id, "after": after, "upto": upto, "repair": repair, "branch_id": branch_id}
-            total += retried(lambda values=values, one=one: _reconcile_range(connection, one, values))
+        for working in models:
+            values = {"after": after, "upto": upto, "repair": repair, "branch_id": branch_id}
+            total += retried(partial(_reconcile_range, connection, working, values))
         failpoints.reach("range_reconciled")
         done += size
         report(Progress("reconcile", done))
@@ -72,24 +75,17 @@ def reconcile(
     return total
 
 
-def _of_retired(connection: Connection, *, repair: bool, branch_id: int | None) -> Differences:
-    return Differences(unwanted=_count(connection, "reconcile_retired", {"repair": repair, "branch_id": branch_id}))
-
-
 def _reconcile_range(connection: Connection, model: Model, values: dict[str, Any]) -> Differences:
     with connection.transaction():
         if values["repair"]:
             connection.execute(_SQL["lock_sources"])
-        looked = connection.execute(_SQL["where_to_look"]).fetchone()
-        assert looked is not None
-        values = {**values, "unembedded": looked[0]}
-        row = connection.execute(_SQL["reconcile_wanted"], values).fetchone()
-        assert row is not None
-        asked = _OF_LEDGER if looked[1] else _OF_LEDGER[:1]
-        asked += _OF_VECTORS if has_vectors(connection, model) else ()
-        counts = {name.removeprefix("reconcile_"): _count(connection, name, values) for name in asked}
-    return Differences(missing=row[0], changed=row[1], **counts)
-
-
-def _count(connection: Connection, statement: str, values: dict[str, Any]) -> int:
-    return fetch_value(connection, _SQL[statement], values)
+        scope = connection.execute(_SQL["reconcile_scope"]).fetchone()
+        assert scope is not None, "an aggregate"
+        unembedded, sources_are_shared = scope
+        values = {**values, "model_id": model.model_id, "unembedded": unembedded}
+        wanted = connection.execute(_SQL["reconcile_wanted"], values).fetchone()
+        assert wanted is not None, "an aggregate"
+        names = _LEDGER_STATEMENTS if sources_are_shared else _LEDGER_STATEMENTS[:1]
+        names += _VECTOR_STATEMENTS if has_vectors(connection, model) else ()
+        counts = {name.removeprefix("reconcile_"): fetch_value(connection, _SQL[name], values) for name in names}
+    return Differences(missing=wanted[0], changed=wanted[1], **counts)

@@ -1,23 +1,23 @@
 -- name: lock_sources
--- No derivation meanwhile: the hashes seen here must not replace those of a later one.
+-- Keeps derivations out meanwhile: the hashes read here must not replace those of a later derivation.
 select from ingest.sources order by source_id for no key update;
 
--- name: where_to_look
--- The branches that are not embedded, and whether an item can have changed hands at all.
+-- name: reconcile_scope
+-- The branches that are not embedded, and whether any branches share a source: only then can items change owner.
 select array(select branch_id from ingest.branches where (spec ->> 'embed')::boolean is not true),
        exists (select from ingest.branches group by source_id having count(*) > 1);
 
 -- name: reconcile_wanted
--- Items without a request for what they say now; two index-only scans, merged, where nothing is to be done.
+-- Items without a request for their current text. Where there are none, this is a merge of two index-only scans.
 with differing as materialized (
-  select i.item_id, i.embed_hash, r.item_id as known
+  select i.item_id, i.embed_hash, r.item_id as requested
     from core.items i
     left join core.embedding_requests r on r.model_id = %(model_id)s and r.item_id = i.item_id
      and r.item_id > %(after)s and r.item_id <= %(upto)s
    where i.item_id > %(after)s and i.item_id <= %(upto)s and i.deleted_at is null
      and (r.item_id is null or r.content_hash <> i.embed_hash)
 ), wanted as materialized (
-  select d.item_id, i.branch_id, d.embed_hash, d.known
+  select d.item_id, i.branch_id, d.embed_hash, d.requested
     from differing d cross join lateral (select branch_id from core.items i
                                           where i.item_id = d.item_id and i.deleted_at is null offset 0) i
    where i.branch_id <> all(%(unembedded)s::int[])
@@ -31,10 +31,10 @@ with differing as materialized (
          leased_until = null, run_id = null, requested_at = now(), updated_at = now(), completed_at = null
    where r.content_hash <> excluded.content_hash
 )
-select count(*) filter (where known is null), count(*) filter (where known is not null) from wanted;
+select count(*) filter (where requested is null), count(*) filter (where requested is not null) from wanted;
 
 -- name: reconcile_unwanted
--- Requests for items that are deleted, or that a branch owns which is not embedded.
+-- Requests for items that are deleted or whose branch is not embedded.
 with unwanted as materialized (
   select r.item_id
     from core.embedding_requests r
@@ -57,7 +57,7 @@ with unwanted as materialized (
 select count(*) from unwanted;
 
 -- name: reconcile_moved
--- Requests of items that another branch of their source owns by now: it is the one to embed them.
+-- Requests of items that another branch of the source owns by now: they become requests of that branch.
 with moved as materialized (
   select r.item_id, i.branch_id
     from core.embedding_requests r join core.items i on i.item_id = r.item_id and i.deleted_at is null
@@ -73,7 +73,7 @@ with moved as materialized (
 select count(*) from moved;
 
 -- name: reconcile_lost
--- Requests that say they are done, and whose vector is not there or is of another text: due again.
+-- Requests that are done although their vector is missing or of another text: they are due again.
 with lost as materialized (
   select r.item_id
     from core.embedding_requests r
@@ -91,7 +91,7 @@ with lost as materialized (
 select count(*) from lost;
 
 -- name: reconcile_found
--- Requests that wait for a vector that is there already: a text that went back, a model that was retired and returns.
+-- Requests that wait although their vector exists: the text went back, or a retired model was added again.
 with found as materialized (
   select r.item_id, r.content_hash
     from core.embedding_requests r join core.item_embeddings e on e.model_id = r.model_id and e.item_id = r.item_id
@@ -110,7 +110,7 @@ with found as materialized (
 select count(*) from found;
 
 -- name: reconcile_orphans
--- Vectors that no request stands for.
+-- Vectors without a request.
 with orphaned as materialized (
   select e.item_id
     from core.item_embeddings e
@@ -127,7 +127,7 @@ with orphaned as materialized (
 select count(*) from orphaned;
 
 -- name: reconcile_retired
--- Requests for models that are retired: what was derived while one was being retired.
+-- Requests for retired models: a derivation may make some while a model is being retired.
 with unwanted as materialized (
   select r.model_id, r.item_id
     from core.embedding_models m join core.embedding_requests r using (model_id)

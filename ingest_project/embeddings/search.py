@@ -1,4 +1,4 @@
-"""Items near a text: the text becomes a vector by the active model, the rest is one statement."""
+"""Semantic search: the active model embeds the text, and one statement finds the nearest items."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,21 +9,21 @@ from psycopg.rows import class_row
 from ingest_project.embeddings.models import Model, active_model
 from ingest_project.embeddings.providers import Provider, ProviderError
 from ingest_project.embeddings.queue import require_vectors
-from ingest_project.embeddings.vectors import stored_as
+from ingest_project.embeddings.vectors import vector_type
 from ingest_project.embeddings.worker import usable_provider
 from ingest_project.errors import ModelUnknown, ProviderUnusable
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection, fetch_value
 
 _SQL = statements.load(__name__, "search.sql")
-_ITERATIVE = (0, 8)  # pgvector that goes on behind a filter
-_EF_SEARCH = 40  # pgvector's own; more where more is asked for
-_SWITCHES = 3
+_ITERATIVE_SINCE = (0, 8)  # the first pgvector whose index scans go on until enough rows pass the filters
+_EF_SEARCH = 40  # pgvector's default, and our minimum
+_MAX_SWITCHES = 3  # of the active model during one search
 
 
 @dataclass(frozen=True)
 class Near:
-    """Within so many kilometres of a place in WGS 84 degrees."""
+    """Within `km` kilometres of a point in WGS 84 degrees."""
 
     lat: float
     lon: float
@@ -32,7 +32,7 @@ class Near:
 
 @dataclass(frozen=True)
 class Filters:
-    """What an item must be, beside near in meaning."""
+    """Conditions on the items that are searched."""
 
     branch_id: int | None = None
     country: str | None = None
@@ -41,7 +41,10 @@ class Filters:
 
 @dataclass(frozen=True)
 class Hit:
-    """An item that was found. `distance`: cosine, 0 is the same, 1 has nothing in common."""
+    """An item that was found. `distance` is the cosine distance: 0 is the same, 1 has nothing in common.
+
+    `is_current`: the vector is that of the item's current text.
+    """
 
     distance: float
     is_current: bool
@@ -72,12 +75,12 @@ def search(
 ) -> tuple[Model, list[Hit]]:
     """The model that answered, and the items nearest to a text, nearest first.
 
-    One model answers a search, whatever is switched meanwhile; no transaction is open while its provider is asked.
-    Raises VectorsMissing, ModelUnknown where no model is active, ProviderUnusable.
+    Where the active model is switched during the search, it starts again. No transaction is open while the provider
+    is called. Raises VectorsMissing, ModelUnknown where no model is active, ProviderUnusable.
     """
     require_vectors(connection)
-    for _ in range(_SWITCHES):
-        model = _answering(connection)
+    for _ in range(_MAX_SWITCHES):
+        model = _require_active_model(connection)
         vector = _vector(provider or usable_provider(model), text)
         hits = nearest(connection, model, vector, filters or Filters(), limit)
         if hits is not None:
@@ -86,7 +89,7 @@ def search(
 
 
 def nearest(connection: Connection, model: Model, vector: str, filters: Filters, limit: int) -> list[Hit] | None:
-    """The items nearest to a vector, or None where another model is active by now: it is the one to ask."""
+    """The items nearest to a vector of the model, or None where another model is active by now."""
     near = filters.near
     values = {
         "query": vector,
@@ -96,21 +99,21 @@ def nearest(connection: Connection, model: Model, vector: str, filters: Filters,
         **({"km": near.km, "lat": near.lat, "lon": near.lon} if near else {"km": None, "lat": 0.0, "lon": 0.0}),
     }
     with connection.transaction(), connection.cursor(row_factory=class_row(Hit)) as cursor:
-        if _goes_on(connection):
+        if _scans_iteratively(connection):
             connection.execute(_SQL["search_settings"], {"ef_search": min(1000, max(_EF_SEARCH, limit))})
         hits = cursor.execute(nearest_items(model), values).fetchall()
-        # Behind it: the vectors of a model that was retired in between are gone.
-        return hits if fetch_value(connection, _SQL["active_number"]) == model.model_id else None
+        # Checked after the search: if the model was retired meanwhile, its vectors are gone.
+        return hits if fetch_value(connection, _SQL["active_model_id"]) == model.model_id else None
 
 
 def nearest_items(model: Model) -> sql.Composed:
-    """The statement for a model: its vectors have its dimensions, and are compared in the precision of its index."""
+    """The statement for a model: vectors are compared in its dimensions and in the type of its index."""
     return _SQL["nearest_items"].format(
-        kind=sql.Identifier(stored_as(model)), dims=sql.Literal(model.dims), model_id=sql.Literal(model.model_id)
+        kind=sql.Identifier(vector_type(model)), dims=sql.Literal(model.dims), model_id=sql.Literal(model.model_id)
     )
 
 
-def _answering(connection: Connection) -> Model:
+def _require_active_model(connection: Connection) -> Model:
     model = active_model(connection)
     if model is None:
         raise ModelUnknown("no model is active", todo="`ingest model list` shows those there are; activate one.")
@@ -128,6 +131,6 @@ def _vector(provider: Provider, text: str) -> str:
     return "[" + ",".join(map(str, numbers.tolist())) + "]"
 
 
-def _goes_on(connection: Connection) -> bool:
+def _scans_iteratively(connection: Connection) -> bool:
     version: str | None = fetch_value(connection, _SQL["pgvector_version"])
-    return version is not None and tuple(int(part) for part in version.split(".")[:2]) >= _ITERATIVE
+    return version is not None and tuple(int(part) for part in version.split(".")[:2]) >= _ITERATIVE_SINCE

@@ -1,19 +1,19 @@
 -- name: pgvector_version
--- As `create extension` left it.
+-- The version of the installed extension.
 select extversion from pg_extension where extname = 'vector';
 
 -- name: search_settings
--- An index gives its nearest before the filters are asked: it goes on until there are enough that pass them. In
--- relaxed order, which loses fewer on the way: what is found is put in order behind it.
+-- An index returns its nearest rows before the filters apply; with an iterative scan it goes on until enough rows pass
+-- them. Relaxed order misses fewer of them, and nearest_items sorts its result anyway.
 select set_config('hnsw.iterative_scan', 'relaxed_order', true),
        set_config('hnsw.ef_search', %(ef_search)s::int::text, true);
 
--- name: active_number
--- The model that answers at this moment.
+-- name: active_model_id
+-- The id of the active model.
 select model_id from core.embedding_models where state = 'active';
 
 -- name: nearest_items
--- The items nearest to a vector, with what they say and where they come from. `is_current`: it is of the text of now.
+-- The items nearest to a vector, with their content and provenance. `is_current`: the vector is of the current text.
 with hits as (
   select e.item_id, e.content_hash, e.embedding::{kind}({dims}) <=> %(query)s::{kind}({dims}) as distance
     from core.item_embeddings e

@@ -1,4 +1,4 @@
-"""How far embedding is: per model and branch what waits, what is done, what is dead and why."""
+"""The state of embedding by model and branch: what waits, what is done, what is dead and why."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,9 +13,10 @@ _SQL = statements.load(__name__, "status.sql")
 
 @dataclass(frozen=True)
 class EmbeddingStatus:
-    """`waiting` of the pending ones are not due yet; `oldest`: asked for since; `rate` per second, of five minutes.
+    """Requests of one model and branch. `waiting` of the pending ones are not due yet; `dead` by class of error.
 
-    `paused_for`: what the endpoint said last, while it gives no answers.
+    `oldest`: when the oldest open one was requested. `rate`: vectors per second over the last five minutes.
+    `paused_for`: the last error of the endpoint, as long as its calls fail.
     """
 
     model_id: int
@@ -35,11 +36,11 @@ class EmbeddingStatus:
 
     @property
     def coverage(self) -> float:
-        """Live items that have the vector of what they say, of one."""
+        """The share of live items that are embedded, from 0 to 1."""
         return min(self.done / self.items, 1.0) if self.items else 1.0
 
 
 def embedding_status(connection: Connection, branch_id: int | None = None) -> list[EmbeddingStatus]:
-    """Of all branches or of one; reads the whole ledger: half a second per million."""
+    """The status of all branches, or of one. Reads the whole ledger: half a second per million requests."""
     with connection.cursor(row_factory=class_row(EmbeddingStatus)) as cursor:
         return cursor.execute(_SQL["embedding_status"], {"branch_id": branch_id}).fetchall()

@@ -1,5 +1,5 @@
 -- name: embedding_status
--- One row per model in use and branch that is embedded, or was: what waits, what is done, what is dead and why.
+-- One row for each model in use and each branch that is embedded or has requests.
 with counted as (
   select model_id, branch_id, count(*) filter (where status = 'p') as pending,
          count(*) filter (where status = 'p' and next_attempt_at > now()) as waiting,

@@ -1,4 +1,4 @@
-"""Several embedding workers at once, and their progress as one."""
+"""Several embedding workers in parallel, which report one common progress."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -25,29 +25,29 @@ def run_workers(
     limits: Limits | None = None,
     stop: threading.Event | None = None,
 ) -> EmbedOutcome:
-    """As `run_worker`, by several workers, each with a session of its own; tells progress to who listens.
+    """As `run_worker`, by several workers with sessions of their own; reports progress (`telemetry.report`).
 
-    The first that fails stops the others, and its error is raised. `limits.limit` is shared out among them.
+    The first that fails stops the others, and its error is raised. `limits.max_requests` is divided among them.
     """
     limits, stop = limits or chosen_limits(), stop or threading.Event()
     with session(url) as connection:
         require_vectors(connection)
         model = get_model(connection, model_id)
         total = estimate(connection, model, branch_id).items
-    asked = provider or usable_provider(model)
-    counted = _Counted(total if limits.limit is None else min(total, limits.limit))
-    tokens = asked.tokens
+    shared_provider = provider or usable_provider(model)
+    progress = _SharedProgress(total if limits.max_requests is None else min(total, limits.max_requests))
+    tokens_before = shared_provider.tokens
 
-    def work(share: int) -> EmbedOutcome:
+    def work(worker: int) -> EmbedOutcome:
         try:
             return run_worker(
                 url,
                 model_id=model_id,
                 branch_id=branch_id,
-                provider=asked,
-                limits=replace(limits, limit=_share(limits.limit, workers, share)),
+                provider=shared_provider,
+                limits=replace(limits, max_requests=_share(limits.max_requests, workers, worker)),
                 stop=stop,
-                progress=counted,
+                progress=progress,
             )
         except BaseException:
             stop.set()
@@ -56,31 +56,34 @@ def run_workers(
     if workers == 1:
         return work(0)
     with ThreadPoolExecutor(workers) as pool:
-        parts = [pool.submit(copy_context().run, work, share) for share in range(workers)]
+        futures = [pool.submit(copy_context().run, work, worker) for worker in range(workers)]
         try:
-            outcome = _together([part.result() for part in parts])
+            outcome = _combine([future.result() for future in futures])
         except BaseException:
             stop.set()  # the pool waits for its threads
             raise
-    outcome.tokens = asked.tokens - tokens
+    outcome.tokens = shared_provider.tokens - tokens_before
     return outcome
 
 
-def _share(limit: int | None, workers: int, share: int) -> int | None:
-    return None if limit is None else limit // workers + (share < limit % workers)
+def _share(max_requests: int | None, workers: int, worker: int) -> int | None:
+    return None if max_requests is None else max_requests // workers + (worker < max_requests % workers)
 
 
-def _together(parts: list[EmbedOutcome]) -> EmbedOutcome:
-    whole = EmbedOutcome()
+def _combine(outcomes: list[EmbedOutcome]) -> EmbedOutcome:
+    """The outcome of workers that ran side by side."""
+    combined = EmbedOutcome()
     for name in ("done", "deferred", "failed", "dead", "stale"):
-        setattr(whole, name, sum(getattr(part, name) for part in parts))
-    whole.seconds = max(part.seconds for part in parts)
-    whole.waiting = min((part.waiting for part in parts if part.waiting is not None), default=None)
-    whole.stopped = any(part.stopped for part in parts)
-    return whole
+        setattr(combined, name, sum(getattr(outcome, name) for outcome in outcomes))
+    combined.seconds = max(outcome.seconds for outcome in outcomes)
+    combined.waiting = min((outcome.waiting for outcome in outcomes if outcome.waiting is not None), default=None)
+    combined.stopped = any(outcome.stopped for outcome in outcomes)
+    return combined
 
 
-class _Counted:
+class _SharedProgress:
+    """Reports the sum of what the workers have done."""
+
     def __init__(self, total: int) -> None:
         self._total = total
         self._done = 0

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ingest_project.embeddings.models import Declared, Model, add_model
+from ingest_project.embeddings.models import Model, ModelSpec, add_model
 from ingest_project.embeddings.providers.lexical import Lexical
 from ingest_project.embeddings.providers.openai_api import URL_VARIABLE, OpenAIApi
 from ingest_project.embeddings.queue import Limits
@@ -84,7 +84,7 @@ def way_figures(connection: Connection, items: int) -> list[Figure]:
     """Items embedded by one worker, the whole way; the first is what peers are compared with."""
     print(f"the whole way, {items:,} …", file=sys.stderr)
     list(derived(connection, items))
-    model, _ = add_model(connection, Declared("openai", "scripted", WIDE))
+    model, _ = add_model(connection, ModelSpec("openai", "scripted", WIDE))
     reconcile(connection, model=model)
     return list(_ways(connection, model, items))
 
@@ -107,7 +107,7 @@ def _ways(connection: Connection, model: Model, items: int) -> Iterator[Figure]:
 
 def _drained(connection: Connection, model: Model, provider: OpenAIApi | Lexical, what: str, items: int) -> Figure:
     connection.execute("checkpoint")
-    outcome: EmbedOutcome = run_worker(model_id=model.model_id, provider=provider, limits=Limits(count=BATCH))
+    outcome: EmbedOutcome = run_worker(model_id=model.model_id, provider=provider, limits=Limits(batch_size=BATCH))
     assert outcome.done == items, outcome
     return Figure(what, items, outcome.seconds)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ingest_project.embeddings.ledger import derive_requests
-from ingest_project.embeddings.models import Declared, Model, activate_model, add_model, get_model
+from ingest_project.embeddings.models import Model, ModelSpec, activate_model, add_model, get_model
 from ingest_project.embeddings.queue import FROM_THE_START, Limits, Queue
 from ingest_project.embeddings.reconcile import reconcile
 from ingest_project.postgres.connection import Connection, session
@@ -89,7 +89,7 @@ def _timed(what: str, items: int, work: Callable[[], Any]) -> Figure:
 
 def small_model(connection: Connection) -> Model:
     """A model of few numbers, with a pending request for every item."""
-    model, _ = add_model(connection, Declared("openai", "scripted", DIMS))
+    model, _ = add_model(connection, ModelSpec("openai", "scripted", DIMS))
     reconcile(connection, model=model)
     return model
 
@@ -149,7 +149,7 @@ def _drain(model_id: int) -> int:
     with session() as connection:
         model = get_model(connection, model_id)
         vectors = np.ones((BATCH, model.dims), np.float32)
-        queue, after = Queue(connection, model, Limits(count=BATCH)), FROM_THE_START
+        queue, after = Queue(connection, model, Limits(batch_size=BATCH)), FROM_THE_START
         for branch_id in queue.branches():  # the only one, if another process has not done it all by now
             while claim := queue.claim(branch_id, after, BATCH):
                 after = claim.after

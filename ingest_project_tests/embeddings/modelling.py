@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ingest_project.embeddings.models import Declared, Model, ModelOptions, add_model
+from ingest_project.embeddings.models import Model, ModelOptions, ModelSpec, add_model
 from ingest_project.embeddings.reconcile import Differences, reconcile
 from ingest_project.postgres.connection import Connection, session
 from ingest_project_tests.conftest import _database
@@ -36,10 +36,10 @@ select e.model_id, e.item_id, e.content_hash from core.item_embeddings e
 DONE = "select model_id, item_id, content_hash from core.embedding_requests where status = 'd'"
 
 
-def declared(name: str = "test", **given: Any) -> Declared:
+def declared(name: str = "test", **given: Any) -> ModelSpec:
     """A small model of a provider that nobody asks."""
     options = ModelOptions(**given.pop("options", {}))
-    return Declared(**{"provider": "openai", "model": name, "dims": DIMS, "options": options, **given})
+    return ModelSpec(**{"provider": "openai", "model": name, "dims": DIMS, "options": options, **given})
 
 
 def added(connection: Connection, name: str = "test", **given: Any) -> Model:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest_project.branches.work import Work
-from ingest_project.embeddings.expected import Expected, expected_requests
+from ingest_project.embeddings.expected import ExpectedRequests, expected_requests
 from ingest_project.embeddings.ledger import derive_requests
 from ingest_project.upsert.items import apply_activation
 from ingest_project.upsert.plan import plan_activation
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("pgvector")
 __all__ = ["alone", "shared"]
 
 
-def expected(line: Line, rows: list[Row], size: int | None = None) -> tuple[Work, list[Expected]]:
+def expected(line: Line, rows: list[Row], size: int | None = None) -> tuple[Work, list[ExpectedRequests]]:
     """The next activation, planned."""
     work, parts = line.work(len(rows)), parts_of(rows, size)
     return work, expected_requests(work, parts, plan_activation(work, parts))

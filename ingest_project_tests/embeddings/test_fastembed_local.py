@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ingest_project.embeddings.models import Declared, ModelOptions, activate_model, add_model
+from ingest_project.embeddings.models import ModelOptions, ModelSpec, activate_model, add_model
 from ingest_project.embeddings.providers import AuthFailed
 from ingest_project.embeddings.providers import fastembed_local as module
 from ingest_project.embeddings.providers.fastembed_local import FastembedLocal
@@ -120,7 +120,7 @@ def test_the_folder_may_come_from_the_settings(folder: Path, monkeypatch: pytest
 def test_a_worker_embeds_by_it_and_a_search_finds_by_it(alone: Source, folder: Path) -> None:
     connection = alone.connection
     derived(alone.line(), [item("kiel", "old harbour café"), item("paris", "tower"), item("rome", "old museum")])
-    declared = Declared("fastembed", MODEL, DIMS, template=("name",), options=ModelOptions(folder=str(folder)))
+    declared = ModelSpec("fastembed", MODEL, DIMS, template=("name",), options=ModelOptions(folder=str(folder)))
     model, _ = add_model(connection, declared)
     reconcile(connection, model=model)
     assert run_worker(url_of(connection), model_id=model.model_id).done == 3
@@ -156,7 +156,7 @@ def test_an_answer_of_other_dimensions_is_a_matter_of_configuration(
     def narrow(texts: Sequence[str]) -> list[Any]:
         return [np.ones(7, np.float32) for _ in texts]
 
-    monkeypatch.setattr(provider._made, "embed", narrow)  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(provider._embedding, "embed", narrow)  # pyright: ignore[reportPrivateUsage]
     with pytest.raises(AuthFailed, match="7 dimensions, the model is registered with 384"):
         provider.embed(["tower"])
 

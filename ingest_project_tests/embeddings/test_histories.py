@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest_project.branches.work import Work
-from ingest_project.embeddings.ledger import derive_requests, unrequested
+from ingest_project.embeddings.ledger import count_unrequested, derive_requests
 from ingest_project.postgres.connection import Connection, session
 from ingest_project_tests.embeddings.asking import derived, requests
 from ingest_project_tests.upsert.making import Row, Source, item
@@ -57,7 +57,7 @@ def test_a_derivation_that_began_earlier_does_not_overwrite_a_later_text(source:
     assert errors == []
     assert (source.items()["2"]["name"], requests(source)["2"]["current"]) == ("Later", True)
     after = Work(source.connection, later.lease, later.branch, later.activation)
-    assert unrequested(after) == 0
+    assert count_unrequested(after) == 0
 
 
 Step = tuple[int, list[Row], bool]
@@ -92,7 +92,7 @@ def test_after_every_derivation_nothing_is_unrequested(
 
     def settle(branch: int) -> None:
         work = derive_requests(waiting.pop(branch)).work
-        assert (unrequested(work), work.activation.state) == (0, "done")
+        assert (count_unrequested(work), work.activation.state) == (0, "done")
         ended.append(work)
 
     for branch, rows, at_once in taken:
@@ -104,7 +104,7 @@ def test_after_every_derivation_nothing_is_unrequested(
     for branch in list(waiting):
         settle(branch)
     if all(embed):
-        assert [unrequested(work) for work in ended] == [0] * len(ended)
+        assert [count_unrequested(work) for work in ended] == [0] * len(ended)
         assert set(requests(source)) == set(source.items())
         assert all(row["current"] for row in requests(source).values())
     embedded = {work.branch.branch_id for work in ended if work.branch.spec.embed}

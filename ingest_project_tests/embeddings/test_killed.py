@@ -45,7 +45,7 @@ def ended(worker: BaseProcess, code: int) -> None:
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_at_any_point_nothing_is_lost_and_one_batch_paid_twice_at_most(ledger: Ledger, point: str) -> None:
     ids = ledger.add(*names(20))
-    limits = replace(QUICK, count=BATCH)
+    limits = replace(QUICK, batch_size=BATCH)
     with serving() as endpoint:
         ended(start(ledger.url, ledger.model.model_id, endpoint.url, limits, f"{point}:2"), -signal.SIGKILL)
         ledger.leases_run_out()
@@ -86,7 +86,7 @@ def test_killed_between_ranges_a_ledger_is_healed_by_the_next(pgvector: None, fr
 
 def test_killed_again_and_again_at_random_nothing_is_lost(ledger: Ledger) -> None:
     ids = ledger.add(*names(300))
-    limits, kills = replace(QUICK, count=BATCH, patience=30, attempts=30), 0
+    limits, kills = replace(QUICK, batch_size=BATCH, patience=30, attempts=30), 0
 
     def slow(texts: list[str]) -> Reply:
         time.sleep(0.005)
@@ -119,7 +119,7 @@ def test_terminated_it_hands_back_its_leases(ledger: Ledger) -> None:
 
     with serving() as endpoint:
         endpoint.usual = waiting
-        worker = start(ledger.url, ledger.model.model_id, endpoint.url, replace(QUICK, count=BATCH))
+        worker = start(ledger.url, ledger.model.model_id, endpoint.url, replace(QUICK, batch_size=BATCH))
         assert arrived.wait(60)
         assert worker.pid
         os.kill(worker.pid, signal.SIGINT)
@@ -131,7 +131,7 @@ def test_terminated_it_hands_back_its_leases(ledger: Ledger) -> None:
 
 def test_four_workers_embed_each_item_once(ledger: Ledger) -> None:
     ids = ledger.add(*names(400))
-    limits = replace(QUICK, count=7, calls=2)
+    limits = replace(QUICK, batch_size=7, calls=2)
     with serving() as endpoint:
         workers = [start(ledger.url, ledger.model.model_id, endpoint.url, limits) for _ in range(4)]
         for worker in workers:
@@ -146,7 +146,7 @@ def test_a_transaction_held_open_elsewhere_stops_nobody(ledger: Ledger) -> None:
         other.execute("select count(*) from core.embedding_requests")
         ids = ledger.add(*names(50))
         with serving() as endpoint:
-            ended(start(ledger.url, ledger.model.model_id, endpoint.url, replace(QUICK, count=7)), 0)
+            ended(start(ledger.url, ledger.model.model_id, endpoint.url, replace(QUICK, batch_size=7)), 0)
             assert all_true(ledger, ids)
             assert set(endpoint.paid.values()) == {1}
 
@@ -171,7 +171,7 @@ def test_throttled_it_goes_on_as_soon_as_it_may(ledger: Ledger, retry_after: boo
 
     with serving() as endpoint:
         endpoint.usual = throttled
-        ended(start(ledger.url, ledger.model.model_id, endpoint.url, replace(QUICK, count=10, patience=60)), 0)
+        ended(start(ledger.url, ledger.model.model_id, endpoint.url, replace(QUICK, batch_size=10, patience=60)), 0)
         assert all_true(ledger, ids)
     found = ledger.requests().values()
     assert {row["attempts"] for row in found} == {0}

@@ -9,7 +9,7 @@ import pytest
 from ingest_project import failpoints
 from ingest_project.branches import activations
 from ingest_project.branches.work import Work
-from ingest_project.embeddings.ledger import Derived, derive_requests, unrequested
+from ingest_project.embeddings.ledger import Derived, count_unrequested, derive_requests
 from ingest_project.errors import Fenced
 from ingest_project.failpoints import FailpointReached
 from ingest_project.postgres import leases
@@ -47,9 +47,9 @@ def test_each_inserted_item_gets_a_pending_request_for_what_it_says(source: Sour
 
 def test_an_activation_is_done_only_when_its_requests_are_derived(source: Source) -> None:
     work, _ = source.line().apply([item(1), item(2)])
-    assert (work.activation.state, work.activation.requests, unrequested(work)) == ("committed", None, 2)
+    assert (work.activation.state, work.activation.requests, count_unrequested(work)) == ("committed", None, 2)
     told = derive_requests(work)
-    assert (told.work.activation.state, told.work.activation.requests, unrequested(work)) == ("done", 2, 0)
+    assert (told.work.activation.state, told.work.activation.requests, count_unrequested(work)) == ("done", 2, 0)
 
 
 def test_a_change_of_text_renews_the_request_and_forgets_its_past(source: Source) -> None:
@@ -109,7 +109,7 @@ def test_rows_that_change_no_content_cause_no_request(source: Source, rows: list
 
 def test_a_branch_that_is_not_to_be_embedded_gets_none(source: Source) -> None:
     told = derived(source.line(embed=False), [item(1)])
-    assert (told.requests, told.work.activation.state, unrequested(told.work)) == (0, "done", 0)
+    assert (told.requests, told.work.activation.state, count_unrequested(told.work)) == (0, "done", 0)
     assert requests(source) == {}
 
 
@@ -172,7 +172,7 @@ def test_an_item_revived_before_its_deletion_was_derived_keeps_its_request(sourc
     reviving, _ = high.apply([item(1)])
     assert made_renewed_dropped(derive_requests(deleting)) == (0, 0, 0)
     assert made_renewed_dropped(derive_requests(reviving)) == (0, 0, 0)
-    assert (set(requests(source)), unrequested(reviving)) == ({"1", "2"}, 0)
+    assert (set(requests(source)), count_unrequested(reviving)) == ({"1", "2"}, 0)
 
 
 def test_a_revived_item_whose_request_was_dropped_gets_one_again(source: Source) -> None:
@@ -206,7 +206,7 @@ def test_a_crash_while_deriving_loses_nothing_and_doubles_nothing(source: Source
     found = activations.get(source.connection, work.branch.branch_id, work.activation.activation_id)
     assert found.state == ("done" if ended else "committed")
     told = derive_requests(work.on(found)).work
-    assert (told.activation.state, told.activation.requests, unrequested(told)) == ("done", 2, 0)
+    assert (told.activation.state, told.activation.requests, count_unrequested(told)) == ("done", 2, 0)
     assert len(requests(source)) == 2
 
 

@@ -12,7 +12,7 @@ from ingest_project import failpoints
 from ingest_project.branches import activations
 from ingest_project.branches.work import Work
 from ingest_project.embeddings import ledger
-from ingest_project.embeddings.ledger import derive_requests, unrequested
+from ingest_project.embeddings.ledger import count_unrequested, derive_requests
 from ingest_project.errors import Fenced
 from ingest_project.postgres import leases
 from ingest_project.postgres.connection import Connection, session
@@ -57,7 +57,7 @@ def test_pieces_make_what_one_transaction_makes(source: Source, monkeypatch: pyt
     reached = Reached(monkeypatch)
     told = derive_requests(work)
     assert (told.made, told.renewed, told.dropped, reached.pieces) == (40, 0, 0, 3)
-    assert (told.work.activation.state, told.work.activation.requests, unrequested(work)) == ("done", 40, 0)
+    assert (told.work.activation.state, told.work.activation.requests, count_unrequested(work)) == ("done", 40, 0)
     found = requests(source)
     assert set(found) == KEYS
     assert {(row["status"], row["attempts"], row["current"]) for row in found.values()} == {("p", 0, True)}
@@ -77,13 +77,13 @@ def test_what_was_made_before_an_end_is_counted_and_not_made_again(
     assert 0 < len(requests(source)) <= 40
     told = derive_requests(work)
     assert told.made == 40 - (half.requests or 0)
-    assert (told.work.activation.requests, set(requests(source)), unrequested(work)) == (40, KEYS, 0)
+    assert (told.work.activation.requests, set(requests(source)), count_unrequested(work)) == (40, KEYS, 0)
 
 
 def test_a_piece_that_meets_a_request_is_made_the_general_way(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     # As where another one is about to make it: seen by neither, and in the way when both insert.
     work, _ = source.line().apply(ROWS, 7)
-    real, met = ledger._inserted, list[bool]()
+    real, met = ledger._request_inserted, list[bool]()
 
     def inserted(connection: Connection, values: dict[str, object]) -> tuple[int, bool]:
         if values["low"] is None and values["high"] is not None:
@@ -91,10 +91,10 @@ def test_a_piece_that_meets_a_request_is_made_the_general_way(source: Source, mo
             return 0, False
         return real(connection, values)
 
-    monkeypatch.setattr(ledger, "_inserted", inserted)
+    monkeypatch.setattr(ledger, "_request_inserted", inserted)
     told = derive_requests(work)
     assert (met, told.made, told.work.activation.requests) == ([True], 40, 40)
-    assert (set(requests(source)), unrequested(work)) == (KEYS, 0)
+    assert (set(requests(source)), count_unrequested(work)) == (KEYS, 0)
 
 
 def test_items_of_one_that_failed_before_are_not_forgotten(source: Source) -> None:

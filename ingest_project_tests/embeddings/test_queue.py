@@ -89,7 +89,7 @@ def test_what_lies_where_a_request_lay_is_not_taken_for_it(ledger: Ledger) -> No
     queue = ledger.queue()
     claim = queue.claim(ledger.branch_id, FROM_THE_START, 2)
     assert claim
-    swapped = replace(claim, places=claim.places[::-1])
+    swapped = replace(claim, ctids=claim.ctids[::-1])
     assert queue.complete(swapped, range(2), np.array([[1] * DIMS, [2] * DIMS], np.float32)) == 2
     assert [ledger.vectors()[item_id][0] for item_id in claim.item_ids] == [1, 2], "found again, each its own"
 
@@ -140,7 +140,7 @@ def test_claiming_and_completing_never_read_the_whole_ledger(large: Ledger, coun
         bytes_per_token=4, lease_id=claim.lease_id, lease_seconds=60, run_id="-",
     )  # fmt: skip
     vectors = np.ones((count, DIMS), np.float32)
-    arrays = module._arrays(claim, range(count), vectors, queue._vector_type())  # pyright: ignore[reportPrivateUsage]
+    arrays = module._arrays(claim, range(count), vectors, queue._vector_oid)  # pyright: ignore[reportPrivateUsage]
     statement = module._SQL["complete"]  # pyright: ignore[reportPrivateUsage]
     assert "embedding_requests" not in scanned(large, statement, lease_id=claim.lease_id, **arrays)
 

@@ -14,8 +14,8 @@ from ingest_project.embeddings.search import Filters, Hit, Near, nearest, neares
 from ingest_project.embeddings.vectors import (
     can_be_indexed,
     drop_index,
+    index_if_worthwhile,
     index_vectors,
-    index_where_it_pays,
     is_indexed,
 )
 from ingest_project.embeddings.worker import run_worker
@@ -212,16 +212,16 @@ def test_the_index_is_used_and_goes_on_behind_a_filter(alone: Source, half: bool
 def test_a_model_is_indexed_by_itself_where_it_pays(alone: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     connection = alone.connection
     model = many(alone)
-    assert not index_where_it_pays(connection, model), "a few thousand are read as quickly"
-    monkeypatch.setattr("ingest_project.embeddings.vectors.WORTH_AN_INDEX", 1_000)
+    assert not index_if_worthwhile(connection, model), "a few thousand are read as quickly"
+    monkeypatch.setattr("ingest_project.embeddings.vectors.MIN_VECTORS_FOR_INDEX", 1_000)
     connection.execute(
         "update core.embedding_requests set status = 'p', completed_at = null where item_id in "
         "(select min(item_id) from core.items)"
     )
-    assert not index_where_it_pays(connection, model), "not while it is being filled"
+    assert not index_if_worthwhile(connection, model), "not while it is being filled"
     embed(connection, model)
-    assert index_where_it_pays(connection, model)
-    assert not index_where_it_pays(connection, model), "once"
+    assert index_if_worthwhile(connection, model)
+    assert not index_if_worthwhile(connection, model), "once"
 
 
 def test_an_index_that_was_left_half_made_is_made_again(alone: Source) -> None:
@@ -243,4 +243,4 @@ def test_what_no_index_takes_is_said(alone: Source) -> None:
     assert (can_be_indexed(wide), can_be_indexed(half)) == (False, True)
     with pytest.raises(UsageError, match="2000 dimensions of vector, model"):
         index_vectors(alone.connection, wide)
-    assert not index_where_it_pays(alone.connection, wide)
+    assert not index_if_worthwhile(alone.connection, wide)

@@ -44,13 +44,13 @@ def test_identical_texts_are_sent_once(ledger: Ledger) -> None:
 def test_a_claim_keeps_to_the_token_budget_but_takes_at_least_one(ledger: Ledger) -> None:
     ledger.add("a" * 40, "b" * 40, "c" * 400, "d")
     provider = Scripted()
-    ledger.work(provider, tokens=25)
+    ledger.work(provider, batch_tokens=25)
     assert [[text[0] for text in call] for call in provider.calls] == [["a", "b"], ["c"], ["d"]]
 
 
 def test_a_worker_stops_at_its_limit(ledger: Ledger) -> None:
     ledger.add(*(f"Item {n}" for n in range(10)))
-    outcome = ledger.work(Scripted(), limit=5)
+    outcome = ledger.work(Scripted(), max_requests=5)
     assert (outcome.done, outcome.stopped) == (5, True)
     assert ledger.states() == {"d": 5, "p": 5}
 
@@ -159,7 +159,7 @@ def refusing(*poison: str) -> Scripted:
 @pytest.mark.parametrize("poison", [["Item 0"], ["Item 6"], ["Item 3", "Item 4"], ["Item 7", "Item 0", "Item 5"]])
 def test_a_text_that_is_refused_dies_alone(ledger: Ledger, poison: list[str]) -> None:
     ids = ledger.add(*(f"Item {n}" for n in range(8)))
-    outcome = ledger.work(refusing(*poison), count=8)
+    outcome = ledger.work(refusing(*poison), batch_size=8)
     assert (outcome.done, outcome.dead) == (8 - len(poison), len(poison))
     dead = {at for at, row in ledger.requests().items() if row["status"] == "x"}
     assert dead == {ids[int(name.split()[1])] for name in poison}
@@ -196,7 +196,7 @@ def test_a_provider_that_takes_fewer_at_once_is_given_fewer(ledger: Ledger) -> N
             raise REFUSED
 
     provider = Scripted(act)
-    assert ledger.work(provider, count=8).done == 40
+    assert ledger.work(provider, batch_size=8).done == 40
     refused = [call for call in provider.calls if len(call) > 3]
     assert len(refused) <= 5, "it learns"
 

@@ -18,7 +18,7 @@ from ingest_project.postgres.connection import Connection
 from ingest_project.postgres.migrations import ensure_vectors
 
 DIMS = 8
-QUICK = Limits(count=4, calls=1, lease_seconds=60, patience=0, grace=10)
+QUICK = Limits(batch_size=4, calls=1, lease_seconds=60, patience=0, grace=10)
 _MODEL = """
 insert into core.embedding_models (provider, model, version, dims, template, state)
 values (%s, 'scripted', '1', %s, '{name,description}', 'filling') returning model_id"""

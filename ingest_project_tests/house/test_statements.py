@@ -12,7 +12,7 @@ from ingest_project.branches.registry import Branch
 from ingest_project.branches.spec import BranchSpec
 from ingest_project.embeddings.models import Model, ModelOptions
 from ingest_project.embeddings.search import nearest_items
-from ingest_project.embeddings.text import text_of
+from ingest_project.embeddings.text import text_expression
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection
 from ingest_project.upsert import item_statements, rollback, target
@@ -94,7 +94,7 @@ def test_postgres_understands_it(connection: Connection, place: str) -> None:
         pytest.skip("this server has no pgvector")
     text = PREPARED[place]
     has_text = "{text}" in text.as_string()
-    whole = text.format(text=text_of(["name"])) if has_text else complete(place.rpartition(".")[2], text)
+    whole = text.format(text=text_expression(["name"])) if has_text else complete(place.rpartition(".")[2], text)
     connection.execute(f"prepare understood as {numbered(whole.as_string(connection))}".encode())
     connection.execute("deallocate understood")
 

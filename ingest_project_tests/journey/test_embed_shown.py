@@ -12,7 +12,7 @@ import pytest
 from dagster import AssetKey
 
 from ingest_project.cli.instance import dagster_instance
-from ingest_project.embeddings.models import Declared, ModelOptions, add_model, retire_model
+from ingest_project.embeddings.models import ModelOptions, ModelSpec, add_model, retire_model
 from ingest_project.embeddings.reconcile import reconcile
 from ingest_project.postgres.connection import session
 from ingest_project.torture.chain import ingest
@@ -39,7 +39,7 @@ def name(command: Command, tmp_path: Path) -> str:
 def endpoint(name: str) -> Iterator[Endpoint]:
     """A second model, at an endpoint of the test's own, that is filled beside the first."""
     with serving() as found, session() as connection:
-        declared = Declared(
+        declared = ModelSpec(
             "openai", f"scripted-{name}", DIMS, options=ModelOptions(base_url=found.url, usd_per_million_tokens=1000)
         )
         model, _ = add_model(connection, declared)
@@ -70,7 +70,7 @@ def test_run_embeds_what_waits_and_status_says_so(command: Command, name: str) -
 
 def test_a_plan_says_what_would_be_embedded_and_at_what_price(command: Command, tmp_path: Path, name: str) -> None:
     with session() as connection:
-        priced = Declared("openai", f"priced-{name}", DIMS, options=ModelOptions(usd_per_million_tokens=1e6))
+        priced = ModelSpec("openai", f"priced-{name}", DIMS, options=ModelOptions(usd_per_million_tokens=1e6))
         model, _ = add_model(connection, priced)
     write_csv(tmp_path / "places.csv", [(key, f"{called}, renamed", *rest) for key, called, *rest in FIRST[:2]])
     ran = command("plan", name)
@@ -128,7 +128,7 @@ def test_a_model_that_cannot_be_used_keeps_no_other_waiting(command: Command, na
     pytest.importorskip("openai")
     endpoint.usual = lambda texts: refusal(403)
     with serving() as other, session() as connection:
-        declared = Declared("openai", f"later-{name}", DIMS, options=ModelOptions(base_url=other.url))
+        declared = ModelSpec("openai", f"later-{name}", DIMS, options=ModelOptions(base_url=other.url))
         model, _ = add_model(connection, declared)
         reconcile(connection, model=model)
         ran = command("embed", "run", name, "--workers", "2")

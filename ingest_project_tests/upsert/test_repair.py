@@ -6,7 +6,7 @@ import pytest
 
 from ingest_project.branches import activations
 from ingest_project.branches.work import Work
-from ingest_project.embeddings.ledger import derive_requests, unrequested
+from ingest_project.embeddings.ledger import count_unrequested, derive_requests
 from ingest_project.errors import ActivationClosed, Fenced, GateBlocked
 from ingest_project.postgres import leases
 from ingest_project.upsert.counts import Counts
@@ -73,7 +73,7 @@ def test_a_repaired_activation_gets_its_requests_again(source: Source, damage: s
     by_hand(source, DAMAGE[damage][0])
     work = work.on(apply_activation(work, parts_of(ROWS, 3), repair=True).activation)
     work = derive_requests(work).work
-    assert (work.activation.state, unrequested(work)) == ("done", 0)
+    assert (work.activation.state, count_unrequested(work)) == ("done", 0)
     lacking = source.rows(
         """select i.external_id from core.items i join ingest.sources s using (source_id)
              left join core.embedding_requests r on r.item_id = i.item_id and r.content_hash = i.embed_hash
@@ -146,4 +146,4 @@ def test_a_repair_beside_an_open_activation_leaves_the_repaired_one_done(source:
     assert (applied.counts.inserted, applied.activation.state) == (1, "done")
     again = derive_requests(work.on(applied.activation)).work
     assert (activations.get(source.connection, work.branch.branch_id, work.activation.activation_id).state) == "done"
-    assert unrequested(again) == 0
+    assert count_unrequested(again) == 0

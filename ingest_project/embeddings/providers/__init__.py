@@ -1,9 +1,9 @@
-"""Who makes vectors from texts, behind one small protocol, and the ways in which they fail.
+"""Embedding providers: the protocol of what turns texts into vectors, and the ways in which it fails.
 
 ProviderError
-├── RateLimited      too fast: nothing was wrong with the texts; wait, then send the same again
-├── Transient        no answer, or one that makes no sense: may pass by itself
-├── BadRequest       refused for what it says: at least one of these texts will never pass
+├── RateLimited      too many requests: wait, then send the same texts again
+├── Transient        no answer, or an invalid one: may pass by itself
+├── BadRequest       the texts were refused: at least one of them will never pass
 └── AuthFailed       key, quota, model name or dimensions are wrong: no text will pass until a person acts
 """
 
@@ -25,7 +25,7 @@ class Provider(Protocol):
     name: str
     model: str
     dims: int
-    tokens: int  # that it has charged so far, as it counts; 0 where nothing is charged
+    tokens: int  # charged so far, as the provider counts them; 0 where it charges nothing
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """One vector per text, in their order: float32 of shape (len(texts), dims). Raises ProviderError."""
@@ -33,7 +33,7 @@ class Provider(Protocol):
 
 
 class ProviderError(Exception):
-    """Base of all. `error_class` is what a request remembers of it and `ingest embed status` counts by."""
+    """Base of all. `error_class` is stored with the request, and `ingest embed status` counts by it."""
 
     error_class = "provider"
 
@@ -43,7 +43,7 @@ class ProviderError(Exception):
 
 
 class RateLimited(ProviderError):
-    """Too many requests. `retry_after` in seconds where the provider said it."""
+    """Too many requests. `retry_after`: seconds, where the provider says so."""
 
     error_class = "rate_limited"
 
@@ -74,31 +74,31 @@ class AuthFailed(ProviderError):
         super().__init__(message)
 
 
-def checked(vectors: Any, texts: Sequence[str], dims: int) -> Vectors:
-    """What a provider answered, as a float32 array. Raises Transient, or AuthFailed for other dimensions."""
+def validated(vectors: Any, texts: Sequence[str], dims: int) -> Vectors:
+    """The answer of a provider as a float32 array. Raises Transient, or AuthFailed for other dimensions."""
     try:
-        found = np.asarray(vectors, dtype=np.float32)
+        array = np.asarray(vectors, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise Transient(
             "the vectors of one answer differ in length, or are no numbers", error_class="answer"
         ) from error
-    if found.ndim != 2 or len(found) != len(texts):  # noqa: PLR2004 - rows and dimensions
-        raise Transient(f"{len(texts)} texts were sent, {len(found)} vectors came back", error_class="answer")
-    if found.shape[1] != dims:
+    if array.ndim != 2 or len(array) != len(texts):  # noqa: PLR2004 - rows and dimensions
+        raise Transient(f"{len(texts)} texts were sent, {len(array)} vectors came back", error_class="answer")
+    if array.shape[1] != dims:
         raise AuthFailed(
-            f"the provider's vectors have {found.shape[1]} dimensions, the model is registered with {dims}",
+            f"the provider's vectors have {array.shape[1]} dimensions, the model is registered with {dims}",
             "Register the model with the dimensions that it has.",
         )
-    if not np.isfinite(found).all():
+    if not np.isfinite(array).all():
         raise Transient("a vector has a NaN or an infinity in it", error_class="answer")
-    if not np.abs(found).max(axis=1).all():
+    if not np.abs(array).max(axis=1).all():
         raise Transient("a vector is zero in all dimensions", error_class="answer")
-    return found
+    return array
 
 
 def provider_for(model: Model) -> Provider:
     """The provider of a registered model. Raises AuthFailed where it lacks a package or a key, UsageError."""
-    # Loaded where they are used: an SDK or a runtime costs up to seconds that nobody else need pay.
+    # Imported only where they are used: an SDK or a runtime takes up to seconds to load.
     if model.provider == "builtin":
         from ingest_project.embeddings.providers.lexical import Lexical  # noqa: PLC0415
 

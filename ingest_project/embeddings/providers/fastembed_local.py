@@ -1,6 +1,7 @@
-"""Semantic embeddings on this machine by `fastembed` (ONNX, no torch), from its hub or from a folder.
+"""Semantic embeddings on this machine by `fastembed` (ONNX, without torch).
 
-The model's `folder`, or INGEST_FASTEMBED_FOLDER, is one with its files, for machines that do not reach the hub.
+The files of a model come from fastembed's hub or, for machines that do not reach it, from the model's `folder` or
+INGEST_FASTEMBED_FOLDER.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ingest_project.embeddings.providers import AuthFailed, Vectors, checked
+from ingest_project.embeddings.providers import AuthFailed, Vectors, validated
 from ingest_project.settings import settings
 
 
@@ -28,18 +29,18 @@ class FastembedLocal:
             ) from None
         self.model = model
         self.dims = dims
-        known = {one["model"]: one["dim"] for one in TextEmbedding.list_supported_models()}
-        if known.get(model) != dims:
+        supported = {entry["model"]: entry["dim"] for entry in TextEmbedding.list_supported_models()}
+        if supported.get(model) != dims:
             raise AuthFailed(
                 f"fastembed has no model {model!r} of {dims} dimensions",
                 "See `fastembed.TextEmbedding.list_supported_models()`; BAAI/bge-small-en-v1.5 has 384.",
             )
-        self._made = self._loaded(TextEmbedding, Path(folder) if folder else settings().fastembed_folder)
+        self._embedding = self._load(TextEmbedding, Path(folder) if folder else settings().fastembed_folder)
 
-    def _loaded(self, kind: Any, folder: Path | None) -> Any:
-        given: dict[str, Any] = {"specific_model_path": str(folder.expanduser())} if folder else {}
+    def _load(self, text_embedding: Any, folder: Path | None) -> Any:
+        options: dict[str, Any] = {"specific_model_path": str(folder.expanduser())} if folder else {}
         try:
-            return kind(self.model, **given)
+            return text_embedding(self.model, **options)
         except Exception as error:
             where = f"{folder} does not hold it" if folder else "its hub does not give it"
             raise AuthFailed(
@@ -52,4 +53,4 @@ class FastembedLocal:
         """Vectors of shape (len(texts), dims)."""
         if not texts:
             return np.zeros((0, self.dims), np.float32)
-        return checked(np.stack(list(self._made.embed(list(texts)))), texts, self.dims)
+        return validated(np.stack(list(self._embedding.embed(list(texts)))), texts, self.dims)

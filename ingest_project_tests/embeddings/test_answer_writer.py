@@ -6,11 +6,11 @@ from contextlib import AbstractContextManager
 import pytest
 
 from ingest_project import failpoints
-from ingest_project.embeddings import storing as storing_module
-from ingest_project.embeddings.asking import Answer, ask
+from ingest_project.embeddings import answer_writer as writer_module
+from ingest_project.embeddings.answer_writer import AnswerWriter
+from ingest_project.embeddings.provider_call import Answer, call_provider
 from ingest_project.embeddings.providers import Transient
 from ingest_project.embeddings.queue import FROM_THE_START
-from ingest_project.embeddings.storing import Storing
 from ingest_project.errors import DatabaseUnreachable
 from ingest_project.postgres.connection import Connection
 from ingest_project_tests.embeddings.working import QUICK, Ledger, Scripted, vector_of
@@ -26,9 +26,9 @@ def test_answers_are_stored_and_stale_ones_are_told(ledger: Ledger) -> None:
     claim = ledger.queue().claim(ledger.branch_id, FROM_THE_START, 2)
     assert claim
     ledger.change(ids[1], "Other")
-    with Storing(ledger.url, ledger.model, QUICK) as storing:
-        storing.put(claim, ask(Scripted(), claim.texts))
-        stored = storing.get(30)
+    with AnswerWriter(ledger.url, ledger.model, QUICK) as writer:
+        writer.put(claim, call_provider(Scripted(), claim.texts))
+        stored = writer.get(30)
     assert stored
     assert (stored.claim, stored.count) == (claim, 1)
     assert ledger.vectors() == {ids[0]: vector_of("One")}
@@ -38,11 +38,11 @@ def test_an_answer_without_vectors_passes_through(ledger: Ledger) -> None:
     ledger.add("One")
     claim = ledger.queue().claim(ledger.branch_id, FROM_THE_START, 1)
     assert claim
-    answer = Answer(rest=[0], error=Transient("no"))
-    with Storing(ledger.url, ledger.model, QUICK) as storing:
-        assert storing.get(0.01) is None
-        storing.put(claim, answer)
-        stored = storing.get(30)
+    answer = Answer(undecided=[0], error=Transient("no"))
+    with AnswerWriter(ledger.url, ledger.model, QUICK) as writer:
+        assert writer.get(0.01) is None
+        writer.put(claim, answer)
+        stored = writer.get(30)
     assert stored
     assert (stored.answer, stored.count, ledger.states()) == (answer, 0, {"l": 1})
 
@@ -83,7 +83,7 @@ def test_without_a_second_session_nothing_is_claimed_or_asked(ledger: Ledger, mo
     def none_left(url: str | None) -> AbstractContextManager[Connection]:
         raise DatabaseUnreachable("Postgres has no place left")
 
-    monkeypatch.setattr(storing_module, "session", none_left)
+    monkeypatch.setattr(writer_module, "session", none_left)
     with pytest.raises(DatabaseUnreachable, match="no place left"):
         ledger.work(provider)
     assert (provider.calls, ledger.states()) == ([], {"p": 2})
