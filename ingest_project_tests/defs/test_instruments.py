@@ -40,10 +40,10 @@ class Collected:
         return [span for span in self._spans.get_finished_spans() if span.name == name]
 
     def points(self, name: str, **labels: str) -> list[Any]:
-        """Data points of an instrument with these labels."""
+        """Data points of an instrument with these labels; the reader has no data before the first measurement."""
         data = self._reader.get_metrics_data()
-        assert data is not None
-        found = [one for r in data.resource_metrics for s in r.scope_metrics for one in s.metrics if one.name == name]
+        resources = data.resource_metrics if data else []
+        found = [one for r in resources for s in r.scope_metrics for one in s.metrics if one.name == name]
         points = [point for one in found for point in one.data.data_points]
         return [point for point in points if labels.items() <= dict(point.attributes).items()]
 
