@@ -5,63 +5,52 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
-from typing import Any, TypeVar
+from itertools import islice
+from typing import TypeVar
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
 class Threads:
-    """Threads that several lists of tasks may share, one drawn from within another too: no task waits for a task."""
+    """A pool of threads for several maps at once, nested ones too: no task ever waits for another task."""
 
     def __init__(self, pool: ThreadPoolExecutor, ahead: int) -> None:
         self._pool = pool
         self._ahead = ahead
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
-        """Yield the result of each task in order; an error of a task is raised when its turn comes, and is the end.
+        """Yield the result of each task in order; the first error of a task is raised in its turn and ends the map.
 
-        Tasks are drawn by the caller's thread, at most `ahead` before their result is asked for. An error in drawing
-        them is raised behind the results of those that were drawn.
+        The caller's thread iterates over `tasks`, at most `ahead` of the result it waits for. An error of the iterator
+        is raised after the results of the tasks before it.
         """
-        waiting = deque[Future[Result]]()
-        drawn = _Drawn(iter(tasks))
+        pending = deque[Future[Result]]()
+        submitted = self._submit_each(function, tasks)
         try:
             while True:
-                while len(waiting) <= self._ahead and (task := drawn.one()):
-                    # The log lines of a thread carry the ids of the run.
-                    waiting.append(self._pool.submit(copy_context().run, function, *task))
-                if not waiting:
-                    break
-                yield waiting.popleft().result()
+                pending.extend(islice(submitted, self._ahead + 1 - len(pending)))
+                if not pending:
+                    return
+                yield pending.popleft().result()
         finally:
-            for one in waiting:
-                one.cancel()
-        if drawn.error is not None:
-            raise drawn.error
+            for future in pending:
+                future.cancel()
 
-
-class _Drawn:
-    """Tasks one by one, and the error that ended them."""
-
-    def __init__(self, tasks: Iterator[Any]) -> None:
-        self._tasks = tasks
-        self.error: Exception | None = None
-
-    def one(self) -> tuple[Any] | None:
-        """The next task, None at the end."""
+    def _submit_each(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Future[Result]]:
         try:
-            return (next(self._tasks),) if self.error is None else None
-        except StopIteration:
-            return None
+            for task in tasks:
+                # In a copy of the context, so that the log lines of a thread carry the ids of the run.
+                yield self._pool.submit(copy_context().run, function, task)
         except Exception as error:
-            self.error = error
-            return None
+            failed = Future[Result]()
+            failed.set_exception(error)
+            yield failed
 
 
 @contextmanager
 def threads(count: int, *, ahead: int) -> Generator[Threads]:
-    """So many threads; however this ends, what they have in hand is ended first, and nothing else begun."""
+    """A pool of `count` threads. On leaving it, running tasks are waited for and no other one starts."""
     pool = ThreadPoolExecutor(count, thread_name_prefix="ahead")
     try:
         yield Threads(pool, ahead)
