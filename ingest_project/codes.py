@@ -1,10 +1,10 @@
-"""Every code that a reject, an issue or a gate can carry: what happened, and what a person can do about it."""
+"""The codes of rejects, issues and gates: for each what happened, and what a person can do about it."""
 
 from typing import NamedTuple
 
 
 class Code(NamedTuple):
-    """A row of the table of codes."""
+    """What a code means and what to do about it."""
 
     meaning: str
     remedy: str
@@ -101,10 +101,10 @@ ISSUES: dict[str, Code] = {
 
 # Why a row may have been set aside: a branch may reject on any issue.
 REASONS = {**REJECTS, **ISSUES}
-# Of rows that are no items since another one is: a replay does not take them up.
+# Rejects because of another row with the same key: a replay leaves them out.
 GAVE_WAY = ("key_superseded", "duplicate_key")
 
-# The limit of a gate is `max_` and its code, under `limits` of the branch; of the first two `max_age` and `contract`.
+# The limit of a gate is the setting `limits.max_CODE` of its branch; of the first two `limits.max_age` and `contract`.
 GATES: dict[str, Code] = {
     "freshness": Code("the source was last written too long ago", "deliver it anew, or raise `limits.max_age`"),
     "contract": Code("not the columns of the last time, and `contract` is `freeze`", "mend the source or the mapping"),
@@ -128,7 +128,7 @@ _HEADINGS = {
 
 
 def as_markdown() -> str:
-    """All tables as a page: `.docs/codes.md` is this text."""
+    """All codes as a page of Markdown: `.docs/codes.md` is this text."""
     lines = ["# Codes", "", "Made by `ingest codes --markdown`.", ""]
     for kind, table in ALL.items():
         lines += ["## " + _HEADINGS[kind].partition(":")[0], "", _HEADINGS[kind].partition(": ")[2], ""]

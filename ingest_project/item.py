@@ -1,8 +1,8 @@
-"""An item: the one declaration of what a normalized row is.
+"""The item: the one declaration of the fields of a normalized row.
 
-Constraints, documentation, JSON schema, the Arrow schema of parts, the columns of `core.items` and what is
-hashed and embedded all come from this model. Field names follow Overture places, schema.org PostalAddress and
-libaddressinput. A value that is in an `Item` is in normal form: normalizing it again changes nothing.
+Constraints, documentation, JSON schema, the Arrow schema of parts, the columns of `core.items`, and what is hashed and
+embedded all come from this model. Field names follow Overture places, schema.org PostalAddress and libaddressinput.
+A value that is in an `Item` is in normal form: normalizing it again changes nothing.
 """
 
 import math
@@ -19,7 +19,7 @@ from pydantic import AfterValidator, AnyUrl, BaseModel, ConfigDict, Field, model
 
 @dataclass(frozen=True)
 class Column:
-    """How a field is stored. `embed`: its text may go into what a model embeds."""
+    """How a field is stored. `embed`: its text may be part of the text that a model embeds."""
 
     sql: str
     embed: bool = False
@@ -31,15 +31,15 @@ ARROW_OF_SQL = {
     "numeric(14,4)": pa.decimal128(14, 4),
 }
 
-# Characters that look like nothing: they split keys that read the same.
+# Characters that show nothing: with them, keys that look the same differ.
 INVISIBLE = frozenset(
     "\u00ad\u061c\u180e\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e"
     "\u2060\u2066\u2067\u2068\u2069\u2800\u3164\ufeff\uffa0"
 )
-# Joiners are spelling in Persian, in Indic scripts and in emoji, and dirt between or beside ASCII characters.
+# Joiners belong to the spelling of Persian, Indic scripts and emoji; next to ASCII characters they are dirt.
 JOINERS = frozenset("\u200c\u200d")
-# Whatever is_kept may refuse: what has none of it need not be looked at letter by letter.
-_SPACES = "\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # besides U+0020 and those among controls
+# All characters that `is_kept` may refuse: a text without any need not be checked character by character.
+_SPACES = "\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # other than U+0020 and control characters
 SUSPECT = re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff{_SPACES}{''.join(sorted(INVISIBLE | JOINERS))}]")
 
 
@@ -54,15 +54,15 @@ def is_clean(text: str, *, multiline: bool = False) -> bool:
 def _is_clean_line(line: str) -> bool:
     if "  " in line or line != line.strip(" "):
         return False
-    return all(is_kept(line, found.start()) for found in SUSPECT.finditer(line))
+    return all(is_kept(line, match.start()) for match in SUSPECT.finditer(line))
 
 
-def is_kept(line: str, at: int) -> bool:
-    """Whether the character at this place of a line belongs into stored text."""
-    char = line[at]
+def is_kept(line: str, index: int) -> bool:
+    """Whether the character at this index of a line may be stored."""
+    char = line[index]
     if char in JOINERS:
-        beside = line[at - 1 : at] + line[at + 1 : at + 2]
-        return len(beside) == 2 and not any(near.isascii() or near in JOINERS for near in beside)  # noqa: PLR2004
+        neighbours = line[index - 1 : index] + line[index + 1 : index + 2]
+        return len(neighbours) == 2 and not any(near.isascii() or near in JOINERS for near in neighbours)  # noqa: PLR2004
     return char == " " or not (char.isspace() or char in INVISIBLE or unicodedata.category(char) in ("Cc", "Cs"))
 
 
@@ -88,7 +88,7 @@ def _plain_url(text: str) -> str:
 def _finite(number: float) -> float:
     if not math.isfinite(number):
         raise ValueError("must be finite")
-    return number + 0.0  # -0.0 and 0.0 are one place
+    return number + 0.0  # -0.0 becomes 0.0: they are the same place
 
 
 Line = Annotated[str, AfterValidator(_clean)]
@@ -168,23 +168,23 @@ class Item(BaseModel):
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> Self:
-        for one, other in PAIRS:
-            if (getattr(self, one) is None) != (getattr(self, other) is None):
-                raise ValueError(f"{one} and {other} go together")
+        for first, second in PAIRS:
+            if (getattr(self, first) is None) != (getattr(self, second) is None):
+                raise ValueError(f"{first} and {second} go together")
         return self
 
 
 # Fields that mean something only together: both are set, or both are null.
 PAIRS = (("latitude", "longitude"), ("price", "currency"))
 
-# What goes with an item in a normalized row, beside what it says.
-BESIDE = {
-    "attributes": "What of the row no field holds: a JSON object.",
+# The columns of a normalized row besides the fields of its item.
+EXTRA_COLUMNS = {
+    "attributes": "The columns that no field is mapped to: a JSON object.",
     "issues": "What normalization changed or set aside: a JSON array of {field, code, from, to}.",
-    "content_hash": "Of all that the item says: equal hashes are equal items.",
-    "embed_hash": "Of what a model may embed: a new one asks for a new embedding.",
-    "source_updated_at": "How new the row is by its source: decides between two versions.",
-    "row": "The row's number in its source, from 1.",
+    "content_hash": "Hash of the whole content: equal hashes mean equal items.",
+    "embed_hash": "Hash of the fields that a model may embed: if it changes, a new embedding is requested.",
+    "source_updated_at": "When the row was last changed at its source: decides between two versions of an item.",
+    "row": "The number of the row in its source, from 1.",
 }
 
 KEY = "external_id"
@@ -194,25 +194,25 @@ REQUIRED = tuple(name for name, field in Item.model_fields.items() if field.is_r
 @cache
 def columns() -> dict[str, Column]:
     """Field name to how it is stored, in declared order, the key first."""
-    found: dict[str, Column] = {}
-    for name, field in Item.model_fields.items():
-        found[name] = next(mark for mark in field.metadata if isinstance(mark, Column))
-    return found
+    return {
+        name: next(mark for mark in field.metadata if isinstance(mark, Column))
+        for name, field in Item.model_fields.items()
+    }
 
 
 def content_fields() -> tuple[str, ...]:
-    """What an item says, in declared order: all columns but its key. `attributes` come after them."""
+    """All fields but the key, in declared order."""
     return tuple(name for name in columns() if name != KEY)
 
 
 def embeddable_fields() -> tuple[str, ...]:
-    """The one ordered list of fields whose text a model may embed."""
+    """The fields whose text a model may embed, in declared order."""
     return tuple(name for name, column in columns().items() if column.embed)
 
 
 @cache
 def item_schema() -> pa.Schema:
-    """A normalized row as Arrow: the columns of an item, then what goes with it.
+    """A normalized row as Arrow: the fields of an item, then `EXTRA_COLUMNS`.
 
     `attributes` (JSON object) and `issues` (JSON array of {field, code, from, to}) are text; the hashes are 32
     hex digits; `source_updated_at` is UTC, microseconds; `row` counts the rows of the source from 1.

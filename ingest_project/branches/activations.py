@@ -1,8 +1,8 @@
-"""Activations: one state of a branch's data on its way, ingested once.
+"""Activations: each is one state of a branch's data, ingested once. This module moves them from state to state.
 
 requested → pinned → snapshotted → (blocked | accepted) → committed → done
-                                      │        └ planned (a dry run's; let through by a run or by activate)
-                                      └ back to where it was, once a person has accepted what blocked it
+                                      │        └ planned (by a dry run; a run or `ingest activate` continues it)
+                                      └ back to the state before, once a person has accepted the gates that blocked it
 refused, failed, superseded: closed without being ingested
 rolled_back: undone by an activation of kind `rollback`, which goes accepted → committed → done
 """
@@ -69,45 +69,45 @@ class Activation:
 
     @property
     def reported_drift(self) -> list[str]:
-        """How its columns differ from those of the last time, unless its branch takes that silently."""
-        found = self.drift or {}
-        return [change["what"] for change in found.get("changes", []) if found["contract"] != "evolve"]
+        """How its columns differ from the last committed activation's; empty if the contract is `evolve`."""
+        drift = self.drift or {}
+        return [change["what"] for change in drift.get("changes", []) if drift["contract"] != "evolve"]
 
     def pinned_spec(self) -> BranchSpec:
-        """The spec as it was when the source was pinned: a later change of the file does not reach into a run."""
+        """The spec as it was when the source was pinned: a file that is applied later does not affect this run."""
         assert self.spec is not None, "pinned"
         return BranchSpec.model_validate(self.spec)
 
 
 _COLUMNS = sql.SQL(", ").join(sql.Identifier(field.name) for field in fields(Activation))
-_OF_A = sql.SQL(", ").join(sql.Identifier("a", field.name) for field in fields(Activation))
+_A_COLUMNS = sql.SQL(", ").join(sql.Identifier("a", field.name) for field in fields(Activation))
 _SQL = {
-    name: text.format(columns=_COLUMNS, a_columns=_OF_A)
+    name: text.format(columns=_COLUMNS, a_columns=_A_COLUMNS)
     for name, text in statements.load(__name__, "activations.sql").items()
 }
 
 
-def _one(connection: Connection, statement: str, values: Mapping[str, object]) -> Activation | None:
+def _fetch_one(connection: Connection, statement: str, values: Mapping[str, object]) -> Activation | None:
     with connection.cursor(row_factory=class_row(Activation)) as cursor:
         return cursor.execute(_SQL[statement], values).fetchone()
 
 
 def find(connection: Connection, branch_id: int, activation_id: int) -> Activation | None:
     """One activation of this branch, if it exists."""
-    return _one(connection, "find_activation", {"branch_id": branch_id, "activation_id": activation_id})
+    return _fetch_one(connection, "find_activation", {"branch_id": branch_id, "activation_id": activation_id})
 
 
 def get(connection: Connection, branch_id: int, activation_id: int) -> Activation:
     """One activation of this branch. Raises ActivationUnknown."""
-    found = find(connection, branch_id, activation_id)
-    if found is None:
+    activation = find(connection, branch_id, activation_id)
+    if activation is None:
         raise ActivationUnknown(f"this branch has no activation {activation_id}", where={"activation": activation_id})
-    return found
+    return activation
 
 
-def open_one(connection: Connection, branch_id: int) -> Activation | None:
-    """The activation of the branch that is not ended."""
-    return _one(connection, "open_activation", {"branch_id": branch_id})
+def find_open(connection: Connection, branch_id: int) -> Activation | None:
+    """The open activation of the branch; it has at most one."""
+    return _fetch_one(connection, "find_open", {"branch_id": branch_id})
 
 
 def newest(connection: Connection, branch_id: int, count: int = 10) -> list[Activation]:
@@ -117,68 +117,68 @@ def newest(connection: Connection, branch_id: int, count: int = 10) -> list[Acti
 
 
 def needing_a_run(connection: Connection) -> list[tuple[str, int]]:
-    """(branch, activation) of those that are open, asked for, and not worked on; oldest first."""
+    """(branch, activation) of the open activations that no run works on, dry runs' aside; oldest first."""
     return connection.execute(_SQL["needing_a_run"]).fetchall()  # pyright: ignore[reportReturnType]
 
 
 def select_ready(
     connection: Connection, branch_id: int, *, holder: str, states: frozenset[str], wanted: int | None
 ) -> Activation:
-    """What a step downstream of the snapshot works on: the wanted one, its run's own, or the newest that is ready.
+    """The activation that a step after the snapshot works on: the wanted one, its run's own, or the newest ready one.
 
-    Raises ActivationUnknown where none is, ActivationClosed where the wanted one is closed.
+    Raises ActivationUnknown if there is none, ActivationClosed if the wanted one is in none of these states.
     """
     if wanted is not None:
-        found = get(connection, branch_id, wanted)
+        activation = get(connection, branch_id, wanted)
     else:
-        found = _one(connection, "claimed_by_run", {"branch_id": branch_id, "holder": holder})
-        if found is None or found.state not in states:
+        activation = _fetch_one(connection, "claimed_by_run", {"branch_id": branch_id, "holder": holder})
+        if activation is None or activation.state not in states:
             values = {"branch_id": branch_id, "states": sorted(states)}
-            found = _one(connection, "newest_in_state", values)
-    if found is None:
+            activation = _fetch_one(connection, "newest_in_state", values)
+    if activation is None:
         raise ActivationUnknown("no activation of this branch is ready for this step")
-    if found.state not in states:
+    if activation.state not in states:
         raise ActivationClosed(
-            f"activation {found.activation_id} is {found.state}; this step takes {', '.join(sorted(states))}",
-            where={"activation": found.activation_id},
+            f"activation {activation.activation_id} is {activation.state}; this step takes {', '.join(sorted(states))}",
+            where={"activation": activation.activation_id},
         )
-    return found
+    return activation
 
 
 def create(connection: Connection, branch_id: int, *, holder: str, plan_only: bool) -> Activation:
-    """A new activation, claimed by the run that makes it; or the open one that somebody made meanwhile."""
+    """A new activation, claimed by the run that creates it; or the open one, if another process was faster."""
     values = {"branch_id": branch_id, "holder": holder, "plan_only": plan_only}
-    made = _one(connection, "create_activation", values)
-    if made is None:
-        return claim(connection, _present(open_one(connection, branch_id)), holder=holder, plan_only=plan_only)
-    return made
+    created = _fetch_one(connection, "create_activation", values)
+    if created is None:
+        return claim(connection, _moved_or_fenced(find_open(connection, branch_id)), holder=holder, plan_only=plan_only)
+    return created
 
 
 def create_replay(connection: Connection, branch_id: int, *, holder: str) -> Activation:
-    """A new activation for rows that were set aside; the branch has none open."""
-    return _present(_one(connection, "create_replay", {"branch_id": branch_id, "holder": holder}))
+    """A new activation for a replay of rejects; the branch must have no open one."""
+    return _moved_or_fenced(_fetch_one(connection, "create_replay", {"branch_id": branch_id, "holder": holder}))
 
 
 def claim(connection: Connection, activation: Activation, *, holder: str, plan_only: bool) -> Activation:
-    """Take an open activation on. A real run lets a planned one through. Raises Fenced where it is closed."""
-    return _step(connection, "claim_activation", activation, holder=holder, plan_only=plan_only)
+    """Claim an open activation for a run; a real run continues a planned one. Raises Fenced if it is closed."""
+    return _move(connection, "claim_activation", activation, holder=holder, plan_only=plan_only)
 
 
 def rollback_of(connection: Connection, activation_id: int) -> Activation | None:
-    """The rollback that undoes an activation, however far it is."""
-    return _one(connection, "rollback_of", {"activation_id": activation_id})
+    """The rollback that undoes an activation, in any state."""
+    return _fetch_one(connection, "rollback_of", {"activation_id": activation_id})
 
 
 def open_rollback(connection: Connection, branch_id: int) -> Activation | None:
     """A rollback of the branch that has begun and has not ended."""
-    return _one(connection, "open_rollback", {"branch_id": branch_id})
+    return _fetch_one(connection, "open_rollback", {"branch_id": branch_id})
 
 
 def begin_rollback(
     connection: Connection, target: Activation, *, spec: BranchSpec, holder: str, items: int, plan: Mapping[str, Any]
 ) -> Activation:
-    """Make the rollback of an activation, beside the line of its branch. Raises Fenced where another has made it."""
-    return _step(
+    """Create the activation that rolls back `target`. Raises Fenced if another run has created it."""
+    return _move(
         connection,
         "begin_rollback",
         target,
@@ -190,20 +190,20 @@ def begin_rollback(
 
 
 def pin(connection: Connection, activation: Activation, spec: BranchSpec, pinned: Mapping[str, Any]) -> Activation:
-    """Write down what is going to be read, and under which spec."""
-    return _step(connection, "pin_activation", activation, pin=Jsonb(pinned), spec=Jsonb(spec.canonical()))
+    """Record which state of the source will be read, and under which spec."""
+    return _move(connection, "pin_activation", activation, pin=Jsonb(pinned), spec=Jsonb(spec.canonical()))
 
 
 def pin_again(connection: Connection, activation: Activation, pinned: Mapping[str, Any]) -> Activation:
-    """Write down another state that is going to be read instead, under the same spec."""
-    return _step(connection, "pin_again", activation, pin=Jsonb(pinned))
+    """Record that another state of the source will be read instead, under the same spec."""
+    return _move(connection, "pin_again", activation, pin=Jsonb(pinned))
 
 
 def end_snapshot(
-    connection: Connection, activation: Activation, sealed: Mapping[str, Any], rows_read: int
+    connection: Connection, activation: Activation, pinned: Mapping[str, Any], rows_read: int
 ) -> Activation:
-    """All pages are parts."""
-    return _step(connection, "end_snapshot", activation, pin=Jsonb(sealed), rows_read=rows_read)
+    """Record that every page is stored; `pinned` now has the digests of what was read."""
+    return _move(connection, "end_snapshot", activation, pin=Jsonb(pinned), rows_read=rows_read)
 
 
 def end_normalization(
@@ -216,8 +216,8 @@ def end_normalization(
     normalizer_version: str,
     blocked: IngestError | None,
 ) -> Activation:
-    """All parts are normalized; `blocked` says which limit was passed, if one was."""
-    return _step(
+    """Record that every part is normalized; `blocked` says which limits were exceeded, if any."""
+    return _move(
         connection,
         "end_normalization",
         activation,
@@ -231,33 +231,33 @@ def end_normalization(
 
 
 def block(connection: Connection, activation: Activation, error: IngestError) -> Activation:
-    """Stop it at a gate; nothing of it goes on until that is accepted."""
-    return _step(connection, "block_activation", activation, error=Jsonb(_as_json(error)))
+    """Stop it at a gate until a person accepts that."""
+    return _move(connection, "block_activation", activation, error=Jsonb(_as_json(error)))
 
 
 def reopen_accepted(connection: Connection, activation: Activation) -> Activation:
-    """Let a blocked one go on from where it was. Raises Fenced where it is not blocked any more."""
-    return _step(connection, "reopen_accepted", activation)
+    """Let a blocked activation continue from the state before. Raises Fenced if it is no longer blocked."""
+    return _move(connection, "reopen_accepted", activation)
 
 
 def last_committed(connection: Connection, branch_id: int) -> Activation | None:
-    """The newest of the branch that is in core, if any: what the next one is compared with."""
-    return _one(connection, "last_committed", {"branch_id": branch_id})
+    """The newest activation of the branch that is in core, if any: the next one is compared with it."""
+    return _fetch_one(connection, "last_committed", {"branch_id": branch_id})
 
 
 def record_drift(connection: Connection, activation: Activation, drift: Mapping[str, Any]) -> Activation:
-    """Keep how the source's columns differ from the last time."""
-    return _step(connection, "keep_drift", activation, drift=Jsonb(drift))
+    """Record how the columns of the source differ from the last committed activation's."""
+    return _move(connection, "record_drift", activation, drift=Jsonb(drift))
 
 
 def record_plan(connection: Connection, activation: Activation, plan: Mapping[str, Any]) -> Activation:
-    """Keep what the upsert would do."""
-    return _step(connection, "keep_plan", activation, plan=Jsonb(plan))
+    """Record what the upsert would do."""
+    return _move(connection, "record_plan", activation, plan=Jsonb(plan))
 
 
 def commit(connection: Connection, activation: Activation, *, missing: int, tombstoned: int = 0) -> Activation:
-    """All batches are in; older activations of the branch are superseded."""
-    committed = _step(connection, "commit_activation", activation, missing=missing, tombstoned=tombstoned)
+    """Record that every batch is committed; older activations of the branch are superseded."""
+    committed = _move(connection, "commit_activation", activation, missing=missing, tombstoned=tombstoned)
     if activation.kind == "ingest":
         values = {"branch_id": activation.branch_id, "activation_id": activation.activation_id}
         connection.execute(_SQL["supersede_older"], values)
@@ -265,18 +265,18 @@ def commit(connection: Connection, activation: Activation, *, missing: int, tomb
 
 
 def reopen_repaired(connection: Connection, activation: Activation) -> None:
-    """A repair changed items of a finished activation: its requests are to be derived again."""
+    """Reopen a finished activation whose items a repair changed: its requests must be derived again."""
     connection.execute(_SQL["reopen_repaired"], {"activation_id": activation.activation_id})
 
 
 def add_requests(connection: Connection, activation: Activation, requests: int) -> Activation:
-    """Count requests that the open transaction made, before the last one of them."""
-    return _step(connection, "add_requests", activation, requests=requests)
+    """Add to its number of embedding requests those that the open transaction created; more will follow."""
+    return _move(connection, "add_requests", activation, requests=requests)
 
 
 def finish(connection: Connection, activation: Activation, *, requests: int) -> Activation:
-    """Every item it changed has its request."""
-    return _step(connection, "finish_activation", activation, requests=requests)
+    """Record that every item it changed has its embedding request; `requests` are those since `add_requests`."""
+    return _move(connection, "finish_activation", activation, requests=requests)
 
 
 def close(
@@ -285,13 +285,13 @@ def close(
     state: Literal["refused", "failed", "superseded"],
     error: IngestError,
 ) -> Activation | None:
-    """End it without ingesting it; None where it is committed already."""
+    """End it without ingesting it; None if it is committed already."""
     values = {"activation_id": activation.activation_id, "state": state, "error": Jsonb(_as_json(error))}
-    return _one(connection, "close_activation", values)
+    return _fetch_one(connection, "close_activation", values)
 
 
 def note_error(connection: Connection, activation: Activation, error: IngestError) -> None:
-    """Keep why an attempt stopped, for `ingest status`; the activation stays where it is."""
+    """Record why an attempt stopped, for `ingest status`; the state of the activation stays."""
     values = {"activation_id": activation.activation_id, "error": Jsonb(_as_json(error))}
     connection.execute(_SQL["note_error"], values)
 
@@ -301,12 +301,12 @@ def has_batches(connection: Connection, activation: Activation) -> bool:
     return bool(fetch_value(connection, _SQL["has_batches"], {"activation_id": activation.activation_id}))
 
 
-def _step(connection: Connection, statement: str, activation: Activation, **values: object) -> Activation:
-    return _present(_one(connection, statement, {"activation_id": activation.activation_id, **values}))
+def _move(connection: Connection, statement: str, activation: Activation, **values: object) -> Activation:
+    return _moved_or_fenced(_fetch_one(connection, statement, {"activation_id": activation.activation_id, **values}))
 
 
-def _present(activation: Activation | None) -> Activation:
-    # The state was another than the one this step starts from: somebody else moved it.
+def _moved_or_fenced(activation: Activation | None) -> Activation:
+    # Each statement names the states it starts from: no row means that another run has moved the activation.
     if activation is None:
         raise Fenced("the activation was moved on by another run meanwhile; nothing was written")
     return activation

@@ -3,14 +3,14 @@
 select {columns} from ingest.activations
  where activation_id = %(activation_id)s and branch_id = %(branch_id)s;
 
--- name: open_activation
--- The one that is not ended, if any.
+-- name: find_open
+-- The open activation of a branch, if any.
 select {columns} from ingest.activations
  where branch_id = %(branch_id)s and kind <> 'rollback'
    and state in ('requested', 'pinned', 'snapshotted', 'normalized', 'accepted', 'planned', 'committed');
 
 -- name: newest_in_state
--- The newest activation of a branch that has got as far as a step needs; what it says is all of the branch.
+-- The newest activation of a branch that is ready for a step; not a replay or a rollback, which hold only some rows.
 select {columns} from ingest.activations
  where branch_id = %(branch_id)s and kind = 'ingest' and state = any(%(states)s) order by activation_id desc limit 1;
 
@@ -20,7 +20,7 @@ select {columns} from ingest.activations
  where branch_id = %(branch_id)s and claimed_by = %(holder)s order by activation_id desc limit 1;
 
 -- name: needing_a_run
--- Open ones that somebody asked for and nobody works on; a dry run's wait for a person.
+-- Open activations that no run works on; those of dry runs wait for a person.
 select b.name, a.activation_id from ingest.activations a
   join ingest.branches b using (branch_id) left join ingest.leases l using (branch_id)
  where a.state in ('requested', 'pinned', 'snapshotted', 'normalized', 'accepted', 'committed') and not a.plan_only
@@ -28,22 +28,22 @@ select b.name, a.activation_id from ingest.activations a
  order by a.activation_id;
 
 -- name: newest_activations
--- What happened last, newest first.
+-- The last activations of a branch, newest first.
 select {columns} from ingest.activations
  where branch_id = %(branch_id)s order by activation_id desc limit %(count)s;
 
 -- name: create_activation
--- A new activation, already claimed by its run; no row where another one is open.
+-- A new activation, already claimed by its run; no row if another one is open.
 insert into ingest.activations (branch_id, claimed_by, plan_only)
 values (%(branch_id)s, %(holder)s, %(plan_only)s) on conflict do nothing returning {columns};
 
 -- name: create_replay
--- An activation of rows that were set aside before.
+-- An activation of rejects of earlier activations.
 insert into ingest.activations (branch_id, kind, claimed_by)
 values (%(branch_id)s, 'replay', %(holder)s) returning {columns};
 
 -- name: claim_activation
--- An open activation taken on by a run; a real run lets a planned one through.
+-- Claim an open activation for a run; a real run continues a planned one.
 update ingest.activations
    set claimed_by = %(holder)s,
        plan_only = plan_only and %(plan_only)s,
@@ -58,13 +58,13 @@ returning {columns};
 select {columns} from ingest.activations where undoes = %(activation_id)s;
 
 -- name: open_rollback
--- A rollback of the branch that was killed before its end.
+-- A rollback of the branch that has begun and not ended.
 select {columns} from ingest.activations
  where branch_id = %(branch_id)s and kind = 'rollback' and state in ('accepted', 'committed')
  order by activation_id limit 1;
 
 -- name: begin_rollback
--- What is undone is in the past from here on, whatever becomes of the rollback.
+-- The undone activation counts as rolled back from here on, even if the rollback does not end.
 with undone as (
   update ingest.activations set state = 'rolled_back', closed_at = now()
    where activation_id = %(activation_id)s and state <> 'rolled_back' returning activation_id, branch_id
@@ -76,19 +76,19 @@ select branch_id, 'rollback', 'accepted', %(holder)s, activation_id, %(spec)s, '
 returning {columns};
 
 -- name: pin_activation
--- What is going to be read, and under which spec.
+-- Which state of the source will be read, and under which spec.
 update ingest.activations
    set state = 'pinned', pinned_at = now(), pin = %(pin)s, spec = %(spec)s
  where activation_id = %(activation_id)s and state = 'requested' returning {columns};
 
 -- name: pin_again
--- Another state of a relation: the one that was pinned ended with its session.
+-- Pin another state of a relation: the pinned one ended with its session.
 update ingest.activations
    set pinned_at = now(), pin = %(pin)s
  where activation_id = %(activation_id)s and state = 'pinned' returning {columns};
 
 -- name: end_snapshot
--- Every page is a part; the digests of what was read are known.
+-- Every page is stored; the digests of what was read are known.
 update ingest.activations
    set state = 'snapshotted', snapshotted_at = now(), pin = %(pin)s, rows_read = %(rows_read)s
  where activation_id = %(activation_id)s and state = 'pinned' returning {columns};
@@ -104,12 +104,12 @@ update ingest.activations
  where activation_id = %(activation_id)s and state = 'snapshotted' returning {columns};
 
 -- name: block_activation
--- A gate stopped it before its end: of the snapshot, of the normalization, or between the probe and the first row.
+-- A gate stopped it: in the snapshot, in normalization, or between the probe and the first write.
 update ingest.activations set state = 'blocked', error = %(error)s
  where activation_id = %(activation_id)s and state in ('pinned', 'snapshotted', 'accepted') returning {columns};
 
 -- name: reopen_accepted
--- Every gate that stopped it is accepted: it goes on from where it was.
+-- Every gate that stopped it is accepted: it continues from the state before.
 update ingest.activations
    set state = case when normalized_at is not null then 'accepted' when snapshotted_at is not null then 'snapshotted'
                     else 'pinned' end, error = null,
@@ -117,17 +117,17 @@ update ingest.activations
  where activation_id = %(activation_id)s and state = 'blocked' returning {columns};
 
 -- name: last_committed
--- What the next activation is compared with.
+-- The newest activation in core: the next one is compared with it.
 select {columns} from ingest.activations
  where branch_id = %(branch_id)s and kind = 'ingest' and state in ('committed', 'done')
  order by activation_id desc limit 1;
 
--- name: keep_drift
+-- name: record_drift
 -- How the columns of the source differ from those of the last committed activation.
 update ingest.activations set drift = %(drift)s where activation_id = %(activation_id)s returning {columns};
 
--- name: keep_plan
--- What the upsert would do; an activation that only a dry run asked for stays there. What was saved stays saved.
+-- name: record_plan
+-- What the upsert would do; an activation of a dry run becomes planned. A saved plan is not lost by it.
 update ingest.activations
    set plan = %(plan)s::jsonb || jsonb_build_object(
          'saved', coalesce(nullif(%(plan)s::jsonb -> 'saved', 'null'), plan -> 'saved', 'null')),
@@ -135,7 +135,7 @@ update ingest.activations
  where activation_id = %(activation_id)s and state in ('accepted', 'planned', 'committed', 'done') returning {columns};
 
 -- name: commit_activation
--- Every batch is committed; the counts are the batches' own.
+-- Every batch is committed; the counts are the sums over the batches.
 update ingest.activations a
    set state = 'committed', committed_at = now(), error = null, missing = %(missing)s, tombstoned = %(tombstoned)s,
        inserted = b.inserted, updated = b.updated, touched = b.touched, unchanged = b.unchanged, stale = b.stale
@@ -146,7 +146,7 @@ update ingest.activations a
  where a.activation_id = %(activation_id)s and a.state = 'accepted' returning {a_columns};
 
 -- name: supersede_older
--- What is older than the newest committed activation of the branch is not ingested any more.
+-- Activations older than the newest committed one of the branch are not ingested any more.
 update ingest.activations
    set state = 'superseded', closed_at = now()
  where branch_id = %(branch_id)s and activation_id < %(activation_id)s
@@ -154,19 +154,19 @@ update ingest.activations
    and state in ('requested', 'pinned', 'snapshotted', 'normalized', 'blocked', 'accepted', 'planned');
 
 -- name: reopen_repaired
--- A repair changed items: their requests are due again.
+-- A repair changed items of it: their embedding requests must be derived again.
 update ingest.activations a set state = 'committed'
  where activation_id = %(activation_id)s and state = 'done'
    and not exists (select from ingest.activations o where o.branch_id = a.branch_id and o.activation_id <> a.activation_id
      and o.state in ('requested', 'pinned', 'snapshotted', 'normalized', 'accepted', 'planned', 'committed'));
 
 -- name: add_requests
--- Requests that were made of it so far, in the transaction that made them.
+-- Count embedding requests in the transaction that created them.
 update ingest.activations set requests = coalesce(requests, 0) + %(requests)s
  where activation_id = %(activation_id)s and state in ('committed', 'done') returning {columns};
 
 -- name: finish_activation
--- Every item it changed has its request; what an attempt before this one stopped at is of no interest any more.
+-- Every item it changed has its embedding request; the error of an earlier attempt is obsolete.
 update ingest.activations
    set state = 'done', done_at = coalesce(done_at, now()), requests = coalesce(requests, 0) + %(requests)s, error = null
  where activation_id = %(activation_id)s and state in ('committed', 'done') returning {columns};

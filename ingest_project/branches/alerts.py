@@ -1,7 +1,7 @@
-"""Alerts about a branch, posted to a webhook: once for each activation that fails, once when the branch has recovered.
+"""Alerts about a branch, posted to a webhook: one for each activation that fails, one when the branch has recovered.
 
-An alert is kept in Postgres until the receiver has it, so it outlives the process that failed and a receiver that is
-away: the next run, or the sensor, delivers it. Nothing happens where no webhook is set.
+An alert is kept in Postgres until the receiver has it, so it survives the process that failed and a receiver that is
+down: the next run, or the sensor, delivers it. Without a webhook nothing is posted.
 """
 
 import json
@@ -19,7 +19,7 @@ from ingest_project.settings import settings
 from ingest_project.telemetry import log
 
 _SQL = statements.load(__name__, "alerts.sql")
-_PATIENCE_SECONDS = 5
+_TIMEOUT_SECONDS = 5
 Event = Literal["failed", "refused", "recovered"]
 
 
@@ -58,7 +58,7 @@ def is_enabled() -> bool:
 def raise_alert(
     connection: Connection, branch_id: int, activation: int | None, run_id: str, error: IngestError
 ) -> None:
-    """Write down that a run of a branch failed or was refused."""
+    """Record that a run of a branch failed or was refused."""
     values = {
         "branch_id": branch_id,
         "event": "refused" if isinstance(error, Refused) else "failed",
@@ -72,15 +72,15 @@ def raise_alert(
 
 
 def clear_alert(connection: Connection, branch_id: int, activation: int, run_id: str) -> None:
-    """Write down that a branch was ingested again, where it has an alert."""
+    """Record that a branch has recovered, if it has an alert."""
     values = {"branch_id": branch_id, "activation_id": activation, "run_id": run_id}
     connection.execute(_SQL["clear_alert"], values)
 
 
 def deliver(connection: Connection) -> int:
-    """Post the alerts that were not delivered yet; how many arrived.
+    """Post the undelivered alerts; returns how many arrived.
 
-    Never raises: an alert must not fail what it is about.
+    Never raises: an alert must not fail the run that delivers it.
     """
     if not is_enabled():
         return 0
@@ -93,29 +93,29 @@ def deliver(connection: Connection) -> int:
 
 
 def _undelivered(connection: Connection) -> list[Alert]:
-    return [Alert(*row) for row in connection.execute(_SQL["untold"]).fetchall()]
+    return [Alert(*row) for row in connection.execute(_SQL["undelivered_alerts"]).fetchall()]
 
 
 def _deliver(connection: Connection, alert: Alert) -> bool:
-    arrived = post(alert)
-    if arrived:
-        connection.execute(_SQL["told"], {"branch_id": alert.branch_id})
-    return arrived
+    delivered = post(alert)
+    if delivered:
+        connection.execute(_SQL["mark_delivered"], {"branch_id": alert.branch_id})
+    return delivered
 
 
 def post(alert: Alert) -> bool:
-    """Send one alert; whether the receiver took it."""
+    """Send one alert; returns whether the receiver accepted it."""
     url = settings().webhook_url
-    assert url is not None, "asked before"
+    assert url is not None, "is_enabled() is checked before"
     request = urllib.request.Request(  # noqa: S310 - settings let http and https through only
         url.get_secret_value(),
         data=json.dumps(alert.to_json(), ensure_ascii=False).encode(),
         headers={"Content-Type": "application/json", "User-Agent": "ingest_project"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=_PATIENCE_SECONDS):  # noqa: S310 - the same
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS):  # noqa: S310 - the same
             return True
     except (OSError, ValueError) as error:
-        # Without its words: they can hold the URL, which is a secret of chat services.
+        # Without the error's text: it may hold the URL, which is a secret with chat services.
         log.warning("the webhook did not take an alert of %r: %s", alert.branch, type(error).__name__)
         return False

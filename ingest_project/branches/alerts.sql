@@ -1,5 +1,5 @@
 -- name: raise_alert
--- A branch is in trouble; told again only where the trouble is another than before.
+-- A branch has failed; delivered again only if event, code or activation differ from the last alert.
 insert into ingest.alerts as a (branch_id, event, activation_id, run_id, code, what, todo)
 values (%(branch_id)s, %(event)s, %(activation_id)s, %(run_id)s, %(code)s, %(what)s, %(todo)s)
 on conflict (branch_id) do update
@@ -10,17 +10,17 @@ on conflict (branch_id) do update
                            (excluded.event, excluded.code, excluded.activation_id) then a.told_at end;
 
 -- name: clear_alert
--- The branch went through again; nothing where it was in no trouble.
+-- The branch has recovered; no change if it has no alert.
 update ingest.alerts
    set event = 'recovered', activation_id = %(activation_id)s, run_id = %(run_id)s, told_at = null
  where branch_id = %(branch_id)s and event <> 'recovered';
 
--- name: untold
--- What nobody has been told of yet; another process that tells it at this moment is not waited for.
+-- name: undelivered_alerts
+-- Alerts to deliver; those that another process delivers at this moment are skipped.
 select a.branch_id, b.name, a.event, a.activation_id, a.run_id, a.code, a.what, a.todo, a.since, a.times
   from ingest.alerts a join ingest.branches b using (branch_id)
  where a.told_at is null order by a.branch_id for update of a skip locked;
 
--- name: told
+-- name: mark_delivered
 -- The receiver has it.
 update ingest.alerts set told_at = now() where branch_id = %(branch_id)s;

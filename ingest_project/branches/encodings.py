@@ -1,17 +1,17 @@
-"""Encodings of text, by any of their names."""
+"""Text encodings: any name of one to the name that Python knows it by."""
 
 import codecs
 
-# What calls itself the first is written by Windows as the second, which has all of it and more: 髙 and ① are not in the
-# standard of Shift JIS. Browsers read them so too.
-_AS_WRITTEN = {"shift_jis": "cp932", "gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949"}
+# Supersets to read these encodings with, as browsers do: under the name on the left Windows writes the encoding on the
+# right. 髙 and ①, for example, are not in the standard of Shift JIS.
+_SUPERSETS = {"shift_jis": "cp932", "gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949"}
 
 
-def encoding_of_text(name: str) -> str:
-    """The one name under which Python knows it. Raises ValueError."""
+def python_encoding(name: str) -> str:
+    """The name of Python's codec to read it with. Raises ValueError."""
     try:
-        found = codecs.lookup(name)
-        "".encode(found.name)  # not every codec is one of text
+        codec = codecs.lookup(name)
+        "".encode(codec.name)  # fails for codecs that are not text encodings, such as base64
     except LookupError as error:
         raise ValueError("must be an encoding of text such as utf-8, windows-1252 or utf-16") from error
-    return _AS_WRITTEN.get(found.name, found.name)
+    return _SUPERSETS.get(codec.name, codec.name)

@@ -1,6 +1,6 @@
--- name: keep_gate
--- What was measured; what a person accepted of it stays accepted. Columns are accepted as they were told: a relation may
--- have others by the time it is read anew.
+-- name: record_gate
+-- A measure; an accepted gate stays accepted. Of the contract only the accepted changes are: a relation may have changed
+-- again by the time it is read once more.
 insert into ingest.gates (activation_id, code, measured, "limit", what)
 values (%(activation_id)s, %(code)s, %(measured)s, %(limit)s, %(what)s)
 on conflict (activation_id, code) do update
@@ -15,11 +15,11 @@ select code, measured, "limit", what, accepted_by, accepted_at, why from ingest.
  where activation_id = %(activation_id)s order by code;
 
 -- name: accept_gate
--- A person takes what a gate stopped.
+-- A person accepts a gate that blocks.
 update ingest.gates set accepted_by = %(who)s, accepted_at = now(), why = %(why)s
  where activation_id = %(activation_id)s and code = %(code)s and not passed and accepted_at is null;
 
 -- name: lock_activation
--- Of two people who accept at once, one waits.
+-- Lock an activation, so that of two people who accept its gates at once one waits.
 select a.branch_id, b.name from ingest.activations a join ingest.branches b using (branch_id)
  where a.activation_id = %(activation_id)s for no key update of a;

@@ -1,4 +1,4 @@
-"""The limits of the gates: what a branch file may declare, and what holds where it does not."""
+"""The limits of the gates: those that a branch file declares, and the defaults."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -6,6 +6,11 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 Ratio = Annotated[float, Field(ge=0, le=1, strict=True)]
+MIN_ROWS_TO_JUDGE = 100
+_DEFAULTS = {
+    **{"reject_ratio": 0.5, "duplicate_ratio": 0.5, "shrink_ratio": 0.5},
+    **{"null_ratio": 0.95, "rekeyed_ratio": 0.9},
+}
 
 
 class Limits(BaseModel):
@@ -45,17 +50,10 @@ class Limits(BaseModel):
     )
 
     def of(self, code: str, rows: int) -> float:
-        """The limit of a gate, `null_ratio.FIELD` or another; what is not declared is not judged by few `rows`."""
+        """The limit of a gate, such as `reject_ratio` or `null_ratio.FIELD`; with few `rows` no default applies."""
         ratio, _, field = code.partition(".")
         declared = getattr(self, f"max_{ratio}")
         limit: float | None = declared.get(field) if field else declared
         if limit is not None:
             return limit
-        return _USUAL_LIMITS.get(ratio, 1.0) if rows >= JUDGED_FROM else 1.0
-
-
-_USUAL_LIMITS = {
-    **{"reject_ratio": 0.5, "duplicate_ratio": 0.5, "shrink_ratio": 0.5},
-    **{"null_ratio": 0.95, "rekeyed_ratio": 0.9},
-}
-JUDGED_FROM = 100
+        return _DEFAULTS.get(ratio, 1.0) if rows >= MIN_ROWS_TO_JUDGE else 1.0

@@ -1,4 +1,4 @@
-"""The state of all branches, from the views of the schema: what `ingest status` shows."""
+"""The state of each branch, as `ingest status` shows it."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,10 +14,11 @@ _SQL = statements.load(__name__, "overview.sql")
 
 @dataclass(frozen=True)
 class Overview:
-    """Of one branch. `pulse_age`: since the holder was last heard of; `source_age`: since what is in core was written.
+    """The state of one branch.
 
-    `claims_expired`: embedding requests that a worker has claimed and not come back to. `untold`: what the webhook has
-    not taken yet, if anything.
+    `pulse_age`: time since the last heartbeat of the run that holds the lease. `source_age`: age of the source data
+    that is in core. `claims_expired`: embedding requests whose worker has let its claim expire. `undelivered`: event of
+    the alert that the webhook has not accepted yet, if any.
     """
 
     branch: str
@@ -27,12 +28,12 @@ class Overview:
     pulse_age: timedelta | None
     source_age: timedelta | None
     claims_expired: int
-    untold: str | None
+    undelivered: str | None
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an activation is, in parts and rows that are durable; `since_part`: since the last of them was."""
+    """How far an activation is, in durable parts and rows; `since_part`: time since the last part."""
 
     parts_read: int
     rows_read: int
@@ -42,16 +43,15 @@ class Progress:
 
 
 def overviews(connection: Connection, name: str | None = None) -> dict[str, Overview]:
-    """Of all branches, or of one, by name."""
+    """The state of all branches, or of one, by name."""
     with connection.cursor(row_factory=class_row(Overview)) as cursor:
-        found = cursor.execute(_SQL["branch_overview"], {"name": name}).fetchall()
-    return {one.branch: one for one in found}
+        return {overview.branch: overview for overview in cursor.execute(_SQL["branch_overview"], {"name": name})}
 
 
 def progress_of(connection: Connection, activation: Activation) -> Progress:
-    """How far it is."""
+    """How far an activation is."""
     values = {"activation_id": activation.activation_id}
     with connection.cursor(row_factory=class_row(Progress)) as cursor:
         row = cursor.execute(_SQL["activation_progress"], values).fetchone()
-    assert row is not None, "an aggregate"
+    assert row is not None, "an aggregate always has a row"
     return row

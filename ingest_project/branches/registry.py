@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import psycopg
-from psycopg.rows import class_row
+from psycopg.rows import kwargs_row
 from psycopg.types.json import Jsonb
 
 from ingest_project.branches.spec import BranchSpec
@@ -13,6 +13,8 @@ from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection, fetch_value
 
 _SQL = statements.load(__name__, "registry.sql")
+_PRIORITY_TAKEN = "priority: another branch of this source has it; it decides between them, so it must be unique"
+
 Change = Literal["created", "changed", "unchanged"]
 
 
@@ -29,32 +31,14 @@ class Branch:
     state: str
 
 
-@dataclass(frozen=True)
-class _Row:
-    branch_id: int
-    name: str
-    source_id: int
-    spec: dict[str, Any]
-    spec_digest: str
-    priority: int
-    state: str
-
-    def branch(self) -> Branch:
-        return Branch(
-            branch_id=self.branch_id,
-            name=self.name,
-            source_id=self.source_id,
-            spec=BranchSpec.model_validate(self.spec),
-            spec_digest=self.spec_digest,
-            priority=self.priority,
-            state=self.state,
-        )
+def _branch(*, spec: dict[str, Any], **columns: Any) -> Branch:
+    return Branch(spec=BranchSpec.model_validate(spec), **columns)
 
 
 def apply_branch(connection: Connection, spec: BranchSpec) -> Change:
     """Register or change a branch in one transaction; applying the same file again changes nothing.
 
-    Raises SpecInvalid where the branch does not fit to the others of its source.
+    Raises SpecInvalid if the branch conflicts with another one of its source.
     """
     values = {
         "name": spec.name,
@@ -66,7 +50,7 @@ def apply_branch(connection: Connection, spec: BranchSpec) -> Change:
     with connection.transaction():
         connection.execute(_SQL["make_source"], {"source": spec.source})
         connection.execute(_SQL["lock_source"], {"source": spec.source})
-        _refuse_misfit(connection, spec)
+        _refuse_conflicts(connection, spec)
         try:
             row = connection.execute(_SQL["apply_branch"], values).fetchone()
         except psycopg.errors.UniqueViolation:
@@ -76,14 +60,11 @@ def apply_branch(connection: Connection, spec: BranchSpec) -> Change:
     return "created" if row[0] else "changed"
 
 
-_PRIORITY_TAKEN = "priority: another branch of this source has it; it decides between them, so it must be unique"
-
-
-def _refuse_misfit(connection: Connection, spec: BranchSpec) -> None:
-    known = find_branch(connection, spec.name)
-    if known and known.spec.source != spec.source:
+def _refuse_conflicts(connection: Connection, spec: BranchSpec) -> None:
+    registered = find_branch(connection, spec.name)
+    if registered and registered.spec.source != spec.source:
         raise SpecInvalid(
-            f"source: branch {spec.name!r} belongs to source {known.spec.source!r}, and its items stay there; "
+            f"source: branch {spec.name!r} belongs to source {registered.spec.source!r}, and its items stay there; "
             "use another name for another source",
             where={"branch": spec.name},
         )
@@ -107,10 +88,9 @@ def _refuse_misfit(connection: Connection, spec: BranchSpec) -> None:
 
 
 def find_branch(connection: Connection, name: str) -> Branch | None:
-    """The branch of this name, if it is known."""
-    with connection.cursor(row_factory=class_row(_Row)) as cursor:
-        row = cursor.execute(_SQL["find_branch"], {"name": name}).fetchone()
-    return row.branch() if row else None
+    """The branch of this name, if it is registered."""
+    with connection.cursor(row_factory=kwargs_row(_branch)) as cursor:
+        return cursor.execute(_SQL["find_branch"], {"name": name}).fetchone()
 
 
 def get_branch(connection: Connection, name: str) -> Branch:
@@ -122,24 +102,23 @@ def get_branch(connection: Connection, name: str) -> Branch:
 
 
 def name_of(connection: Connection, branch_id: int) -> str:
-    """The name of a branch that is there."""
+    """The name of a registered branch."""
     return fetch_value(connection, _SQL["branch_name"], {"branch_id": branch_id})
 
 
 def list_branches(connection: Connection) -> list[Branch]:
     """All branches, by name."""
-    with connection.cursor(row_factory=class_row(_Row)) as cursor:
-        return [row.branch() for row in cursor.execute(_SQL["list_branches"]).fetchall()]
+    with connection.cursor(row_factory=kwargs_row(_branch)) as cursor:
+        return cursor.execute(_SQL["list_branches"]).fetchall()
 
 
 def activate(connection: Connection, name: str) -> int:
-    """Make what the branch holds now eligible; the id of the open activation where there is one.
+    """Request an activation of what the branch holds now; returns its id, or that of the open one.
 
-    Raises BranchUnknown, and UsageError for a branch that is retired.
+    Raises BranchUnknown, and UsageError if the branch is retired.
     """
     get_branch(connection, name)
     try:
         return fetch_value(connection, _SQL["activate"], {"name": name})
     except psycopg.errors.ObjectNotInPrerequisiteState as error:
-        said = error.diag
-        raise UsageError(said.message_primary, where={"branch": name}, todo=said.message_hint) from None
+        raise UsageError(error.diag.message_primary, where={"branch": name}, todo=error.diag.message_hint) from None

@@ -1,9 +1,9 @@
 -- name: make_source
--- The namespace of keys, where it is new.
+-- Create a source, unless it exists.
 insert into ingest.sources (name) values (%(source)s) on conflict (name) do nothing;
 
 -- name: lock_source
--- Branches of one source are applied one after another: they must go together.
+-- Branches of one source are applied one after another, since they must be consistent.
 select source_id from ingest.sources where name = %(source)s for no key update;
 
 -- name: find_branch
@@ -21,7 +21,7 @@ select b.branch_id, b.name, b.source_id, b.spec, b.spec_digest, b.priority, b.st
   from ingest.branches b order by b.name;
 
 -- name: apply_branch
--- Register a branch, or bring it to what its file says now; no row where nothing changed.
+-- Register or change a branch; no row if nothing changed.
 insert into ingest.branches (name, source_id, spec, spec_digest, priority)
 select %(name)s, s.source_id, %(spec)s, %(digest)s, %(priority)s from ingest.sources s where s.name = %(source)s
 on conflict (name) do update
@@ -37,5 +37,5 @@ select b.name, b.priority, b.spec ->> 'updated_at' as updated_at, b.spec ->> 'mi
  where s.name = %(source)s and b.name <> %(name)s and b.state = 'active';
 
 -- name: activate
--- Make what the branch holds now eligible.
+-- Request an activation of what the branch holds now.
 select ingest.activate(%(name)s);

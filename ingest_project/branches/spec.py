@@ -1,4 +1,4 @@
-"""What a branch file says: one pydantic model, with a JSON schema, that refuses what nothing enforces."""
+"""The branch file: one pydantic model that validates it and gives its JSON schema. Unknown settings are refused."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from ingest_project.branches.encodings import encoding_of_text
+from ingest_project.branches.encodings import python_encoding
 from ingest_project.branches.limits import Limits
 from ingest_project.branches.relation import has_secret, is_relation
 from ingest_project.codes import ISSUES
@@ -37,10 +37,19 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _VARIABLE = re.compile(r"\$\{\w+\}")
-# Numbers of seconds since 1970, and their parts: `time_format` names one of them or a pattern.
+# `time_format` is a pattern of strptime or one of these: numbers since 1970, with as many units in a second.
 EPOCHS = {"epoch_s": 1, "epoch_ms": 10**3, "epoch_us": 10**6}
-_NO_LEAP = datetime(2023, 11, 24, 13, 45, 56, tzinfo=UTC)
-_LOCAL = re.compile(r"%[-_^#]?[ZcxX]")  # as this machine would write it
+# A pattern is tried on this time: its day is no month, and the year is no leap year.
+_SAMPLE_TIME = datetime(2023, 11, 24, 13, 45, 56, tzinfo=UTC)
+_OF_THIS_MACHINE = re.compile(r"%[-_^#]?[ZcxX]")  # directives that depend on the locale or the time zone
+# The settings and limits of the first release: `digest` covers them whatever their values.
+_FIRST_SETTINGS = frozenset(
+    {
+        *("name", "source", "location", "format", "delimiter", "encoding", "key", "updated_at", "mapping", "unmapped"),
+        *("country", "time_zone", "locale", "priority", "missing", "embed", "limits"),
+    }
+)
+_FIRST_LIMITS = frozenset({"max_age", "max_reject_ratio"})
 
 
 def _printable(text: str) -> str:
@@ -65,15 +74,15 @@ def _no_secret(location: str) -> str:
 
 
 def _country(code: str) -> str:
-    found = pycountry.countries.get(alpha_2=code)  # in any case of letters
-    if code != "XK" and (found is None or found.alpha_2 != code):
+    country = pycountry.countries.get(alpha_2=code)  # which ignores upper and lower case
+    if code != "XK" and (country is None or country.alpha_2 != code):
         raise ValueError("must be an ISO 3166-1 alpha-2 code such as DE")
     return code
 
 
 @cache
 def _time_zones() -> frozenset[str]:
-    return frozenset(available_timezones())  # it walks through all files each time
+    return frozenset(available_timezones())  # cached, since each call reads all files of the database
 
 
 def _time_zone(name: str) -> str:
@@ -83,12 +92,13 @@ def _time_zone(name: str) -> str:
 
 
 def _time_format(text: str) -> str:
-    shown = _NO_LEAP.strftime(text)
+    written = _SAMPLE_TIME.strftime(text)
     try:
-        read = _NO_LEAP if text in EPOCHS else datetime.strptime(shown, text)
+        read = _SAMPLE_TIME if text in EPOCHS else datetime.strptime(written, text)
     except ValueError:
         read = None
-    if read is None or read.date() != _NO_LEAP.date() or read.hour not in (0, _NO_LEAP.hour) or _LOCAL.search(text):
+    is_same = read is not None and read.date() == _SAMPLE_TIME.date() and read.hour in (0, _SAMPLE_TIME.hour)
+    if not is_same or _OF_THIS_MACHINE.search(text):
         raise ValueError(
             "must say year, month and day (and no %Z, %c, %x) as strptime does, such as %d/%m/%Y %H:%M, or be one of "
             f"{', '.join(EPOCHS)}"
@@ -103,8 +113,8 @@ def _locale(name: str) -> str:
         raise ValueError("must be a locale such as en or de_DE") from error
 
 
-def _column_or_value(given: object) -> object:
-    return {"column": given} if isinstance(given, str) else given
+def _expand_column(mapping: object) -> object:
+    return {"column": mapping} if isinstance(mapping, str) else mapping
 
 
 Text = Annotated[str, Field(min_length=1), AfterValidator(_storable)]
@@ -115,14 +125,14 @@ class _Strict(BaseModel):
 
 
 class FieldMapping(_Strict):
-    """Where one item field comes from: a source column, a constant, or a column with a default for blanks."""
+    """Where an item field comes from: a source column, which may have a default for blanks, or a constant."""
 
     column: Text | None = Field(default=None, description="A column of the source.")
     constant: Text | None = Field(default=None, description="The same value for every row.")
     default: Text | None = Field(default=None, description="The value where the column is blank.")
 
     @model_validator(mode="after")
-    def _one_origin(self) -> Self:
+    def _check_origin(self) -> Self:
         if (self.column is None) == (self.constant is None):
             raise ValueError("give either a column or a constant")
         if self.constant is not None and self.default is not None:
@@ -131,7 +141,10 @@ class FieldMapping(_Strict):
 
 
 class BranchSpec(_Strict):
-    """A named line of source data. Branches of one source share its keys."""
+    """A branch as its file declares it: where its data is and how that becomes items.
+
+    Branches of one source share its keys.
+    """
 
     name: Annotated[str, AfterValidator(_printable)] = Field(
         min_length=1, max_length=200, description="Also the Dagster partition key."
@@ -152,7 +165,7 @@ class BranchSpec(_Strict):
         default=True, strict=True, description="Of CSV files; if not, a quote is a letter as any other."
     )
     skip_lines: int = Field(default=0, ge=0, le=1000, strict=True, description="Of CSV files: before the header.")
-    encoding: Annotated[str, AfterValidator(encoding_of_text)] = Field(
+    encoding: Annotated[str, AfterValidator(python_encoding)] = Field(
         default="utf-8", description="Of CSV and JSON files, e.g. windows-1252 or utf-16."
     )
     nested: Literal["keep", "flatten"] = Field(
@@ -169,7 +182,7 @@ class BranchSpec(_Strict):
         description="A column of a relation that is unique, never null and never changed: a snapshot of it that was "
         "cut off goes on behind the last part. Without it, it starts again.",
     )
-    mapping: dict[str, Annotated[FieldMapping, BeforeValidator(_column_or_value)]] = Field(
+    mapping: dict[str, Annotated[FieldMapping, BeforeValidator(_expand_column)]] = Field(
         description="Item field to source column (or {column, default} or {constant})."
     )
     unmapped: Literal["keep", "drop"] = Field(
@@ -217,12 +230,12 @@ class BranchSpec(_Strict):
     limits: Limits = Limits()
 
     @model_validator(mode="after")
-    def _fields_are_fields(self) -> Self:
-        for setting, named in (
+    def _check_fields(self) -> Self:
+        for setting, names in (
             *(("mapping", self.mapping), ("required", self.required), ("sentinels", self.sentinels)),
             ("limits.max_null_ratio", set(self.limits.max_null_ratio) - {"source_updated_at"}),
         ):
-            unknown = sorted(set(named) - (set(columns()) - {KEY}))
+            unknown = sorted(set(names) - (set(columns()) - {KEY}))
             if unknown:
                 raise ValueError(f"{setting} names no item field: {', '.join(unknown)}; fields are {_field_names()}")
         missing = [name for name in REQUIRED if name != KEY and name not in self.mapping]
@@ -231,7 +244,7 @@ class BranchSpec(_Strict):
         return self
 
     @model_validator(mode="after")
-    def _cursor_is_of_a_relation(self) -> Self:
+    def _check_cursor(self) -> Self:
         if self.cursor and not is_relation(self.location) and not _VARIABLE.match(self.location):
             raise ValueError("cursor is a column of a relation (postgresql://…); files go on without it")
         if self.cursor and self.missing == "tombstone":
@@ -239,13 +252,13 @@ class BranchSpec(_Strict):
         return self
 
     @model_validator(mode="after")
-    def _files_are_nested(self) -> Self:
+    def _check_nested(self) -> Self:
         if self.nested == "flatten" and is_relation(self.location):
             raise ValueError("nested: flatten is for files; select what is inside a column in a view")
         return self
 
     @model_validator(mode="after")
-    def _codes_are_issues(self) -> Self:
+    def _check_reject_on(self) -> Self:
         unknown = sorted(set(self.reject_on) - set(ISSUES))
         if unknown:
             raise ValueError(f"reject_on names no issue: {', '.join(unknown)}; `ingest codes` lists them")
@@ -256,22 +269,22 @@ class BranchSpec(_Strict):
         return ZoneInfo(self.time_zone)
 
     def declared_columns(self) -> list[str]:
-        """The source columns that must be there, in the order in which the file names them."""
-        named = [self.key, self.updated_at, *(field.column for field in self.mapping.values())]
-        return list(dict.fromkeys(name for name in named if name is not None))
+        """The source columns that the branch file names, in its order; all must be there."""
+        names = [self.key, self.updated_at, *(field.column for field in self.mapping.values())]
+        return list(dict.fromkeys(name for name in names if name is not None))
 
     def canonical(self) -> dict[str, Any]:
-        """The spec as JSON, every default spelled out: what is stored and compared."""
+        """The spec as JSON with every default, as it is stored and compared."""
         return self.model_dump(mode="json")
 
     def digest(self) -> str:
-        """Changes when anything that the spec says changes (sha256, 32 hex digits), and with no release of ours."""
-        text = json.dumps(_as_first_released(self.canonical()), sort_keys=True, ensure_ascii=False)
+        """A hash of all that the spec says (sha256, 32 hex digits); upgrading this project does not change it."""
+        text = json.dumps(_without_new_defaults(self.canonical()), sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _as_first_released(canonical: dict[str, Any]) -> dict[str, Any]:
-    # What later releases may say as well counts where it is said: a new default changes no branch.
+def _without_new_defaults(canonical: dict[str, Any]) -> dict[str, Any]:
+    """The spec without settings that the first release had not, where they have their defaults."""
     limits = {
         name: value for name, value in canonical["limits"].items() if name in _FIRST_LIMITS or value not in (None, {})
     }
@@ -281,31 +294,22 @@ def _as_first_released(canonical: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "limits": limits}
 
 
-_FIRST_SETTINGS = frozenset(
-    {
-        *("name", "source", "location", "format", "delimiter", "encoding", "key", "updated_at", "mapping", "unmapped"),
-        *("country", "time_zone", "locale", "priority", "missing", "embed", "limits"),
-    }
-)
-_FIRST_LIMITS = frozenset({"max_age", "max_reject_ratio"})
-
-
 def _field_names() -> str:
     return ", ".join(name for name in columns() if name != KEY)
 
 
-def parse_spec(given: object, *, origin: str) -> BranchSpec:
-    """Validate what a branch file holds. Raises SpecInvalid with one line per mistake."""
-    if not isinstance(given, Mapping):
+def parse_spec(content: object, *, origin: str) -> BranchSpec:
+    """Validate the content of a branch file. Raises SpecInvalid with one line per mistake."""
+    if not isinstance(content, Mapping):
         raise SpecInvalid("a branch file must be a mapping of settings", where={"file": origin})
     try:
-        return BranchSpec.model_validate(dict(given))
+        return BranchSpec.model_validate(dict(content))
     except ValidationError as error:
-        raise SpecInvalid(_mistakes(error), where={"file": origin}) from None
+        raise SpecInvalid(_list_mistakes(error), where={"file": origin}) from None
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a setting that is given twice; YAML would take the last one without a word."""
+    """Refuses a setting that is given twice; PyYAML would silently take the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -319,22 +323,22 @@ class _Loader(yaml.SafeLoader):
 def load_spec(path: Path) -> BranchSpec:
     """Read a branch file (YAML). Relative locations in it are relative to the file."""
     try:
-        given = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
     except OSError as error:
         raise SpecInvalid(f"cannot read the branch file: {error.strerror}", where={"file": path}) from None
     except (ValueError, RecursionError, yaml.YAMLError) as error:  # a date such as 2024-99-99 is a ValueError
         raise SpecInvalid(f"not a YAML file: {error}", where={"file": path}) from None
-    spec = parse_spec(given, origin=str(path))
-    return spec.model_copy(update={"location": _anchored(spec.location, path)})
+    spec = parse_spec(content, origin=str(path))
+    return spec.model_copy(update={"location": _absolute(spec.location, path)})
 
 
-def _anchored(location: str, path: Path) -> str:
+def _absolute(location: str, path: Path) -> str:
     if "://" in location or location.startswith(("/", "~", "$")) or is_relation(location):
         return location
     return str(path.absolute().parent / location)
 
 
-def _mistakes(error: ValidationError) -> str:
+def _list_mistakes(error: ValidationError) -> str:
     lines = [
         f"{'.'.join(str(step) for step in mistake['loc']) or 'file'}: {mistake['msg'].removeprefix('Value error, ')}"
         for mistake in error.errors(include_input=False, include_url=False)

@@ -1,4 +1,4 @@
-"""What a stage works with: one branch, one activation, one lease, one session."""
+"""The context of a run, handed from stage to stage: a session, a lease, a branch and its activation."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from ingest_project.postgres.leases import Lease, fenced
 
 @dataclass(frozen=True)
 class Work:
-    """Handed from stage to stage of one run; `activation` is replaced as it moves on."""
+    """What every stage of one run works with; `on` gives the same with the activation in its next state."""
 
     connection: Connection
     lease: Lease
@@ -22,7 +22,7 @@ class Work:
 
     @contextmanager
     def transaction(self) -> Generator[Connection]:
-        """A fenced transaction: it writes for this branch or raises Fenced and writes nothing."""
+        """A fenced transaction: if this run has lost its lease, it raises Fenced and writes nothing."""
         with fenced(self.connection, self.lease):
             yield self.connection
 
@@ -31,10 +31,10 @@ class Work:
 
     @property
     def spec(self) -> BranchSpec:
-        """The branch as it was when the source was pinned: a file applied meanwhile does not reach into a run."""
+        """The spec as it was when the source was pinned: a file that is applied later does not affect this run."""
         return self.activation.pinned_spec()
 
     @property
-    def place(self) -> dict[str, object]:
-        """Where an error happened, for its message."""
+    def where(self) -> dict[str, object]:
+        """Branch and activation, as the `where` of an error."""
         return {"branch": self.branch.name, "activation": self.activation.activation_id}

@@ -159,8 +159,10 @@ class BranchStatus:
             yield from self._model_findings(status)
 
     def _alert_findings(self) -> Iterator[Finding]:
-        if self.overview.untold:
-            what = f"that the branch {_EVENTS[self.overview.untold]} has not reached the webhook; it is kept: told by"
+        if self.overview.undelivered:
+            what = (
+                f"that the branch {_EVENTS[self.overview.undelivered]} has not reached the webhook; it is kept: told by"
+            )
             do = "mend the receiver, or INGEST_WEBHOOK_URL"
             yield Finding("waiting", "untold", f"{what} the next run or the sensor", self.command, do)
 

@@ -77,7 +77,7 @@ def _file_of(error: OSError) -> dict[str, object]:
 
 def as_database_error(error: psycopg.Error, work: Work | None = None) -> IngestError:
     """A psycopg error in our words. Its own can hold values of rows, never connection strings."""
-    where: dict[str, object] = {**(work.place if work else {}), "sqlstate": error.sqlstate or "none"}
+    where: dict[str, object] = {**(work.where if work else {}), "sqlstate": error.sqlstate or "none"}
     if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
         return DatabaseUnreachable(
             f"the connection to Postgres was lost: {first_line(error, 'no answer')}",
@@ -92,7 +92,7 @@ def as_database_error(error: psycopg.Error, work: Work | None = None) -> IngestE
 
 def _failure(error: IngestError, context: Context | None, work: Work | None) -> dg.Failure:
     if work is not None:
-        error.where = {**work.place, **error.where}
+        error.where = {**work.where, **error.where}
         _keep_with_activation(error, work)
     is_final = isinstance(error, FINAL) or _is_last_attempt(context)
     if is_final and work is not None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ingest_project.branches.activations import Activation
 from ingest_project.codes import Code
-from ingest_project.item import BESIDE, Item, columns, item_schema
+from ingest_project.item import EXTRA_COLUMNS, Item, columns, item_schema
 from ingest_project.normalize import profiles
 from ingest_project.normalize.cells import values
 
@@ -99,7 +99,7 @@ def profile_tables(profile: Mapping[str, Any]) -> dict[str, dg.MetadataValue[Any
 
 def item_table_schema() -> dg.TableSchema:
     """The columns of a normalized part, from the item's declaration."""
-    descriptions = {name: field.description for name, field in Item.model_fields.items()} | BESIDE
+    descriptions = {name: field.description for name, field in Item.model_fields.items()} | EXTRA_COLUMNS
     return dg.TableSchema(
         columns=[
             dg.TableColumn(

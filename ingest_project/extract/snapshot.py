@@ -55,13 +55,13 @@ def begin(connection: Connection, lease: Lease, branch: Branch, *, activation_id
     core. Raises ActivationUnknown, ActivationClosed.
     """
     # Compared before the transaction: a source may be far away, and a take-over waits for our transactions to end.
-    compared = None if activation_id else activations.open_one(connection, branch.branch_id)
+    compared = None if activation_id else activations.find_open(connection, branch.branch_id)
     changed = moved_since(branch, compared) if compared else None
     with fenced(connection, lease):
         activation = (
             _get_open(connection, branch, activation_id)
             if activation_id
-            else activations.open_one(connection, branch.branch_id)
+            else activations.find_open(connection, branch.branch_id)
         )
         is_compared = activation and compared and activation.activation_id == compared.activation_id
         if activation and changed and is_compared:
@@ -274,6 +274,6 @@ def _record_part(work: Work, number: int, stored: StoredPart, cursor: Cursor) ->
 
 
 def _close(work: Work, state: Literal["failed", "refused"], error: Refused) -> None:
-    error.where = {**work.place, **error.where}
+    error.where = {**work.where, **error.where}
     with work.transaction() as connection:
         activations.close(connection, work.activation, state, error)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ingest_project.branches import activations, gates
 from ingest_project.branches.gates import Gate
-from ingest_project.branches.limits import JUDGED_FROM
+from ingest_project.branches.limits import MIN_ROWS_TO_JUDGE
 from ingest_project.branches.work import Work
 from ingest_project.normalize import profiles, times
 from ingest_project.normalize.quarantine import count_rejects
@@ -65,7 +65,7 @@ def _had_by_most(work: Work) -> dict[str, str]:
     """
     last = activations.last_committed(work.connection, work.branch.branch_id)
     before = profiles.find(work.connection, last.activation_id) if last else None
-    if last is None or before is None or before["rows"] < JUDGED_FROM:
+    if last is None or before is None or before["rows"] < MIN_ROWS_TO_JUDGE:
         return {}
     mapped = {*work.spec.mapping, *([times.FIELD] if work.spec.updated_at else [])}
     lacked = {one["column"]: one["nulls"] for one in before["columns"] if one["column"] in mapped}

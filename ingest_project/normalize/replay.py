@@ -74,7 +74,7 @@ def begin_replay(connection: Connection, lease: Lease, branch: Branch, store: Pa
     Raises UsageError where the branch has something open, or nothing to replay.
     """
     with fenced(connection, lease):
-        found = activations.open_one(connection, branch.branch_id)
+        found = activations.find_open(connection, branch.branch_id)
         if found is not None:
             raise UsageError(
                 f"activation {found.activation_id} of this branch is {found.state}: a replay comes after it",

@@ -177,7 +177,7 @@ def is_done(connection: Connection, work: Work, part: int, allowed: frozenset[st
         blocked = activations.get(connection, work.branch.branch_id, work.activation.activation_id)
         gates.refuse_blocked(connection, work.branch.name, blocked)
     if state not in allowed:
-        raise ActivationClosed(f"this activation is {state} and is not written to core", where=work.place)
+        raise ActivationClosed(f"this activation is {state} and is not written to core", where=work.where)
     return done
 
 

@@ -72,7 +72,7 @@ def claim_planned(work: Work, live: LiveFingerprint) -> None:
     expected: Mapping[str, str] = saved["live"] if saved else {}
     moved = [words for name, words in _MOVED.items() if expected.get(name) != live[name]]
     if moved:
-        raise _moved("; ".join(moved), {**work.place, "plan": work.activation.activation_id})
+        raise _moved("; ".join(moved), {**work.where, "plan": work.activation.activation_id})
     with work.transaction() as connection:
         activations.claim(connection, work.activation, holder=work.lease.holder, plan_only=False)
 
@@ -84,7 +84,7 @@ def refuse_deviation(work: Work, part: int, planned: Counts, counts: Counts) -> 
     number = work.activation.activation_id
     raise PlanMoved(
         "another activation changed rows of this plan while it was being applied: the part at hand was undone",
-        where={**work.place, "plan": number, "part": part},
+        where={**work.where, "plan": number, "part": part},
         todo=f"Parts before it are in core. `ingest rollback {number}` undoes them; `ingest run {work.branch.name}` "
         "goes on, judging each row as it is now.",
     )

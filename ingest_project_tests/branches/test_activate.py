@@ -42,7 +42,7 @@ def test_a_retired_branch_is_said_with_what_to_do(connection: Connection, branch
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as caught, connection.transaction():
         connection.execute(ACTIVATE, (branch.name,))
     assert caught.value.diag.message_hint == "Apply its file again to make it active."
-    assert activations.open_one(connection, branch.branch_id) is None
+    assert activations.find_open(connection, branch.branch_id) is None
 
 
 def test_it_makes_a_requested_one_that_nobody_has_claimed(connection: Connection, branch: Branch) -> None:

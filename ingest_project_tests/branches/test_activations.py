@@ -105,7 +105,7 @@ def test_an_activation_of_each_state_is_found(connection: Connection, branch: Br
     found = brought_to(connection, branch, state, plan_only=state == "planned")
     assert found.state == state
     assert activations.get(connection, branch.branch_id, found.activation_id) == found
-    assert activations.open_one(connection, branch.branch_id) == (found if state in OPEN else None)
+    assert activations.find_open(connection, branch.branch_id) == (found if state in OPEN else None)
     assert found.is_open is (state in OPEN)
     assert activations.newest(connection, branch.branch_id) == [found]
 
@@ -185,7 +185,7 @@ def test_committing_supersedes_what_is_older_and_not_ended(connection: Connectio
     found = [activations.get(connection, branch.branch_id, a.activation_id) for a in (held_back, finished, refused)]
     assert [a.state for a in found] == ["superseded", "done", "refused"]
     assert found[0].closed_at
-    assert activations.open_one(connection, branch.branch_id) == newest
+    assert activations.find_open(connection, branch.branch_id) == newest
 
 
 @pytest.mark.parametrize("state", ["committed", "done"])
@@ -206,7 +206,7 @@ def test_what_is_not_committed_can_be_closed_and_says_why(connection: Connection
 def test_a_repaired_one_is_finished_again_and_counts_on(connection: Connection, branch: Branch) -> None:
     found = brought_to(connection, branch, "done")
     activations.reopen_repaired(connection, found)
-    again = activations.open_one(connection, branch.branch_id)
+    again = activations.find_open(connection, branch.branch_id)
     assert again
     assert (again.activation_id, again.state) == (found.activation_id, "committed")
     finished = activations.finish(connection, again, requests=3)

@@ -111,7 +111,7 @@ def test_the_error_is_kept_with_the_activation_for_status(work: Work) -> None:
     found = kept(work)
     assert found is not None
     assert (found["code"], found["what"]) == ("PartDamaged", "part 3 is gone")
-    assert found["where"] == {**{key: str(value) for key, value in work.place.items()}, "part": "3"}
+    assert found["where"] == {**{key: str(value) for key, value in work.where.items()}, "part": "3"}
 
 
 @pytest.mark.parametrize("error", [errors.GateBlocked(), errors.SourceMissing(), errors.Fenced()])

@@ -249,7 +249,7 @@ def test_killed_anywhere_the_same_command_ends_it(
     with pytest.raises(FailpointReached):
         rolled_back(line, second)
     failpoints.arm("")
-    assert activations.open_one(source.connection, branch_of(line).branch_id) is None
+    assert activations.find_open(source.connection, branch_of(line).branch_id) is None
     told = rolled_back(line, second).work.activation
     assert (told.valid, told.updated, told.tombstoned, told.state) == (6, 6, 1, "done")
     assert (live(source), asked(source)) == (before, requested)
