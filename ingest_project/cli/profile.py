@@ -69,7 +69,7 @@ def _row(column: dict[str, Any], rows: int) -> tuple[str, ...]:
     return (
         column["column"],
         f"{share:.1%}",
-        profiles.different(column),
+        profiles.format_distinct(column),
         _cut(column["min"]),
         _cut(column["max"]),
         frequent,

@@ -14,7 +14,7 @@ from ingest_project.branches.activations import Activation
 from ingest_project.codes import Code
 from ingest_project.item import EXTRA_COLUMNS, Item, columns, item_schema
 from ingest_project.normalize import profiles
-from ingest_project.normalize.cells import values
+from ingest_project.normalize.cells import to_python
 
 PREVIEW_ROWS = 8
 PREVIEW_WIDTH = 40
@@ -50,7 +50,7 @@ def pace(rows: int, seconds: float) -> dict[str, float]:
 def preview(table: pa.Table) -> dg.MetadataValue[Any]:
     """The first rows as a markdown table; columns without any value in them are left out."""
     head = table.slice(0, PREVIEW_ROWS)
-    columns = {name: values(head[name]) for name in head.column_names if head[name].null_count < len(head)}
+    columns = {name: to_python(head[name]) for name in head.column_names if head[name].null_count < len(head)}
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return table_of(rows) if rows else dg.MetadataValue.md("no rows")
 
@@ -87,7 +87,7 @@ def profile_tables(profile: Mapping[str, Any]) -> dict[str, dg.MetadataValue[Any
     rows = [
         {
             **{name: column[name] for name in ("column", "nulls", "min", "max")},
-            "distinct": profiles.different(column),
+            "distinct": profiles.format_distinct(column),
             "frequent": ", ".join(f"{value} ({count:,})" for value, count in column["top"]),
         }
         for column in profile["columns"]

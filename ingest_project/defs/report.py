@@ -18,7 +18,7 @@ from ingest_project.defs.metadata import codes_table, table_of
 from ingest_project.extract.store import PartStore
 from ingest_project.item import KEY
 from ingest_project.normalize.quarantine import reject_codes
-from ingest_project.normalize.sampled import sampled
+from ingest_project.normalize.sampled import sample_rows
 from ingest_project.upsert.changes import sample_changed_places, sample_inserted, sample_updated
 
 COLOURS = {
@@ -43,7 +43,7 @@ _OPERATIONS = {"i": "inserted", "u": "updated", "r": "updated"}
 def report(work: Work, store: PartStore) -> dg.MetadataValue[Any]:
     """The report of an activation that is in core.items."""
     activation = work.activation
-    sample = sampled(work, store, ("latitude", "longitude", "issues"), _SAMPLE_ROWS)
+    sample = sample_rows(work, store, ("latitude", "longitude", "issues"), _SAMPLE_ROWS)
     updates = sample_updated(work, _UPDATED_ITEMS) if activation.updated else []
     inserts = sample_inserted(work) if activation.inserted else []
     sections = [

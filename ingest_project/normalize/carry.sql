@@ -1,5 +1,5 @@
 -- name: baseline
--- The newest committed activation of the branch, if it was normalized as we would do it now and nothing of it is gone.
+-- The newest committed activation of the branch, if the normalizer and the spec are the same and no reject is gone.
 with newest as (
   select * from ingest.activations
    where branch_id = %(branch_id)s and activation_id <> %(activation_id)s and kind = 'ingest'
@@ -11,7 +11,7 @@ select activation_id from newest n
    and rejected = (select count(*) from ingest.rejects r where r.activation_id = n.activation_id);
 
 -- name: carry_rejects
--- Rejects of the baseline, under the numbers that their rows have now.
+-- Copy rejects of the baseline, with the numbers that their rows have now.
 insert into ingest.rejects (activation_id, part, "row", external_id, errors, raw, raw_truncated)
 select %(activation_id)s, %(part)s, now."row", r.external_id, r.errors, r.raw, r.raw_truncated
   from unnest(%(rows)s::bigint[], %(base_parts)s::int[], %(base_rows)s::bigint[]) as now("row", base_part, base_row)
@@ -19,7 +19,7 @@ select %(activation_id)s, %(part)s, now."row", r.external_id, r.errors, r.raw, r
     on r.activation_id = %(baseline)s and r.part = now.base_part and r."row" = now.base_row;
 
 -- name: carry_all_rejects
--- Rejects of a part that is the same: duplicates are decided anew, over all parts.
+-- Copy the rejects of an identical part, without duplicates: those are decided anew, over all parts.
 insert into ingest.rejects (activation_id, part, "row", external_id, errors, raw, raw_truncated)
 select %(activation_id)s, %(part)s, r."row", r.external_id, r.errors, r.raw, r.raw_truncated
   from ingest.rejects r

@@ -1,4 +1,4 @@
-"""Of rows with one key, the newest: decided once, over all parts, out of core."""
+"""Finds the rows that lose to a newer row with the same key: once, over all parts of an activation, out of core."""
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,17 +9,17 @@ import duckdb
 
 # Of ten million keys 256 MB took as much CPU time as twice that, and 128 MB a third more.
 _MEMORY = "256MB"
-# Which of two rows with one key is newer: by source time, nulls lowest, then by place. Rows of a replay have numbers
-# of several activations, so that the part counts before the row.
+# Orders rows with the same key: by source time, nulls lowest, then by part and row number. Rows of a replay have the
+# row numbers of several activations, each in parts of its own: so the part comes before the row.
 NEWNESS = """
 create macro newness("time", part, "row") as row(coalesce("time", '-infinity'::timestamptz), part, "row")
 """
-# The digits of a part's file name are not trusted: each file is numbered by its place in the list.
+# Files are identified by their place in the list, not by their names.
 _LOSERS = """
 with keys as (
   select external_id, source_updated_at, "row", list_position($paths, filename) as place
     from read_parquet($paths, filename = true)
-   where len($gone) = 0 or not list_contains($gone, list_position($paths, filename) || ':' || "row")
+   where len($excluded) = 0 or not list_contains($excluded, list_position($paths, filename) || ':' || "row")
 ), ranked as (
   select *, first_value("row") over newest as winner, first_value(place) over newest as winners_place
     from keys where external_id in (select external_id from keys group by external_id having count(*) > 1)
@@ -40,7 +40,10 @@ class KeyFile:
 
 @dataclass(frozen=True)
 class Loser:
-    """A row that gives way to a newer one with its key."""
+    """A row that becomes a reject because of another row with its key.
+
+    `winner_row` is that row; of `key_superseded`, the activation that has it.
+    """
 
     part: int
     row: int
@@ -49,16 +52,16 @@ class Loser:
     code: str = "duplicate_key"
 
     @property
-    def words(self) -> str:
-        """Why, for a person."""
+    def message(self) -> str:
+        """The reason, for people."""
         if self.code == "key_superseded":
             return f"activation {self.winner_row} has carried the key since"
         return f"row {self.winner_row} has the same key and is newer"
 
 
 @contextmanager
-def out_of_core(scratch: Path) -> Generator[duckdb.DuckDBPyConnection]:
-    """A database in memory that spills to `scratch` beyond 256 MB."""
+def spilling_database(scratch: Path) -> Generator[duckdb.DuckDBPyConnection]:
+    """A DuckDB database in memory that spills to the folder `scratch` beyond 256 MB."""
     settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": _MEMORY,
         "threads": 2,
@@ -69,15 +72,15 @@ def out_of_core(scratch: Path) -> Generator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def duplicate_losers(files: Sequence[KeyFile], scratch: Path, gone: Sequence[Loser] = ()) -> Iterator[Loser]:
-    """Losers by part and row, without what is `gone` already. DuckDB spills to `scratch` beyond 256 MB."""
+def duplicate_losers(files: Sequence[KeyFile], scratch: Path, excluded: Sequence[Loser] = ()) -> Iterator[Loser]:
+    """The losers among the rows that are not `excluded`, ordered by part and row."""
     if not files:
         return
     places = {file.part: place for place, file in enumerate(files, start=1)}
-    named = [f"{places[loser.part]}:{loser.row}" for loser in gone]
-    with out_of_core(scratch) as connection:
+    excluded_rows = [f"{places[loser.part]}:{loser.row}" for loser in excluded]
+    with spilling_database(scratch) as connection:
         connection.execute(NEWNESS)
-        found = connection.execute(_LOSERS, {"paths": [file.path for file in files], "gone": named})
-        while rows := found.fetchmany(10_000):
+        result = connection.execute(_LOSERS, {"paths": [file.path for file in files], "excluded": excluded_rows})
+        while rows := result.fetchmany(10_000):
             for place, row, key, winner in rows:
                 yield Loser(files[place - 1].part, row, key, winner)

@@ -1,4 +1,4 @@
-"""The gates of normalization: rejects, duplicate keys, nulls, and how much smaller it is than the last time."""
+"""The gates of normalization: limits for rejects, duplicate keys, nulls, and shrinking since the last activation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from ingest_project.branches.work import Work
 from ingest_project.normalize import profiles, times
 from ingest_project.normalize.quarantine import count_rejects
 
-_EARLY = 10  # parts after which a hopeless activation is stopped
+_MIN_PARTS = 10  # to judge an activation by its first rejects
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What normalization came to, in rows; `nulls` are those of each field."""
+    """The result of normalization in numbers of rows; `nulls` by field."""
 
     read: int
     rejected: int
@@ -26,89 +26,95 @@ class Outcome:
 
 
 def measured(work: Work, outcome: Outcome) -> list[Gate]:
-    """All gates of a normalized activation; a replay is a selection of rows and no state of its branch."""
+    """The gates of a normalized activation; none for a replay, whose rows are only a selection."""
     if work.activation.kind != "ingest":
         return []
-    found = [_rejects(work, outcome.rejected, outcome.read), _duplicates(work, outcome), *_nulls(work, outcome)]
-    return [*found, *_shrink(work, outcome)]
-
-
-def _rejects(work: Work, rejected: int, read: int, first: str = "") -> Gate:
-    what = f"{rejected:,} of {first}{read:,} rows were rejected"
-    return Gate("reject_ratio", _share(rejected, read), work.spec.limits.of("reject_ratio", read), what)
-
-
-def _duplicates(work: Work, outcome: Outcome) -> Gate:
-    what = f"{outcome.duplicates:,} of {outcome.read:,} rows have the key of another row (column {work.spec.key!r})"
-    limit = work.spec.limits.of("duplicate_ratio", outcome.read)
-    return Gate("duplicate_ratio", _share(outcome.duplicates, outcome.read), limit, what)
-
-
-def _nulls(work: Work, outcome: Outcome) -> list[Gate]:
-    limits, usual = work.spec.limits, _had_by_most(work)
     return [
-        Gate(
-            f"null_ratio.{field}",
-            _share(outcome.nulls[field], outcome.items),
-            limits.of(f"null_ratio.{field}", outcome.items),
-            f"{field} is null in {outcome.nulls[field]:,} of {outcome.items:,} items{usual.get(field, '')}",
-        )
-        for field in {**limits.max_null_ratio, **usual}
+        _reject_gate(work, outcome.rejected, outcome.read),
+        _duplicate_gate(work, outcome),
+        *_null_gates(work, outcome),
+        *_shrink_gates(work, outcome),
     ]
 
 
-def _had_by_most(work: Work) -> dict[str, str]:
-    """Fields that at least half of the items had the last time, with how many had not.
+def _reject_gate(work: Work, rejected: int, read: int, first: str = "") -> Gate:
+    what = f"{rejected:,} of {first}{read:,} rows were rejected"
+    return Gate("reject_ratio", _ratio(rejected, read), work.spec.limits.of("reject_ratio", read), what)
 
-    Whatever the contract, and however it came about: a key of JSON that is gone, a column that is blank by now, values
-    that are written in another way.
+
+def _duplicate_gate(work: Work, outcome: Outcome) -> Gate:
+    what = f"{outcome.duplicates:,} of {outcome.read:,} rows have the key of another row (column {work.spec.key!r})"
+    limit = work.spec.limits.of("duplicate_ratio", outcome.read)
+    return Gate("duplicate_ratio", _ratio(outcome.duplicates, outcome.read), limit, what)
+
+
+def _null_gates(work: Work, outcome: Outcome) -> list[Gate]:
+    limits, usually_filled = work.spec.limits, _usually_filled(work)
+    return [
+        Gate(
+            f"null_ratio.{field}",
+            _ratio(outcome.nulls[field], outcome.items),
+            limits.of(f"null_ratio.{field}", outcome.items),
+            f"{field} is null in {outcome.nulls[field]:,} of {outcome.items:,} items{usually_filled.get(field, '')}",
+        )
+        for field in {**limits.max_null_ratio, **usually_filled}
+    ]
+
+
+def _usually_filled(work: Work) -> dict[str, str]:
+    """The fields that at least half of the last activation's items had, and how many had not, in words.
+
+    A field can be lost although the contract is kept: a key of JSON is gone, a column is blank now, or values are
+    written in another way.
     """
     last = activations.last_committed(work.connection, work.branch.branch_id)
-    before = profiles.find(work.connection, last.activation_id) if last else None
-    if last is None or before is None or before["rows"] < MIN_ROWS_TO_JUDGE:
+    profile = profiles.find(work.connection, last.activation_id) if last else None
+    if last is None or profile is None or profile["rows"] < MIN_ROWS_TO_JUDGE:
         return {}
     mapped = {*work.spec.mapping, *([times.FIELD] if work.spec.updated_at else [])}
-    lacked = {one["column"]: one["nulls"] for one in before["columns"] if one["column"] in mapped}
-    rows = before["rows"]
+    rows = profile["rows"]
     return {
-        field: f" where it was in {nulls:,} of {rows:,} of activation {last.activation_id}"
-        for field, nulls in lacked.items()
-        if nulls <= rows / 2
+        column["column"]: f" where it was in {column['nulls']:,} of {rows:,} of activation {last.activation_id}"
+        for column in profile["columns"]
+        if column["column"] in mapped and column["nulls"] <= rows / 2
     }
 
 
-def _shrink(work: Work, outcome: Outcome) -> list[Gate]:
+def _shrink_gates(work: Work, outcome: Outcome) -> list[Gate]:
     last = activations.last_committed(work.connection, work.branch.branch_id)
     if last is None or not last.valid:
         return []
     what = f"{outcome.valid:,} valid rows where activation {last.activation_id} had {last.valid:,}, a loss"
-    lost = max(0.0, 1 - outcome.valid / last.valid)
-    return [Gate("shrink_ratio", lost, work.spec.limits.of("shrink_ratio", last.valid), what)]
+    loss = max(0.0, 1 - outcome.valid / last.valid)
+    return [Gate("shrink_ratio", loss, work.spec.limits.of("shrink_ratio", last.valid), what)]
 
 
-def _share(some: int, of: int) -> float:
-    return some / of if of else 0.0
+def _ratio(count: int, total: int) -> float:
+    return count / total if total else 0.0
 
 
 class RejectWatch:
-    """Stops a normalization whose rejects pass their limit: from the tenth part on, not at its very end."""
+    """Stops a normalization with too many rejects early: from the tenth part on, instead of at its end.
+
+    `parts` and `rows` are those that an earlier attempt has normalized.
+    """
 
     def __init__(self, work: Work, parts: int, rows: int) -> None:
-        known = gates.gates_of(work.connection, work.activation.activation_id)
+        recorded = gates.gates_of(work.connection, work.activation.activation_id)
         self._accepted = work.activation.kind != "ingest" or any(
-            gate.accepted_at for gate in known if gate.code == "reject_ratio"
+            gate.accepted_at for gate in recorded if gate.code == "reject_ratio"
         )
         self._work = work
         self._parts, self._rows = parts, rows
         self._rejected = count_rejects(work.connection, work.activation.activation_id) if parts else 0
 
     def count(self, rows: int, rejected: int) -> None:
-        """Another part is done. Raises GateBlocked, after writing down why."""
+        """Count another part. Raises GateBlocked if there are too many rejects, after recording the gate."""
         self._parts += 1
         self._rows += rows
         self._rejected += rejected
-        if self._parts < _EARLY or self._accepted:
+        if self._parts < _MIN_PARTS or self._accepted:
             return
-        gate = _rejects(self._work, self._rejected, self._rows, "the first ")
+        gate = _reject_gate(self._work, self._rejected, self._rows, "the first ")
         if not gate.passed:
             gates.pass_or_block(self._work, [gate])

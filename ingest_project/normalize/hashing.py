@@ -1,8 +1,8 @@
-"""Two hashes of a normalized row: `content_hash` of all it says, `embed_hash` of what a model may see.
+"""Two hashes of a normalized row: `content_hash` of its whole content, `embed_hash` of the fields a model may embed.
 
-sha256 cut to 128 bits, over a layout version and then each value as `<bytes>:<text>`, or `~` for null: the fields
-that may be embedded, in declared order, and for `content_hash` the others behind them. Unambiguous, since a length
-says where a value ends; the key, issues and provenance are not in it.
+Each is the first 128 bits of a sha256 over a layout version and then each value as `<bytes>:<text>`, or `~` for null:
+the fields that may be embedded, in declared order, and for `content_hash` all others after them. The lengths make it
+unambiguous. The key, issues and provenance are not part of it.
 """
 
 import hashlib
@@ -18,118 +18,119 @@ import pyarrow.compute as pc
 import pyarrow.types as kinds
 
 from ingest_project.item import content_fields, embeddable_fields
-from ingest_project.normalize.columns import as_one
+from ingest_project.normalize.columns import as_array
 
 LAYOUT = "items/1;"
-# Between these, Arrow writes what is no whole number as Python does: neither with an exponent nor with `.0`.
+# Between these, Arrow writes a float that is not whole as Python does: without an exponent.
 SMALLEST, LARGEST = 1e-4, 1e9
 BYTES = 16  # 128 bits
-_COMMON = 4096  # lengths below it are written once, and `~` behind them
+_PREPARED = 4096  # the texts of all lengths below it are prepared, and `~` at this index
 
-_Places = np.ndarray[tuple[int], np.dtype[np.int32]]
+_Indices = np.ndarray[tuple[int], np.dtype[np.int32]]
 
 
 def hashes(items: pa.Table) -> tuple[pa.Array, pa.Array]:
-    """(content_hash, embed_hash) of a table that has the columns of an item, and `attributes`."""
+    """(content_hash, embed_hash) of a table with the fields of an item and `attributes`."""
     embedded = embeddable_fields()
     others = (name for name in content_fields() if name not in embedded)
-    told = pieces(_canonical(as_one(items.column(name))) for name in (*embedded, *others, "attributes"))
-    embed_hash, content_hash = map(as_hex, told.digests(LAYOUT.encode(), (len(embedded), len(told.columns))))
+    row_pieces = pieces(_canonical(as_array(items.column(name))) for name in (*embedded, *others, "attributes"))
+    ends = (len(embedded), len(row_pieces.columns))
+    embed_hash, content_hash = map(as_hex, row_pieces.digests(LAYOUT.encode(), ends))
     return content_hash, embed_hash
 
 
 def _canonical(array: pa.Array) -> pa.Array:
     if kinds.is_floating(array.type):
-        return _written(pc.add(array, 0.0))
+        return _as_repr(pc.add(array, 0.0))  # -0.0 becomes 0.0
     if kinds.is_decimal(array.type):
-        # A decimal of a scale always has its point: only zeros after it are cut.
+        # The text of a decimal with a scale always has a point, so that only zeros after it are trimmed.
         return pc.utf8_rtrim(pc.utf8_rtrim(array.cast(pa.string()), "0"), ".")
     return array
 
 
-def _written(array: pa.Array) -> pa.Array:
+def _as_repr(array: pa.Array) -> pa.Array:
     """Floats as Python's repr writes them."""
     texts = array.cast(pa.string())
-    others = pc.fill_null(pc.invert(_alike(pc.abs(array))), False)
-    if not pc.any(others).as_py():
+    rest = pc.fill_null(pc.invert(_is_cast_like_repr(pc.abs(array))), False)
+    if not pc.any(rest).as_py():
         return texts
-    return pc.replace_with_mask(texts, others, pa.array([repr(one) for one in array.filter(others).to_pylist()]))
+    return pc.replace_with_mask(texts, rest, pa.array([repr(number) for number in array.filter(rest).to_pylist()]))
 
 
-def _alike(size: pa.Array) -> pa.Array:
-    usual = pc.and_(pc.greater_equal(size, SMALLEST), pc.less(size, LARGEST))
-    return pc.and_(usual, pc.not_equal(size, pc.floor(size)))
+def _is_cast_like_repr(size: pa.Array) -> pa.Array:
+    is_usual = pc.and_(pc.greater_equal(size, SMALLEST), pc.less(size, LARGEST))
+    return pc.and_(is_usual, pc.not_equal(size, pc.floor(size)))
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """Texts and their lengths, each written once; and for each column, which of them tell its value in each row."""
+    """What is hashed of a table: `texts`, and for each column one or two arrays with the index of each row's texts."""
 
     texts: pa.Array
-    columns: Sequence[Sequence[_Places]]
+    columns: Sequence[Sequence[_Indices]]
 
     def digests(self, layout: bytes, ends: Sequence[int]) -> list[bytes]:
-        """For each of `ends`, sha256 (128 bits) of the layout and a row's columns before it: one row after another.
+        """For each of `ends`, the digests (128 bits) of the layout and the columns before it, of all rows joined.
 
-        A row's bytes are fed once, and its digest is taken at each end.
+        The bytes of a row are hashed once; a digest is taken at each end.
         """
-        begun, found = hashlib.sha256(layout), list[bytes]()
-        one = begun
-        for at, text in zip(cycle(range(len(ends))), self._stretches(ends)):
-            one = one if at else begun.copy()
-            one.update(text)
-            found.append(one.digest())
-        whole = np.frombuffer(b"".join(found), np.uint8).reshape(-1, len(ends), 2 * BYTES)
-        return [whole[:, at, :BYTES].tobytes() for at in range(len(ends))]
+        start, digests = hashlib.sha256(layout), list[bytes]()
+        hasher = start
+        for position, section in zip(cycle(range(len(ends))), self._sections(ends)):
+            hasher = hasher if position else start.copy()
+            hasher.update(section)
+            digests.append(hasher.digest())
+        table = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, len(ends), 2 * BYTES)
+        return [table[:, position, :BYTES].tobytes() for position in range(len(ends))]
 
-    def _stretches(self, ends: Sequence[int]) -> Iterable[bytes]:
-        """The bytes of each row up to the first of `ends`, from there to the next, and so on."""
-        places = [place for column in self.columns for place in column]
-        # Taken in this order, the texts of a row lie one behind another: a stretch ends where its last text does.
-        taken = self.texts.take(pa.array(np.stack(places).T.ravel()))
-        _, offsets, data = taken.buffers()
-        begins = np.frombuffer(offsets, np.int32, len(taken) + 1)
-        counts = [sum(map(len, self.columns[:end])) for end in (0, *ends[:-1])]
-        marks = np.append(begins[:-1].reshape(-1, len(places))[:, counts], begins[-1])
-        stretches = pa.BinaryArray.from_buffers(pa.binary(), len(marks) - 1, [None, pa.py_buffer(marks), data])
-        # As numpy: Arrow's own way to a list makes a scalar of each text.
-        return stretches.to_numpy(zero_copy_only=False)
+    def _sections(self, ends: Sequence[int]) -> Iterable[bytes]:
+        """Row by row, the bytes up to the first of `ends`, from there to the next, and so on."""
+        indices = [index for column in self.columns for index in column]
+        # Taken row by row, the texts of a section are adjacent in the data buffer: one slice of it is the section.
+        texts = self.texts.take(pa.array(np.stack(indices).T.ravel()))
+        _, offsets, data = texts.buffers()
+        starts = np.frombuffer(offsets, np.int32, len(texts) + 1)
+        first_texts = [sum(map(len, self.columns[:end])) for end in (0, *ends[:-1])]
+        bounds = np.append(starts[:-1].reshape(-1, len(indices))[:, first_texts], starts[-1])
+        sections = pa.BinaryArray.from_buffers(pa.binary(), len(bounds) - 1, [None, pa.py_buffer(bounds), data])
+        # By way of numpy: `to_pylist` makes an Arrow scalar of each value first.
+        return sections.to_numpy(zero_copy_only=False)
 
 
 def pieces(columns: Iterable[pa.Array]) -> Pieces:
     """Columns of text or bytes, each value as `<bytes>:<text>`, or `~` for null."""
-    texts: list[pa.Array] = [_common()]
-    places: list[Sequence[_Places]] = []
+    texts: list[pa.Array] = [_prepared()]
+    indices: list[Sequence[_Indices]] = []
     for column in columns:
         lengths = pc.binary_length(column)
-        if (pc.max(lengths).as_py() or 0) >= _COMMON:
-            lengths = _written_out(lengths, texts)
-        led = pc.fill_null(lengths, _COMMON).to_numpy()
-        places.append([led] if column.null_count == len(column) else [led, _appended(column, texts)])
-    return Pieces(pa.concat_arrays(texts), places)
+        if (pc.max(lengths).as_py() or 0) >= _PREPARED:
+            lengths = _append_lengths(lengths, texts)
+        prefixes = pc.fill_null(lengths, _PREPARED).to_numpy()
+        indices.append([prefixes] if column.null_count == len(column) else [prefixes, _append(column, texts)])
+    return Pieces(pa.concat_arrays(texts), indices)
 
 
-def _written_out(lengths: pa.Array, texts: list[pa.Array]) -> pa.Array:
+def _append_lengths(lengths: pa.Array, texts: list[pa.Array]) -> pa.Array:
+    """Append the distinct lengths as text, and return the index of each row's."""
     encoded = lengths.dictionary_encode()
-    written = pc.binary_join_element_wise(encoded.dictionary.cast(pa.string()), "", ":")
-    places = pa.array(_appended(written, texts))
-    return places.take(encoded.indices)
+    prefixes = pc.binary_join_element_wise(encoded.dictionary.cast(pa.string()), "", ":")
+    return pa.array(_append(prefixes, texts)).take(encoded.indices)
 
 
-def _appended(column: pa.Array, texts: list[pa.Array]) -> _Places:
-    """Where the values of the column are, behind the texts so far."""
+def _append(column: pa.Array, texts: list[pa.Array]) -> _Indices:
+    """Append the values of a column, and return their indices."""
     first = sum(map(len, texts))
     texts.append(column.cast(pa.binary()))
     return np.arange(first, first + len(column), dtype=np.int32)
 
 
 @cache
-def _common() -> pa.Array:
-    return pa.array([*(f"{length}:" for length in range(_COMMON)), "~"], pa.binary())
+def _prepared() -> pa.Array:
+    return pa.array([*(f"{length}:" for length in range(_PREPARED)), "~"], pa.binary())
 
 
-def as_hex(found: bytes) -> pa.Array:
-    """Digests as text of 32 hex digits each."""
-    count = len(found) // BYTES
+def as_hex(digests: bytes) -> pa.Array:
+    """Joined digests as texts of 32 hex digits each."""
+    count = len(digests) // BYTES
     offsets = np.arange(count + 1, dtype=np.int32) * (2 * BYTES)
-    return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(hexlify(found)))
+    return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(hexlify(digests)))

@@ -1,11 +1,10 @@
-"""Amounts in the locale that the branch declares, in a currency or not at all.
+"""Prices: an amount, as the locale of the branch writes it, and its currency; one without the other is set aside.
 
-A symbol beside the amount may name the currency. One that several currencies share (`$`, `kr`) is of the country of
-the row, or of the locale, if that has one of them; else nothing is guessed.
+A symbol next to the amount may name the currency. A symbol of several currencies (`$`, `kr`) means the one that is in
+use in the country of the row, or else in that of the locale; if there is none, nothing is guessed.
 """
 
 import re
-from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from functools import cache
 
@@ -20,9 +19,9 @@ from babel.numbers import (
 )
 
 from ingest_project.normalize.columns import Verdict, note
-from ingest_project.normalize.text import cleaned, narrow
+from ingest_project.normalize.text import clean_text, fold_to_ascii
 
-# Folded to lower case, without a full stop.
+# In lower case, without a full stop at the end.
 _SYMBOLS = {
     "€": "EUR", "£": "GBP", "₹": "INR", "₽": "RUB", "₩": "KRW", "₺": "TRY", "₴": "UAH", "zł": "PLN", "₪": "ILS",
     "₫": "VND", "฿": "THB", "₱": "PHP", "₦": "NGN", "₸": "KZT", "₡": "CRC", "₲": "PYG", "kč": "CZK", "ft": "HUF",
@@ -36,14 +35,14 @@ _SYMBOLS = {
     "¥": "JPY CNY", "￥": "JPY CNY", "kr": "SEK NOK DKK ISK", "rs": "INR PKR LKR NPR MUR", "fr": "CHF XAF XOF XPF",
 }  # fmt: skip
 _AMOUNT = re.compile(r"(?P<before>[^0-9-]*?) ?(?P<number>-?[0-9](?:[0-9.,'’ ]*[0-9])?[.,]?) ?(?P<after>[^0-9]*)")
-# 12,- and 12.-- and 12/- have no minor units; 12,-5 is something else.
+# A dash in place of minor units: 12,- and 12.-- and 12/- but not 12,-5.
 _DASH = re.compile(r"(?<=[0-9])(?:([.,]) ?(?:--?|[–—])|/[-=])(?! ?[0-9])")
-_GROUPS = re.compile(r"([.,'’ ])[0-9]{3}$")
-# Two separators leave no choice: the last, seen once, parts the decimals, the other groups of three.
+_LAST_GROUP = re.compile(r"([.,'’ ])[0-9]{3}$")
+# Two different separators are unambiguous: the last one is that of the decimals, the other one separates groups.
 _EVIDENT = re.compile(r"(-?)([0-9]{1,3}(?:([.,'’ ])[0-9]{3})(?:\3[0-9]{3})*)(?!\3)[.,]([0-9]{1,4})")
 _SCALE = 4
-_MOST = Decimal("9999999999.9999")
-_NOISE = Decimal("1e-6")  # of a float's arithmetic, or of half the usual width
+_MAX = Decimal("9999999999.9999")
+_FLOAT_NOISE = Decimal("1e-6")  # the relative error of floats of 32 bits and of arithmetic with floats
 
 _Notes = tuple[str, ...]
 
@@ -51,84 +50,93 @@ _Notes = tuple[str, ...]
 def price(
     country: str | None, amount: str | None, currency: str | None, *, locale: str, typed: bool, fixed: bool
 ) -> Verdict:
-    """(price, currency). `typed`: the source has numbers, not text; `fixed`: the currency is the branch's own."""
-    code, told = _currency(currency, country, locale)
-    number, beside, also = _amount(amount, locale, typed=typed)
-    if number is not None and beside:
-        code, more = _beside(amount, beside, (currency, code), country, locale)
-        told += more
+    """The rule for (price, currency).
+
+    `typed`: the source has numbers, not text; `fixed`: the branch declares a currency as a constant or a default.
+    """
+    code, currency_notes = _currency(currency, country, locale)
+    number, adjacent, amount_notes = _amount(amount, locale, typed=typed)
+    if number is not None and adjacent:
+        code, adjacent_notes = _reconcile(amount, adjacent, (currency, code), country, locale)
+        currency_notes += adjacent_notes
     if number is not None and code is None:
-        return Verdict((None, None), (*told, note("price", "price_without_currency", amount, None)))
+        return Verdict((None, None), (*currency_notes, note("price", "price_without_currency", amount, None)))
     if number is None and code is not None:
-        alone = () if fixed else (note("currency", "currency_without_price", currency, None),)
-        return Verdict((None, None), (*also, *alone))
-    return Verdict((number, code), (*also, *told))
+        unpaired = () if fixed else (note("currency", "currency_without_price", currency, None),)
+        return Verdict((None, None), (*amount_notes, *unpaired))
+    return Verdict((number, code), (*amount_notes, *currency_notes))
 
 
 def _currency(text: str | None, country: str | None, locale: str) -> tuple[str | None, _Notes]:
-    """The currency of its own column."""
+    """The currency in its own column."""
     if text is None or text in _currencies():
         return text, ()
-    named = _named(text)
-    code = _local(named, country, locale)
-    told = "currency_recognised" if code else "currency_ambiguous" if named else "currency_unknown"
-    return code, (note("currency", told, text, code),)
+    candidates = _candidates(text)
+    code = _choose(candidates, country, locale)
+    issue = "currency_recognised" if code else "currency_ambiguous" if candidates else "currency_unknown"
+    return code, (note("currency", issue, text, code),)
 
 
-def _beside(
-    amount: str | None, beside: frozenset[str], column: tuple[str | None, str | None], country: str | None, locale: str
+def _reconcile(
+    amount: str | None,
+    adjacent: frozenset[str],
+    column: tuple[str | None, str | None],
+    country: str | None,
+    locale: str,
 ) -> tuple[str | None, _Notes]:
-    """The currency beside an amount. `column`: what its own column said, and became."""
+    """The currency of an amount with a symbol next to it. `column`: the text in the currency column, and its code."""
     text, code = column
-    if code in beside:
+    if code in adjacent:
         return code, ()
     if text is not None:
         return None, (note("currency", "currency_contradicted", text, None),) if code else ()
-    found = _local(beside, country, locale)
-    return found, (note("currency", "currency_recognised" if found else "currency_ambiguous", amount, found),)
+    chosen = _choose(adjacent, country, locale)
+    return chosen, (note("currency", "currency_recognised" if chosen else "currency_ambiguous", amount, chosen),)
 
 
-def _named(text: str) -> frozenset[str]:
+def _candidates(text: str) -> frozenset[str]:
     """The currencies that a code or a symbol may mean."""
-    word = (cleaned(text) or "").removesuffix(".").strip()
+    word = (clean_text(text) or "").removesuffix(".").strip()
     return frozenset({word.upper()} & _currencies() or _SYMBOLS.get(word.lower(), "").split())
 
 
-def _local(named: frozenset[str], country: str | None, locale: str) -> str | None:
-    """The only one of these, or the only one in use in the country, or where the locale is."""
-    for some in (named, named & _tender(country), named & _tender(Locale.parse(locale).territory)):
-        if len(some) == 1:
-            return next(iter(some))
+def _choose(candidates: frozenset[str], country: str | None, locale: str) -> str | None:
+    """The only candidate, or the only one in use in the country, or else in the country of the locale."""
+    territory = Locale.parse(locale).territory
+    for remaining in (candidates, candidates & _in_use(country), candidates & _in_use(territory)):
+        if len(remaining) == 1:
+            return next(iter(remaining))
     return None
 
 
 @cache
-def _tender(country: str | None) -> frozenset[str]:
+def _in_use(country: str | None) -> frozenset[str]:
     return frozenset(get_territory_currencies(country)) if country else frozenset()
 
 
 @cache
 def _currencies() -> frozenset[str]:
-    return frozenset(currency.alpha_3 for currency in pycountry.currencies) - {"XXX", "XTS"}  # none, and a test
+    return frozenset(currency.alpha_3 for currency in pycountry.currencies) - {"XXX", "XTS"}  # no currency, and tests
 
 
 def _amount(text: str | None, locale: str, *, typed: bool) -> tuple[Decimal | None, frozenset[str], _Notes]:
-    """(amount, the currencies that it names if any, notes)."""
+    """(amount, candidates for the currency next to it, notes)."""
     if text is None:
         return None, frozenset(), ()
-    number, beside, notation = (_typed(text), frozenset[str](), False) if typed else _written(text, locale)
-    code = "price_unreadable" if number is None else None if 0 <= number <= _MOST else "price_out_of_range"
-    if number is None or code:
-        return None, beside, (note("price", code or "", text, None),)
-    found = round(number, _SCALE)
-    if typed and 0 < abs(number - found) <= _NOISE * number:
-        return found, beside, (note("price", "price_rounded", text, found),)
-    if number != found:
-        return None, beside, (note("price", "price_too_fine", text, None),)
-    return found, beside, (note("price", "price_notation", text, found),) if notation else ()
+    number, adjacent, is_notation = (_decimal(text), frozenset[str](), False) if typed else _parse(text, locale)
+    if number is None:
+        return None, adjacent, (note("price", "price_unreadable", text, None),)
+    if not 0 <= number <= _MAX:
+        return None, adjacent, (note("price", "price_out_of_range", text, None),)
+    rounded = round(number, _SCALE)
+    if typed and 0 < abs(number - rounded) <= _FLOAT_NOISE * number:
+        return rounded, adjacent, (note("price", "price_rounded", text, rounded),)
+    if number != rounded:
+        return None, adjacent, (note("price", "price_too_fine", text, None),)
+    return rounded, adjacent, (note("price", "price_notation", text, rounded),) if is_notation else ()
 
 
-def _typed(text: str) -> Decimal | None:
+def _decimal(text: str) -> Decimal | None:
     try:
         number = Decimal(text)
     except InvalidOperation:
@@ -136,48 +144,43 @@ def _typed(text: str) -> Decimal | None:
     return number if number.is_finite() else None
 
 
-def _written(text: str, locale: str) -> tuple[Decimal | None, frozenset[str], bool]:
-    """(amount, currencies beside it, whether it is written in another way than as a number of the locale)."""
-    given = cleaned(text) or ""
-    plain = _without_dash(_parted(narrow(given), locale))
-    match = _AMOUNT.fullmatch(plain)
+def _parse(text: str, locale: str) -> tuple[Decimal | None, frozenset[str], bool]:
+    """(amount, candidates for the currency next to it, whether it is in another notation than the locale's)."""
+    cleaned = clean_text(text) or ""
+    folded = _without_dash(_with_separators_of(locale, fold_to_ascii(cleaned)))
+    match = _AMOUNT.fullmatch(folded)
     if match is None:
         return None, frozenset(), False
     words = [word for word in (match["before"], match["after"]) if word]
-    beside = _common(map(_named, words))
-    if words and not beside:
+    adjacent = frozenset.intersection(*map(_candidates, words)) if words else frozenset[str]()
+    if words and not adjacent:
         return None, frozenset(), False
     number = _local_number(match["number"], locale)
     evident = None if number is not None else _evident_number(match["number"])
-    is_odd = bool(words) or evident is not None or plain != given
-    return number if evident is None else evident, beside, is_odd
+    is_notation = bool(words) or evident is not None or folded != cleaned
+    return number if evident is None else evident, adjacent, is_notation
 
 
-def _parted(text: str, locale: str) -> str:
-    # Arabic has signs of its own, that mean the one thing each; the locale may write either with a point.
+def _with_separators_of(locale: str, text: str) -> str:
+    # The Arabic separators are unambiguous, while a point may be either, depending on the locale.
     return text.replace("٬", get_group_symbol(locale)).replace("٫", get_decimal_symbol(locale))
 
 
 def _without_dash(text: str) -> str:
-    """12,- as 12; of 1.200,- as 1.200,00, since its comma says what the point is."""
+    """12,- becomes 12; but 1.200,- becomes 1.200,00, since its comma shows that the point separates groups."""
     dash = _DASH.search(text)
     if dash is None:
         return text
     before, after = text[: dash.start()], text[dash.end() :]
-    groups = _GROUPS.search(before)
-    return before + (f"{dash[1]}00" if dash[1] and groups and groups[1] != dash[1] else "") + after
-
-
-def _common(named: Iterable[frozenset[str]]) -> frozenset[str]:
-    found = list(named)
-    return frozenset.intersection(*found) if found else frozenset()
+    group = _LAST_GROUP.search(before)
+    return before + (f"{dash[1]}00" if dash[1] and group and group[1] != dash[1] else "") + after
 
 
 def _local_number(text: str, locale: str) -> Decimal | None:
-    # Strict: `1,5` read loosely in English becomes 15. Of more digits than decimal keeps, babel can say nothing.
+    # Strict, since babel otherwise reads `1,5` in English as 15.
     try:
-        return _typed(str(parse_decimal(_grouped(text, locale), locale=locale, strict=True)))
-    except (NumberFormatError, InvalidOperation):
+        return _decimal(str(parse_decimal(_with_group_symbol(text, locale), locale=locale, strict=True)))
+    except (NumberFormatError, InvalidOperation):  # the latter for more digits than a decimal context has
         return None
 
 
@@ -186,8 +189,8 @@ def _evident_number(text: str) -> Decimal | None:
     return Decimal(f"{match[1]}{re.sub('[^0-9]', '', match[2])}.{match[4]}") if match else None
 
 
-def _grouped(text: str, locale: str) -> str:
-    # Groups are parted by a space or an apostrophe of the locale's own; people type the plain ones.
-    group = get_group_symbol(locale)
-    plain = " " if group.isspace() else "'" if group == "’" else group
-    return text.replace(plain, group)
+def _with_group_symbol(text: str, locale: str) -> str:
+    # Some locales separate groups with a special space or apostrophe, where people type the ordinary one.
+    symbol = get_group_symbol(locale)
+    typed = " " if symbol.isspace() else "'" if symbol == "’" else symbol
+    return text.replace(typed, symbol)

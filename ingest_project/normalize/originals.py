@@ -1,4 +1,4 @@
-"""Where the rows of a replay come from, as its pin says."""
+"""From which activations the rows of a replay come: its pin lists them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from ingest_project.branches.activations import Activation
 
 @dataclass(frozen=True)
 class Original:
-    """Where the rows of one part of a replay come from: an activation, and the range of its rows."""
+    """The activation that the rows of one part of a replay come from, and the range of their row numbers."""
 
     activation: int
     first: int
@@ -16,6 +16,6 @@ class Original:
 
 
 def originals_of(activation: Activation) -> dict[int, Original]:
-    """Part of a replay to where its rows come from; empty for any other activation."""
-    kept: dict[str, Any] = (activation.pin or {}).get("originals", {}) if activation.kind == "replay" else {}
-    return {int(part): Original(**one) for part, one in kept.items()}
+    """The originals by part of a replay; empty for any other activation."""
+    originals: dict[str, Any] = (activation.pin or {}).get("originals", {}) if activation.kind == "replay" else {}
+    return {int(part): Original(**original) for part, original in originals.items()}

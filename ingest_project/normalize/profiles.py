@@ -1,4 +1,4 @@
-"""Profiles kept in Postgres, each with its drift against the last committed activation's."""
+"""Stores profiles in Postgres, each with its drift from the profile of the last committed activation."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,8 +12,8 @@ _SQL = statements.load(__name__, "profiles.sql")
 
 
 def save(connection: Connection, activation_id: int, profile: dict[str, Any]) -> None:
-    """Write it down; part of the caller's fenced transaction."""
-    connection.execute(_SQL["keep_profile"], {"activation_id": activation_id, "profile": Jsonb(profile)})
+    """Store the profile, in the caller's fenced transaction."""
+    connection.execute(_SQL["save_profile"], {"activation_id": activation_id, "profile": Jsonb(profile)})
 
 
 def find(connection: Connection, activation_id: int) -> dict[str, Any] | None:
@@ -21,11 +21,11 @@ def find(connection: Connection, activation_id: int) -> dict[str, Any] | None:
     return fetch_value(connection, _SQL["find_profile"], {"activation_id": activation_id})
 
 
-def same_parts(connection: Connection, one: int, other: int) -> bool:
-    """Whether the items of two activations are the same to the byte, so that one profile is that of both."""
-    return bool(fetch_value(connection, _SQL["same_parts"], {"one": one, "other": other}))
+def has_same_items(connection: Connection, first: int, second: int) -> bool:
+    """Whether the items of two activations are identical, so that their profiles are too."""
+    return bool(fetch_value(connection, _SQL["has_same_items"], {"first": first, "second": second}))
 
 
-def different(column: Mapping[str, Any]) -> str:
-    """How many different values a profiled column has, for a person: ~ where that is an estimate."""
+def format_distinct(column: Mapping[str, Any]) -> str:
+    """The number of distinct values of a profiled column, for people: with a ~ if it is an estimate."""
     return f"{'~' if column.get('approximate') else ''}{column['distinct']:,}"

@@ -1,7 +1,7 @@
-"""What a row said before anything was done to it, as 128 bits: equal hashes are equal rows, key and all.
+"""The raw hash of a source row, 128 bits over all of its values before normalization: equal hashes mean equal rows.
 
-sha256 over the names and types of the columns and then each value as `<bytes>:<value>`, or `~` for null. The row's
-number is not in it: a row that only moved is the same row.
+It is the start of a sha256 over the names and types of the columns, then each value as `<bytes>:<value>`, or `~` for
+null. The row number is not part of it: a row that only moved is the same row.
 """
 
 import pyarrow as pa
@@ -10,7 +10,7 @@ import pyarrow.types as kinds
 
 from ingest_project.extract.source import ROW
 from ingest_project.normalize.cells import as_json
-from ingest_project.normalize.columns import as_one
+from ingest_project.normalize.columns import as_array
 from ingest_project.normalize.hashing import BYTES, pieces
 
 HASH = pa.binary(BYTES)
@@ -18,15 +18,17 @@ _WIDTHS = {32: pa.int32(), 64: pa.int64()}
 
 
 def raw_hashes(page: pa.Table) -> pa.Array:
-    """One hash a row, fixed binary."""
-    named = [(field.name, as_one(page.column(at))) for at, field in enumerate(page.schema) if field.name != ROW]
-    layout = repr([(name, str(array.type)) for name, array in named]).encode("utf-8", "surrogatepass")
-    found = pieces(comparable(array) for _, array in named).digests(layout, [len(named)])[0]
-    return pa.FixedSizeBinaryArray.from_buffers(HASH, page.num_rows, [None, pa.py_buffer(found)])
+    """The raw hash of each row, of the type `HASH`."""
+    columns = [
+        (field.name, as_array(page.column(index))) for index, field in enumerate(page.schema) if field.name != ROW
+    ]
+    layout = repr([(name, str(array.type)) for name, array in columns]).encode("utf-8", "surrogatepass")
+    digests = pieces(comparable(array) for _, array in columns).digests(layout, [len(columns)])[0]
+    return pa.FixedSizeBinaryArray.from_buffers(HASH, page.num_rows, [None, pa.py_buffer(digests)])
 
 
 def comparable(array: pa.Array) -> pa.Array:
-    """The values so that different ones stay different; bytes that are no UTF-8 too."""
+    """The values as bytes, such that different values have different bytes; text need not be UTF-8."""
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
     if kinds.is_dictionary(array.type):

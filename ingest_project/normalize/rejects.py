@@ -1,4 +1,4 @@
-"""Rows that are kept aside: what they said, and why they are no items."""
+"""Rejects: rows that are no items, with their raw values and the reasons."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest_project.extract.source import MALFORMED, MORE, ROW
-from ingest_project.normalize.cells import as_json, plain
-from ingest_project.normalize.columns import shown, storable, to_json
+from ingest_project.normalize.cells import as_json, decode
+from ingest_project.normalize.columns import excerpt, storable, to_json
 
 RAW_CAP = 65_536
 
 
 @dataclass(frozen=True)
 class Reject:
-    """One row of the source that is no item. `errors` are [{field, code, message}], safe for jsonb."""
+    """One row of the source that is no item. `errors` are [{field, code, message}], which jsonb accepts."""
 
     row: int
     external_id: str | None
@@ -25,8 +25,8 @@ class Reject:
 
 
 def error_of(field: str, code: str, message: str) -> dict[str, str]:
-    """One reason why a row is no item, safe for jsonb."""
-    return {"field": storable(field), "code": code, "message": shown(message) or ""}
+    """One reason why a row is no item."""
+    return {"field": storable(field), "code": code, "message": excerpt(message) or ""}
 
 
 def rejects_of(
@@ -35,22 +35,24 @@ def rejects_of(
     keys: Sequence[str | None],
     errors: Sequence[list[dict[str, str]]],
 ) -> list[Reject]:
-    """Rejects of these rows, in the order given."""
+    """The rejects of the rows of a page at these positions."""
     rows = page.take(pa.array(positions, pa.int64()))
     numbers = rows.column(ROW if ROW in page.column_names else "row").to_pylist()
     raws = _raw_rows(rows).to_pylist()
-    made = zip(numbers, keys, errors, raws, strict=True)
-    return [Reject(row, key, found, raw[:RAW_CAP], len(raw) > RAW_CAP) for row, key, found, raw in made]
+    return [
+        Reject(row, key, row_errors, raw[:RAW_CAP], len(raw) > RAW_CAP)
+        for row, key, row_errors, raw in zip(numbers, keys, errors, raws, strict=True)
+    ]
 
 
 def _raw_rows(rows: pa.Table) -> pa.Array:
-    """Each row as a JSON object in UTF-8, columns in source order; those of ours only where they say something."""
+    """Each row as a JSON object in UTF-8, columns in source order; `__malformed` and `__more` only if not null."""
     fragments = [pa.nulls(rows.num_rows, pa.string())]
-    for at, name in enumerate(rows.column_names):
+    for index, name in enumerate(rows.column_names):
         if name == ROW:
             continue
-        found, _ = as_json(plain(rows.column(at), whole=True)[0], name)
-        found = found if name in (MALFORMED, MORE) else pc.fill_null(found, "null")
-        fragments.append(pc.binary_join_element_wise(f"{to_json(storable(name))}:", found, ""))
+        values, _ = as_json(decode(rows.column(index), lossless=True)[0], name)
+        values = values if name in (MALFORMED, MORE) else pc.fill_null(values, "null")
+        fragments.append(pc.binary_join_element_wise(f"{to_json(storable(name))}:", values, ""))
     joined = pc.binary_join_element_wise(*fragments, ",", null_handling="skip")
     return pc.binary_join_element_wise("{", joined, "}", "").cast(pa.binary())

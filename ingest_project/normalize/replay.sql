@@ -1,6 +1,6 @@
 -- name: rows_to_replay
--- Rows that were set aside and not replayed yet, of committed activations behind which no parts are pruned: what those
--- carried could not be told. Not those that only gave way to another row.
+-- Rejects that are not replayed yet, of committed activations; without duplicates, and only if no later activation has
+-- lost its parts to pruning, since its keys would be unknown.
 select r.activation_id, r.part, r."row", r.raw from ingest.rejects r join ingest.activations a using (activation_id)
  where a.branch_id = %(branch_id)s and a.kind = 'ingest' and a.state in ('committed', 'done')
    and r.replayed_by is null and not r.raw_truncated and not r.errors @> '[{"code": "duplicate_key"}]'
@@ -13,13 +13,13 @@ select r.activation_id, r.part, r."row", r.raw from ingest.rejects r join ingest
  order by r.activation_id, r."row";
 
 -- name: count_truncated
--- Rows that cannot be replayed: what they said was cut.
+-- The number of rejects that cannot be replayed, since their raw row was truncated.
 select count(*) from ingest.rejects r join ingest.activations a using (activation_id)
  where a.branch_id = %(branch_id)s and a.kind = 'ingest' and a.state in ('committed', 'done')
    and r.replayed_by is null and r.raw_truncated;
 
 -- name: parts_since
--- Normalized parts of an activation and of those that were ingested after it.
+-- The normalized parts of an activation and of those ingested after it.
 select l.activation_id, p.path from ingest.activations l
   join ingest.parts p on p.activation_id = l.activation_id and p.asset = 'normalized_items' and p.rows > 0
  where l.branch_id = %(branch_id)s and l.kind = 'ingest' and l.state in ('committed', 'done')

@@ -1,4 +1,4 @@
-"""Some rows from all over an activation's normalized parts, for pictures: whatever its size, a bounded look."""
+"""A sample of the normalized rows of an activation, for charts: of bounded size and cost."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -17,22 +17,22 @@ PARTS = 8
 T = TypeVar("T")
 
 
-def sampled(work: Work, store: PartStore, names: Sequence[str], rows: int) -> pa.Table:
-    """These columns of at most `rows` rows, evenly from at most eight parts; those that lost their key among them."""
-    parts = _evenly(listed_parts(work.connection, work.activation.activation_id, ASSET), PARTS)
-    share = rows // len(parts) if parts else 0
+def sample_rows(work: Work, store: PartStore, names: Sequence[str], rows: int) -> pa.Table:
+    """These columns of at most `rows` rows, evenly from at most `PARTS` parts; rows with duplicate keys included."""
+    parts = _pick_evenly(listed_parts(work.connection, work.activation.activation_id, ASSET), PARTS)
+    rows_per_part = rows // len(parts) if parts else 0
     empty = pa.schema([item_schema().field(name) for name in names]).empty_table()
-    return pa.concat_tables([empty, *_thinned(store, parts, names, share)])
+    return pa.concat_tables([empty, *_sample_parts(store, parts, names, rows_per_part)])
 
 
-def _thinned(store: PartStore, parts: list[ListedPart], names: Sequence[str], rows: int) -> Iterator[pa.Table]:
+def _sample_parts(store: PartStore, parts: list[ListedPart], names: Sequence[str], rows: int) -> Iterator[pa.Table]:
     for part in parts:
-        with suppress(PartDamaged):  # of an activation that is done they may be deleted; a picture is no reason to fail
+        with suppress(PartDamaged):  # old parts may have been deleted, which must not fail a run
             table = store.get(part.path, columns=list(names))
-            yield table.take(pa.array(_evenly(range(table.num_rows), rows), pa.int64()))
+            yield table.take(pa.array(_pick_evenly(range(table.num_rows), rows), pa.int64()))
 
 
-def _evenly(found: Sequence[T], count: int) -> list[T]:
-    if len(found) <= count:
-        return list(found)
-    return [found[at * len(found) // count] for at in range(count)]
+def _pick_evenly(values: Sequence[T], count: int) -> list[T]:
+    if len(values) <= count:
+        return list(values)
+    return [values[nth * len(values) // count] for nth in range(count)]

@@ -1,4 +1,4 @@
-"""Texts that stand for 'not known', always noted: the branch declares them, or they can be nothing else."""
+"""Sentinels: texts that stand for 'not known', either declared by the branch or unmistakable. They become nulls."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,13 @@ import pyarrow.types as kinds
 from ingest_project.normalize.cells import as_text
 from ingest_project.normalize.columns import note
 
-# Not NA, which is Namibia and an ident, and never in a name, a key or free words: None and Unknown are real names.
-_RECOGNISED = (
+# Not NA, which is the code of Namibia. Only in `_FIELDS`: in a name, a key or free text, None and Unknown may be meant.
+_UNMISTAKABLE = (
     *("N/A", "n/a", "#N/A", "\\N", "NULL", "null", "(null)", "-", "--", "unknown", "Unknown", "UNKNOWN"),
     *("not available", "not provided", "[not provided]", "--None--", "N/D", "n/d", "[ND]", "–", "—"),
-    # What programs write for a value that is none: pivot tables, pandas, tools of databases, JavaScript.
+    # What pivot tables, pandas, database tools and JavaScript write for a missing value.
     *("(blank)", "<NA>", "[NULL]", "<null>", "nan", "undefined"),
-    # What is left in the cell of a spreadsheet whose formula failed, in English and German.
+    # Errors of spreadsheet formulas, in English and German.
     *("#NAME?", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#NULL!", "#NV", "#WERT!", "#BEZUG!", "#ZAHL!"),
 )
 _FIELDS = frozenset(
@@ -27,16 +27,15 @@ _FIELDS = frozenset(
 
 
 def without_sentinels(array: pa.Array, field: str, declared: Sequence[str]) -> tuple[pa.Array, pa.Array | None]:
-    """The column with nulls for sentinels, and the notes on them; None where there are none."""
-    known = [*declared, *(_RECOGNISED if field in _FIELDS and kinds.is_string(array.type) else ())]
-    if not known:
+    """The column with nulls for sentinels, and notes on them (None if there are none)."""
+    sentinels = [*declared, *(_UNMISTAKABLE if field in _FIELDS and kinds.is_string(array.type) else ())]
+    if not sentinels:
         return array, None
     texts = as_text(array)
-    found = pc.is_in(texts, value_set=pa.array(known, pa.string()))
-    if not pc.any(found).as_py():
+    is_sentinel = pc.is_in(texts, value_set=pa.array(sentinels, pa.string()))
+    if not pc.any(is_sentinel).as_py():
         return array, None
-    encoded = pc.if_else(found, texts, pa.scalar(None, pa.string())).dictionary_encode()
-    notes = pa.array(
-        [note(field, "sentinel_removed", one, None) for one in encoded.dictionary.to_pylist()], pa.string()
-    )
-    return pc.if_else(found, pa.scalar(None, array.type), array), notes.take(encoded.indices)
+    encoded = pc.if_else(is_sentinel, texts, pa.scalar(None, pa.string())).dictionary_encode()
+    notes = [note(field, "sentinel_removed", text, None) for text in encoded.dictionary.to_pylist()]
+    cleared = pc.if_else(is_sentinel, pa.scalar(None, array.type), array)
+    return cleared, pa.array(notes, pa.string()).take(encoded.indices)

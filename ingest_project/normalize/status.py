@@ -1,7 +1,7 @@
-"""Is it open: the words that listings use, brought to three."""
+"""Whether a place is open, temporarily or permanently closed, from the words that listings use."""
 
 from ingest_project.normalize.columns import Verdict, note
-from ingest_project.normalize.text import cleaned
+from ingest_project.normalize.text import clean_text
 
 _WORDS = {
     "open": ("open", "operational", "active", "opened", "in operation"),
@@ -15,9 +15,9 @@ _STATUS = {word: status for status, words in _WORDS.items() for word in words}
 
 
 def status(text: str | None) -> Verdict:
-    """One of three, or set aside."""
+    """The rule for status."""
     if text is None or text in _WORDS:
         return Verdict((text,))
-    found = _STATUS.get((cleaned(text) or "").lower().replace("_", " ").replace("-", " "))
-    code = "status_recognised" if found else "status_unknown"
-    return Verdict((found,), (note("status", code, text, found),))
+    recognised = _STATUS.get((clean_text(text) or "").lower().replace("_", " ").replace("-", " "))
+    code = "status_recognised" if recognised else "status_unknown"
+    return Verdict((recognised,), (note("status", code, text, recognised),))

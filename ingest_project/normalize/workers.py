@@ -1,7 +1,7 @@
-"""Processes for work that is Python: so many tasks at once, results in the order of the tasks.
+"""Pools of processes, for work that holds the GIL, and of threads; results come in the order of the tasks.
 
-A worker is a Python of its own that imports what it is sent and nothing else (Dagster never), takes one task after
-another from a pipe, and ends when the pipe does: killed in any way, this process leaves none behind.
+A worker process is a fresh Python that imports only what its tasks need (never Dagster). It takes one task after
+another from a pipe and exits when the pipe is closed: however this process dies, its workers end too.
 """
 
 import os
@@ -23,19 +23,19 @@ from ingest_project.threads import threads
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-_Answer = tuple[Any, Exception | None]
+_Outcome = tuple[Any, Exception | None]
 
-# Rows: a worker imports for seconds, names of countries in most languages and all; below, two of them gained nothing.
-ENOUGH = 2_000_000
-_AHEAD = 2  # tasks a worker may be ahead of the one whose result is awaited
+# Rows: workers take seconds to import their modules. With fewer rows, two workers saved no time.
+MIN_ROWS = 2_000_000
+_TASKS_PER_WORKER = 2  # that may be sent, counted from the one whose result is awaited
 _MAIN = "from ingest_project.normalize.workers import serve; serve({})"
 
 
 class Pool(Protocol):
-    """What runs tasks."""
+    """Runs tasks."""
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
-        """Yield the result of each task in order; an error of a task is raised when its turn comes, and is the end."""
+        """Yield the result of each task in order; the first error of a task is raised in its turn and ends the map."""
         ...
 
 
@@ -48,11 +48,11 @@ SEQUENTIAL: Pool = _Sequential()
 
 
 @contextmanager
-def process_pool(rows: int, tasks: int, function: Callable[..., Any], otherwise: Pool = SEQUENTIAL) -> Generator[Pool]:
-    """Processes for so many rows in so many tasks; `otherwise` where that is as fast, or where they cannot be used."""
-    count = min(_wanted(rows), tasks)
-    if count < 2 or not _can_travel(function):  # noqa: PLR2004 - one worker is this process
-        yield otherwise
+def process_pool(rows: int, tasks: int, function: Callable[..., Any], fallback: Pool = SEQUENTIAL) -> Generator[Pool]:
+    """A pool of processes; `fallback` if there are too few rows or tasks, or `function` cannot be pickled."""
+    count = min(_worker_count(rows), tasks)
+    if count < 2 or not _is_picklable(function):  # noqa: PLR2004 - one worker is no faster than this process
+        yield fallback
         return
     processes = _Processes(count)
     try:
@@ -63,29 +63,29 @@ def process_pool(rows: int, tasks: int, function: Callable[..., Any], otherwise:
 
 @contextmanager
 def thread_pool() -> Generator[Pool]:
-    """Two threads of this process; none where it has one core, or INGEST_WORKERS is 1."""
+    """A pool of two threads; sequential if there is one core, or INGEST_WORKERS is 1."""
     if (settings().workers or _cores()) < 2:  # noqa: PLR2004 - as above
         yield SEQUENTIAL
         return
-    with threads(2, ahead=1) as ours:
-        yield ours
+    with threads(2, ahead=1) as pool:
+        yield pool
 
 
-def _wanted(rows: int) -> int:
-    chosen = settings().workers
-    if chosen is not None:
-        return chosen
-    return _cores() if rows >= ENOUGH else 1
+def _worker_count(rows: int) -> int:
+    configured = settings().workers
+    if configured is not None:
+        return configured
+    return _cores() if rows >= MIN_ROWS else 1
 
 
 def _cores() -> int:
     try:
-        return len(os.sched_getaffinity(0))  # those that this process may use: a container's share
-    except AttributeError:  # not every system tells
+        return len(os.sched_getaffinity(0))  # only those that this process may use
+    except AttributeError:  # not on every operating system
         return os.cpu_count() or 1
 
 
-def _can_travel(function: Callable[..., Any]) -> bool:
+def _is_picklable(function: Callable[..., Any]) -> bool:
     try:
         pickle.dumps(function)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -101,16 +101,17 @@ class _Worker:
 
     @classmethod
     def start(cls) -> "_Worker":
-        ours, theirs = Pipe()
-        # What this process can import a worker can, wherever it was started; but nothing of the folder it stands in.
+        connection, worker_connection = Pipe()
+        # A worker can import what this process can; `-P` keeps the working directory out of its path.
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        command = [sys.executable, "-P", "-c", _MAIN.format(theirs.fileno())]
-        with theirs:
-            process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL)  # noqa: S603 - our own interpreter
-        return cls(process, ours)
+        descriptor = worker_connection.fileno()
+        command = [sys.executable, "-P", "-c", _MAIN.format(descriptor)]
+        with worker_connection:
+            process = subprocess.Popen(command, pass_fds=[descriptor], env=environment, stdin=subprocess.DEVNULL)  # noqa: S603 - our own interpreter
+        return cls(process, connection)
 
-    def receive(self) -> _Answer:
-        """What came of its task, or that the process is gone."""
+    def receive(self) -> _Outcome:
+        """The outcome of its task; an error if the process has died."""
         try:
             return self.connection.recv()
         except (EOFError, ConnectionError):
@@ -126,29 +127,32 @@ class _Processes:
         self._workers = [_Worker.start() for _ in range(count)]
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
-        waiting, busy = enumerate(tasks), dict[Connection, tuple[int, _Worker]]()
-        idle, ready, turn, taken = list(self._workers), dict[int, _Answer](), 0, 0
+        remaining, busy = enumerate(tasks), dict[Connection, tuple[int, _Worker]]()
+        idle, outcomes = list(self._workers), dict[int, _Outcome]()
+        max_ahead = _TASKS_PER_WORKER * len(self._workers)
+        sent = awaited = 0
         while True:
-            while idle and taken - turn < _AHEAD * len(self._workers) and (task := next(waiting, None)) is not None:
-                worker, taken = idle.pop(), taken + 1
-                _send(worker, (function, task[1]))
-                busy[worker.connection] = task[0], worker
-            if turn in ready:
-                result, error = ready.pop(turn)
+            while idle and sent - awaited < max_ahead and (numbered := next(remaining, None)) is not None:
+                (number, task), worker = numbered, idle.pop()
+                _send(worker, (function, task))
+                busy[worker.connection] = number, worker
+                sent += 1
+            if awaited in outcomes:
+                result, error = outcomes.pop(awaited)
                 if error is not None:
                     raise error
                 yield result
-                turn += 1
+                awaited += 1
             elif busy:
                 for connection in wait(list(busy)):
                     number, worker = busy.pop(connection)  # pyright: ignore[reportArgumentType]
-                    ready[number] = worker.receive()
+                    outcomes[number] = worker.receive()
                     idle.append(worker)
             else:
                 return
 
     def end(self) -> None:
-        """End all workers; one in the middle of a task is not waited for."""
+        """Kill all workers, also in the middle of a task."""
         for worker in self._workers:
             worker.connection.close()
             worker.process.kill()
@@ -157,30 +161,31 @@ class _Processes:
 
 
 def _send(worker: _Worker, message: object) -> None:
-    # Where it is gone, the answer that does not come says so.
+    # If the worker has died, `receive` reports it.
     with suppress(ConnectionError):
         worker.connection.send(message)
 
 
 def serve(handle: int) -> None:
-    """Do what comes through the pipe until it ends. Ctrl-C is the parent's to answer."""
+    """The main function of a worker: run the tasks that come through the pipe until it is closed."""
+    # Ctrl-C reaches all processes of the terminal; only the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with Connection(handle) as connection, suppress(EOFError, ConnectionError):
         while True:
-            connection.send(_answer(*connection.recv()))
+            connection.send(_run(*connection.recv()))
 
 
-def _answer(function: Callable[[Task], Any], task: Task) -> _Answer:
+def _run(function: Callable[[Task], Any], task: Task) -> _Outcome:
     try:
         return function(task), None
     except Exception as error:
-        return None, error if _comes_back(error) else RuntimeError(f"{type(error).__name__}: {error}")
+        return None, error if _survives_pickling(error) else RuntimeError(f"{type(error).__name__}: {error}")
 
 
-def _comes_back(error: Exception) -> bool:
-    # Some exceptions are pickled and cannot be read again.
+def _survives_pickling(error: Exception) -> bool:
+    # Some exceptions can be pickled but not unpickled.
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes of a moment ago
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - bytes of our own
     except Exception:
         return False
     return True

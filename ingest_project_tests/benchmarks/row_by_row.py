@@ -12,7 +12,7 @@ from ingest_project.item import KEY, Item, content_fields, embeddable_fields
 from ingest_project.normalize import address, contact, geo, text, times
 from ingest_project.normalize.columns import Verdict, to_json
 from ingest_project.normalize.hashing import LAYOUT
-from ingest_project.normalize.part import LINES
+from ingest_project.normalize.part import SINGLE_LINE_FIELDS
 
 Row = dict[str, Any]
 
@@ -31,10 +31,10 @@ def normalize_rows(page: pa.Table, spec: BranchSpec) -> tuple[list[Row], list[Ro
 
 def _item(row: Row, spec: BranchSpec) -> Row:
     given = {field: row[mapped.column] or None for field, mapped in spec.mapping.items() if mapped.column}
-    verdicts: dict[tuple[str, ...], Verdict] = {(KEY,): text.clean(row[spec.key] or None, KEY, mend=False)}
-    for field in LINES:
-        verdicts[field,] = text.clean(given.get(field), field)
-    verdicts["description",] = text.clean(given.get("description"), "description", multiline=True)
+    verdicts: dict[tuple[str, ...], Verdict] = {(KEY,): text.text_verdict(row[spec.key] or None, KEY, mend=False)}
+    for field in SINGLE_LINE_FIELDS:
+        verdicts[field,] = text.text_verdict(given.get(field), field)
+    verdicts["description",] = text.text_verdict(given.get("description"), "description", multiline=True)
     country = verdicts["country_code",] = address.country(given.get("country_code"))
     code = country.values[0]
     verdicts["region_code",] = address.region(code, given.get("region_code"))

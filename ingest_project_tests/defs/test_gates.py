@@ -12,7 +12,7 @@ import pytest
 
 from ingest_project.branches import gates
 from ingest_project.normalize import profile, profiles
-from ingest_project.normalize.profile import profiled
+from ingest_project.normalize.profile import profile_parts
 from ingest_project.postgres.connection import session
 from ingest_project.settings import settings
 from ingest_project_tests.defs.conftest import CORE, NORMALIZED, REQUESTS, SNAPSHOT, Line, Run
@@ -315,7 +315,7 @@ def test_no_data_waits_for_a_profile_that_fails(
     def fail(paths: object) -> None:
         raise error
 
-    monkeypatch.setattr(profile, "profiled", fail)
+    monkeypatch.setattr(profile, "profile_parts", fail)
     run = line().run()
     assert run.success
     assert "profile" not in run.metadata(NORMALIZED)
@@ -328,7 +328,7 @@ def test_the_profile_of_the_same_parts_is_taken_over(
     place = line(places(9))
     first = place.run(batch_size=4).metadata(NORMALIZED)
     made: list[Sequence[str]] = []
-    monkeypatch.setattr(profile, "profiled", lambda paths: made.append(paths) or profiled(paths))
+    monkeypatch.setattr(profile, "profile_parts", lambda paths: made.append(paths) or profile_parts(paths))
     again = place.run(batch_size=4).metadata(NORMALIZED)
     assert (made, again["profile"]) == ([], first["profile"])
     assert kept_profile(place)["against"] == place.activations[0]["activation_id"]

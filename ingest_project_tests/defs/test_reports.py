@@ -17,7 +17,7 @@ from ingest_project.branches.work import Work
 from ingest_project.codes import ISSUES, REJECTS
 from ingest_project.extract.store import PartStore
 from ingest_project.normalize import sampled as sampling
-from ingest_project.normalize.sampled import sampled
+from ingest_project.normalize.sampled import sample_rows
 from ingest_project.postgres.connection import session
 from ingest_project.postgres.leases import Lease
 from ingest_project_tests.defs.conftest import CORE, NORMALIZED, SNAPSHOT, Line, Run
@@ -154,10 +154,10 @@ def test_a_sample_is_bounded_and_from_all_over(
     place, *_ = runs
     store = PartStore(str(own_home / "parts"))
     with work_of(place) as work:
-        assert sampled(work, store, NAMES, 1000).num_rows == 10
-        assert sampled(work, store, ("row",), 3)["row"].to_pylist() == [1, 5, 10]
+        assert sample_rows(work, store, NAMES, 1000).num_rows == 10
+        assert sample_rows(work, store, ("row",), 3)["row"].to_pylist() == [1, 5, 10]
         monkeypatch.setattr(sampling, "PARTS", 2)
-        assert sampled(work, store, NAMES, 4).num_rows == 4
+        assert sample_rows(work, store, NAMES, 4).num_rows == 4
 
 
 def test_parts_that_were_deleted_since_are_no_reason_to_fail(line: Callable[..., Line], own_home: Path) -> None:
@@ -165,4 +165,4 @@ def test_parts_that_were_deleted_since_are_no_reason_to_fail(line: Callable[...,
     place.run()
     shutil.rmtree(own_home / "parts" / str(place.branch_id))
     with work_of(place) as work:
-        assert sampled(work, PartStore(str(own_home / "parts")), NAMES, 1000).num_rows == 0
+        assert sample_rows(work, PartStore(str(own_home / "parts")), NAMES, 1000).num_rows == 0

@@ -73,7 +73,7 @@ def test_a_profile_says_what_is_an_estimate_and_what_was_sampled(command: Comman
     file = write_csv(tmp_path / "rows.csv", FIRST)
     command("branch", "apply", write_spec(tmp_path / "b.yaml", name=name, location=str(file)))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(profile, "_COUNTED", 3)
+        patched.setattr(profile, "_MAX_COUNTED", 3)
         command("run", name)
     shown = command("profile", name)
     assert "10 items\n" in shown.out

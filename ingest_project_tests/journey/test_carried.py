@@ -197,7 +197,7 @@ def forget() -> None:
 def test_rows_from_too_many_parts_are_normalized_again(
     branch: Callable[..., Place], monkeypatch: pytest.MonkeyPatch, asked: list[int]
 ) -> None:
-    monkeypatch.setattr(carry, "MOST_PARTS", 1)
+    monkeypatch.setattr(carry, "MAX_BASE_PARTS", 1)
     place = twice(branch)
     asked.clear()
     done = after(place, [FIRST[at] for at in (0, 1, 5, 8, 2, 3, 4, 6, 7, 9, 10)])

@@ -26,13 +26,13 @@ def _neither(_: pa.Array, latitude: pa.Array, longitude: pa.Array, given: list[p
 def no_fast_path() -> Iterator[None]:
     """Nothing is accepted without its rule, for as long as this lasts."""
     with pytest.MonkeyPatch.context() as patch:
-        for module, pattern in ((times, "PLAIN"), (cells, "_ORDINARY")):
+        for module, pattern in ((times, "PLAIN"), (cells, "_UNESCAPED")):
             patch.setattr(module, pattern, NOTHING)
         patch.setattr(evident, "accepted_texts", _nothing)
         for kernel in ("accepted_urls", "accepted_postal_codes", "accepted_phones"):
             patch.setattr(fast, kernel, _nothing)
-        patch.setattr(hashing, "_alike", lambda size: pc.less(size, 0.0))
-        patch.setattr(geo, "_good", _neither)
+        patch.setattr(hashing, "_is_cast_like_repr", lambda size: pc.less(size, 0.0))
+        patch.setattr(geo, "_accepted_pairs", _neither)
         yield
 
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from ingest_project.normalize.cells import as_json, as_text, blank_to_null, cell_text, plain, without_blanks
-from ingest_project.normalize.columns import accepted_pattern
+from ingest_project.normalize.cells import as_json, as_text, blank_to_null, cell_text, decode, without_blanks
+from ingest_project.normalize.columns import matches_pattern
 from ingest_project.normalize.text import BLANK
 from ingest_project_tests.normalize.pages import part, row, rows_of
 
@@ -184,8 +184,8 @@ def test_text_with_bad_bytes_in_it_is_repaired_row_by_row() -> None:
 
 
 def test_plain_tells_nothing_where_nothing_was_damaged() -> None:
-    assert plain(pa.array([b"a", None]))[1] is None
-    assert plain(pa.array([b"a", b"\xff", None]))[1].to_pylist() == [None, "\\xff", None]
+    assert decode(pa.array([b"a", None]))[1] is None
+    assert decode(pa.array([b"a", b"\xff", None]))[1].to_pylist() == [None, "\\xff", None]
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_text_that_shows_nothing_is_no_value(text: str, kept: bool) -> None:
 
 def test_what_shows_nothing_is_found_whatever_its_first_byte() -> None:
     texts = pa.array([chr(at) for at in (*range(0xD800), *range(0xE000, 0x20000))])
-    blank = accepted_pattern(texts, BLANK)
+    blank = matches_pattern(texts, BLANK)
     assert pc.sum(blank).as_py() > 100
     assert pc.is_null(blank_to_null(texts)).equals(blank)
 

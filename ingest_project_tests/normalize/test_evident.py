@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest_project.item import is_clean
-from ingest_project.normalize.columns import accepted_pattern
-from ingest_project.normalize.evident import BAD, EVIDENT, accepted_texts
-from ingest_project.normalize.text import cleaned
+from ingest_project.normalize.columns import matches_pattern
+from ingest_project.normalize.evident import LATIN_WORDS, MOJIBAKE, accepted_texts
+from ingest_project.normalize.text import clean_text
 from ingest_project.sample.generate import places
 from ingest_project_tests.normalize.mojibake import KNOWN, TOLD
 
@@ -26,8 +26,8 @@ def _accepted(texts: list[str]) -> list[str]:
 
 def _changed(texts: list[str]) -> list[str]:
     """Which of them the rule would change: all of them are folded at once, and looked into for mojibake one by one."""
-    mended = [text for text in texts if "&" in text and cleaned(text) != text]
-    folded = (cleaned("\n".join(texts), multiline=True, mend=False) or "").split("\n")
+    mended = [text for text in texts if "&" in text and clean_text(text) != text]
+    folded = (clean_text("\n".join(texts), multiline=True, mend=False) or "").split("\n")
     return mended + [text for text, now in zip(texts, folded, strict=True) if text != now or is_bad(text)]
 
 
@@ -50,7 +50,7 @@ def test_two_letters_that_are_accepted_stay_by_the_rule() -> None:
 
 def test_what_ftfy_takes_for_mojibake_is_never_accepted() -> None:
     texts = [f"a{one}{other}" for one, other in product(TOLD, TOLD)]
-    kept = pa.array(texts).filter(pc.invert(accepted_pattern(pa.array(texts), BAD))).to_pylist()
+    kept = pa.array(texts).filter(pc.invert(matches_pattern(pa.array(texts), MOJIBAKE))).to_pylist()
     assert not any(map(is_bad, kept))
 
 
@@ -58,7 +58,7 @@ def test_what_ftfy_takes_for_mojibake_is_never_accepted() -> None:
 @given(st.lists(st.sampled_from(TOLD), min_size=3, max_size=9).map("".join))
 def test_nor_is_a_longer_one(text: str) -> None:
     if is_bad(text):
-        assert accepted_pattern(pa.array([text]), BAD).to_pylist() == [True]
+        assert matches_pattern(pa.array([text]), MOJIBAKE).to_pylist() == [True]
 
 
 @pytest.mark.parametrize("text", KNOWN)
@@ -123,7 +123,7 @@ def test_nulls_are_not_accepted_and_keep_their_places() -> None:
 
 def test_most_of_latin_script_is_told_at_first_sight() -> None:
     texts = ["Zürich", "São Paulo", "Malmö", "Érd Á", "Łódź", "œuvre", "Ã¼", "日本"]
-    assert pa.array(texts).filter(accepted_pattern(pa.array(texts), EVIDENT)).to_pylist() == texts[:4]
+    assert pa.array(texts).filter(matches_pattern(pa.array(texts), LATIN_WORDS)).to_pylist() == texts[:4]
 
 
 @pytest.mark.parametrize("text", ["a\nb", "a b\n\nc", "日本\n東京 a", "é;\n= b", "Tom & Jerry; 1 = 2"])
@@ -131,7 +131,7 @@ def test_lines_are_evident_where_a_field_has_them(text: str) -> None:
     array = pa.array([text, f"a\n{text}"])
     assert accepted_texts(array, multiline=True).to_pylist() == [True, True]
     assert accepted_texts(array).to_pylist() == ["\n" not in text, False]
-    assert cleaned(text, multiline=True) == text
+    assert clean_text(text, multiline=True) == text
 
 
 @pytest.mark.parametrize(
@@ -139,4 +139,4 @@ def test_lines_are_evident_where_a_field_has_them(text: str) -> None:
 )
 def test_lines_that_the_rule_changes_are_left_to_it(text: str) -> None:
     assert accepted_texts(pa.array([text]), multiline=True).to_pylist() == [False]
-    assert cleaned(text, multiline=True) != text
+    assert clean_text(text, multiline=True) != text

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ingest_project.codes import ISSUES
 from ingest_project.item import KEY, columns
 from ingest_project.normalize import text
-from ingest_project.normalize.columns import SHOWN, accepted_pattern, storable
+from ingest_project.normalize.columns import EXCERPT_LENGTH, matches_pattern, storable
 from ingest_project.normalize.part import normalize_part
 from ingest_project.normalize.times import FIELD
 from ingest_project_tests.normalize.pages import numbered, spec
@@ -79,12 +79,12 @@ def _page(rows: list[dict[str, str | None]]) -> pa.Table:
 
 
 def _is_white(given: str) -> bool:
-    return accepted_pattern(pa.array([given], pa.string()), text.WHITE)[0].as_py()
+    return matches_pattern(pa.array([given], pa.string()), text.WHITE)[0].as_py()
 
 
 def _is_the_same(was: str, now: Any, locale: str) -> bool:
     """Whether nothing was lost or added by reading the text as the field's type, in the branch's locale and zone."""
-    bare = text.cleaned(was, mend=False) or ""
+    bare = text.clean_text(was, mend=False) or ""
     comma = bare.replace(".", "").replace(",", ".") if locale == "de" else bare.replace(",", "")
     try:
         if isinstance(now, float):
@@ -124,7 +124,10 @@ def _lost(row: dict[str, str | None], item: dict[str, Any]) -> list[str]:
     return [
         field
         for field in FIELDS
-        if (was := row[field]) and item[field] is None and len(was) > SHOWN and kept.get(field) != storable(was)
+        if (was := row[field])
+        and item[field] is None
+        and len(was) > EXCERPT_LENGTH
+        and kept.get(field) != storable(was)
         if (field, was) not in quoted
     ]
 

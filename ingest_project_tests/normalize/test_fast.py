@@ -29,7 +29,7 @@ def table() -> pa.Table:
 def _each_rule_asked_once() -> Iterator[None]:
     # Rules are functions of their texts: what they said of an edge is kept for all the mutants.
     with pytest.MonkeyPatch.context() as patch:
-        for module, rule in ((contact, "phone"), (contact, "website"), (address, "postal_code"), (text, "clean"),
+        for module, rule in ((contact, "phone"), (contact, "website"), (address, "postal_code"), (text, "text_verdict"),
                              (geo, "place"), (times, "read_time")):  # fmt: skip
             patch.setattr(module, rule, cache(getattr(module, rule)))
         yield
@@ -51,21 +51,23 @@ def _relaxed(pattern: str, old: str, new: str) -> str:
 
 
 def _longer(field: str) -> int:
-    return _longest(field) + 1
+    return _max_length(field) + 1
 
 
 def _with_180(country: pa.Array, latitude: pa.Array, longitude: pa.Array, given: list[pa.Array]) -> pa.Array:
-    return pc.or_(_good(country, latitude, longitude, given), pc.fill_null(pc.equal(longitude, -180.0), False))
+    return pc.or_(
+        _accepted_pairs(country, latitude, longitude, given), pc.fill_null(pc.equal(longitude, -180.0), False)
+    )
 
 
 def _with_null_island(country: pa.Array, latitude: pa.Array, longitude: pa.Array, given: list[pa.Array]) -> pa.Array:
     nowhere = pc.and_(pc.equal(latitude, 0.0), pc.equal(longitude, 0.0))
-    return pc.or_(_good(country, latitude, longitude, given), pc.fill_null(nowhere, False))
+    return pc.or_(_accepted_pairs(country, latitude, longitude, given), pc.fill_null(nowhere, False))
 
 
-_longest, _good, _PLAIN = part._longest, geo._good, evident._PLAIN  # pyright: ignore[reportPrivateUsage]
+_max_length, _accepted_pairs, _PLAIN = part._max_length, geo._accepted_pairs, evident._PLAIN  # pyright: ignore[reportPrivateUsage]
 _TO_MEND = evident._TO_MEND  # pyright: ignore[reportPrivateUsage]
-_STANDING = evident.standing()
+_STANDING = evident.stable_words()
 _ANYTHING = r"[^\n]*"
 
 
@@ -74,21 +76,33 @@ def _anything(country: str) -> str:
 
 
 def _standing(old: str, new: str) -> tuple[Any, str, Any]:
-    return evident, "standing", lambda: _relaxed(_STANDING, old, new)
+    return evident, "stable_words", lambda: _relaxed(_STANDING, old, new)
 
 
 # What each mutant accepts too much of. Every one must be told from the truth by the edge table.
 MUTANTS: dict[str, tuple[Any, str, Any]] = {
-    "text: two spaces": (evident, "EVIDENT", _relaxed(evident.EVIDENT, "(?: ", "(?: +")),
-    "text: leading space": (evident, "EVIDENT", _relaxed(evident.EVIDENT, "^", "^ ?")),
-    "text: controls": (evident, "EVIDENT", _relaxed(evident.EVIDENT, f"[{_PLAIN}]+", "[!-:<>-\x7f]+")),
-    "text: file separators": (evident, "EVIDENT", _relaxed(evident.EVIDENT, f"[{_PLAIN}]+", "[\x1c-\x1f!-:<>-~]+")),
-    "text: no-break spaces": (evident, "EVIDENT", _relaxed(evident.EVIDENT, f"[{_PLAIN}]+", "[!-:<>-~\u00a0]+")),
-    "text: soft hyphens": (evident, "EVIDENT", _relaxed(evident.EVIDENT, f"[{_PLAIN}]+", "[!-:<>-~\u00ad]+")),
-    "text: two letters in a row": (evident, "EVIDENT", _relaxed(evident.EVIDENT, f"[{_PLAIN}]+", "[!-:<>-~ÃÂ©]+")),
-    "text: accents apart": (evident, "EVIDENT", _relaxed(evident.EVIDENT, f"[{_PLAIN}]+", "[!-:<>-~\u0301]+")),
-    "text: entities": (evident, "EVIDENT", _relaxed(evident.EVIDENT, "!-:<", "!-<")),
-    "text: guards of a spreadsheet": (evident, "EVIDENT", _relaxed(evident.EVIDENT, "<>-~", "<-~")),
+    "text: two spaces": (evident, "LATIN_WORDS", _relaxed(evident.LATIN_WORDS, "(?: ", "(?: +")),
+    "text: leading space": (evident, "LATIN_WORDS", _relaxed(evident.LATIN_WORDS, "^", "^ ?")),
+    "text: controls": (evident, "LATIN_WORDS", _relaxed(evident.LATIN_WORDS, f"[{_PLAIN}]+", "[!-:<>-\x7f]+")),
+    "text: file separators": (
+        evident,
+        "LATIN_WORDS",
+        _relaxed(evident.LATIN_WORDS, f"[{_PLAIN}]+", "[\x1c-\x1f!-:<>-~]+"),
+    ),
+    "text: no-break spaces": (
+        evident,
+        "LATIN_WORDS",
+        _relaxed(evident.LATIN_WORDS, f"[{_PLAIN}]+", "[!-:<>-~\u00a0]+"),
+    ),
+    "text: soft hyphens": (evident, "LATIN_WORDS", _relaxed(evident.LATIN_WORDS, f"[{_PLAIN}]+", "[!-:<>-~\u00ad]+")),
+    "text: two letters in a row": (
+        evident,
+        "LATIN_WORDS",
+        _relaxed(evident.LATIN_WORDS, f"[{_PLAIN}]+", "[!-:<>-~ÃÂ©]+"),
+    ),
+    "text: accents apart": (evident, "LATIN_WORDS", _relaxed(evident.LATIN_WORDS, f"[{_PLAIN}]+", "[!-:<>-~\u0301]+")),
+    "text: entities": (evident, "LATIN_WORDS", _relaxed(evident.LATIN_WORDS, "!-:<", "!-<")),
+    "text: guards of a spreadsheet": (evident, "LATIN_WORDS", _relaxed(evident.LATIN_WORDS, "<>-~", "<-~")),
     "text: spaces of other scripts": _standing(r"\x7f-\xa0", r"\x7f-\x9f"),
     "text: controls of other scripts": _standing(r"\x7f-\xa0", r"\xa0"),
     "text: entities at the second look": (evident, "_TO_MEND", _relaxed(_TO_MEND, "|&#?[0-9A-Za-z]+;", "")),
@@ -101,14 +115,14 @@ MUTANTS: dict[str, tuple[Any, str, Any]] = {
     "text: marks in any order": _standing("]*[", ""),
     "text: fillers": _standing(r"\x{3164}-\x{3164}", ""),
     "text: mojibake": (evident, "_TO_MEND", NOTHING),
-    "text: a letter too long": (part, "_longest", _longer),
+    "text: a letter too long": (part, "_max_length", _longer),
     "latitude: 91": (geo, "LATITUDE", 91.0),
     "latitude: the next float": (geo, "LATITUDE", 90.00000000000001),
     "longitude: 181": (geo, "LONGITUDE", 181.0),
-    "longitude: -180": (geo, "_good", _with_180),
-    "coordinates: null island": (geo, "_good", _with_null_island),
-    "coordinates: anywhere": (borders, "accepted_at_home", lambda *arrays: pa.repeat(pa.scalar(True), len(arrays[0]))),
-    "coordinates: far from home": (borders, "_OUTWARD", borders._OUTWARD * 1.001),  # pyright: ignore[reportPrivateUsage]
+    "longitude: -180": (geo, "_accepted_pairs", _with_180),
+    "coordinates: null island": (geo, "_accepted_pairs", _with_null_island),
+    "coordinates: anywhere": (borders, "accepted_near", lambda *arrays: pa.repeat(pa.scalar(True), len(arrays[0]))),
+    "coordinates: far from home": (borders, "_MARGINS", borders._MARGINS * 1.001),  # pyright: ignore[reportPrivateUsage]
     "coordinates: any box": (borders, "_NOWHERE", (-90.0, -180.0, 90.0, 180.0)),
     "degrees: exponents": (geo, "PLAIN", _relaxed(geo.PLAIN, "$", "(?:[eE][+-]?[0-9]+)?$")),
     "time: 30 February": (
@@ -132,12 +146,12 @@ MUTANTS: dict[str, tuple[Any, str, Any]] = {
     "url: too long": (fast, "LONGEST_URL", fast.LONGEST_URL + 1),
     "postal code: any text": (fast, "_postal_pattern", _anything),
     "phone: any kind": (fast, "_kind_pattern", _anything),
-    "hash: whole numbers": (hashing, "_alike", lambda size: pc.greater_equal(size, hashing.SMALLEST)),
+    "hash: whole numbers": (hashing, "_is_cast_like_repr", lambda size: pc.greater_equal(size, hashing.SMALLEST)),
     "hash: small numbers": (hashing, "SMALLEST", hashing.SMALLEST / 10),
-    "hash: exponents": (hashing, "_alike", lambda size: pc.not_equal(size, pc.floor(size))),
-    "attributes: quotes": (cells, "_ORDINARY", r"^[^\\\x00-\x1f]*$"),
-    "attributes: backslashes": (cells, "_ORDINARY", r'^[^"\x00-\x1f]*$'),
-    "attributes: NUL": (cells, "_ORDINARY", r'^[^"\\\x01-\x1f]*$'),
+    "hash: exponents": (hashing, "_is_cast_like_repr", lambda size: pc.not_equal(size, pc.floor(size))),
+    "attributes: quotes": (cells, "_UNESCAPED", r"^[^\\\x00-\x1f]*$"),
+    "attributes: backslashes": (cells, "_UNESCAPED", r'^[^"\x00-\x1f]*$'),
+    "attributes: NUL": (cells, "_UNESCAPED", r'^[^"\\\x01-\x1f]*$'),
 }
 
 
@@ -162,8 +176,8 @@ PHONES = st.one_of(
     st.text("+0123456789 -()/x.", max_size=16),
 )
 WRITTEN = {
-    KEY: st.from_regex(evident.EVIDENT),
-    "name": st.from_regex(evident.EVIDENT),
+    KEY: st.from_regex(evident.LATIN_WORDS),
+    "name": st.from_regex(evident.LATIN_WORDS),
     "street": st.text(st.sampled_from("ab \t.é\u0301Ã©\u200b\u00a0"), max_size=8),
     "latitude": st.one_of(st.from_regex(geo.PLAIN), st.floats(-91, 91).map(repr)),
     "longitude": st.one_of(st.from_regex(geo.PLAIN), st.floats(-181, 181).map(repr)),
@@ -186,7 +200,7 @@ def test_what_is_evident_is_what_the_rules_say(rows: list[dict[str, str | None]]
 @settings(max_examples=60)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=50))
 def test_a_number_is_written_for_its_hash_as_python_writes_it(numbers: list[float]) -> None:
-    written = hashing._written(pa.array(numbers))  # pyright: ignore[reportPrivateUsage]
+    written = hashing._as_repr(pa.array(numbers))  # pyright: ignore[reportPrivateUsage]
     assert written.to_pylist() == [repr(number) for number in numbers]
 
 
@@ -194,7 +208,7 @@ def test_a_number_is_written_for_its_hash_as_python_writes_it(numbers: list[floa
 @given(st.lists(st.integers(-(10**9), 10**9), min_size=1, max_size=50), st.integers(0, 12))
 def test_short_decimals_too(numbers: list[int], places: int) -> None:
     given = [number / 10**places for number in numbers]
-    written = hashing._written(pa.array(given))  # pyright: ignore[reportPrivateUsage]
+    written = hashing._as_repr(pa.array(given))  # pyright: ignore[reportPrivateUsage]
     assert written.to_pylist() == [repr(number) for number in given]
 
 

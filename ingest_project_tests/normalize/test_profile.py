@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from ingest_project.item import item_schema
 from ingest_project.normalize import profile
-from ingest_project.normalize.profile import drift, null_counts, profiled
+from ingest_project.normalize.profile import drift, null_counts, profile_parts
 from ingest_project_tests.normalize.pages import part
 
 ROWS = 90
@@ -44,7 +44,7 @@ def column(told: dict[str, Any], name: str) -> dict[str, Any]:
 
 def test_nulls_extremes_and_frequent_values_over_all_parts(tmp_path: Path) -> None:
     paths = stored(tmp_path, cities("Oslo", "Rome", "Rome", None), cities("Zagreb", None, "Rome"))
-    told = profiled(paths).to_json()
+    told = profile_parts(paths).to_json()
     assert told["rows"] == 7
     assert column(told, "locality") == {
         **{"column": "locality", "nulls": 2, "distinct": 3, "approximate": False, "min": "Oslo", "max": "Zagreb"},
@@ -78,7 +78,7 @@ def files(*parts: pa.Table) -> Generator[list[str]]:
 def counting(values: int) -> Generator[None]:
     """So many different values of a column are counted one by one."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(profile, "_COUNTED", values)
+        patched.setattr(profile, "_MAX_COUNTED", values)
         yield
 
 
@@ -90,7 +90,7 @@ CITIES = st.lists(st.one_of(st.none(), st.sampled_from("ABCDEFGH")), min_size=1,
 def test_figures_are_those_of_all_rows_however_many_are_counted(parts: list[list[str | None]], most: int) -> None:
     seen = Counter(city for part in parts for city in part if city)
     with files(*(items(locality=part) for part in parts)) as paths, counting(most):
-        told = column(profiled(paths).to_json(), "locality")
+        told = column(profile_parts(paths).to_json(), "locality")
     assert told["approximate"] == (len(seen) > most)
     assert told["nulls"] == sum(city is None for part in parts for city in part)
     assert dict(told["top"]).items() <= seen.items(), "what is shown as frequent is counted in all rows"
@@ -103,20 +103,20 @@ def test_figures_are_those_of_all_rows_however_many_are_counted(parts: list[list
 def test_of_many_values_the_number_is_an_estimate_and_the_frequent_ones_are_counted() -> None:
     first = ["Oslo", "Oslo", *(f"City {at}" for at in range(400))]
     with files(items(locality=first), items(locality=["Oslo", None])) as paths, counting(100):
-        told = column(profiled(paths).to_json(), "locality")
+        told = column(profile_parts(paths).to_json(), "locality")
     assert (told["approximate"], told["top"]) == (True, [("Oslo", 3)])
     assert 300 < told["distinct"] <= 403
 
 
 def test_extremes_that_a_file_does_not_tell_are_left_out() -> None:
     with files(items(description=["short"]), items(description=["long" * 2000])) as paths:
-        told = column(profiled(paths).to_json(), "description")
+        told = column(profile_parts(paths).to_json(), "description")
     assert (told["nulls"], told["distinct"], told["min"], told["max"]) == (0, 2, None, None)
 
 
 def test_an_estimate_is_never_more_than_there_are_rows() -> None:
     with files(items(locality=[f"City {at}" for at in range(1000)])) as paths, counting(1):
-        assert column(profiled(paths).to_json(), "locality")["distinct"] <= 1000
+        assert column(profile_parts(paths).to_json(), "locality")["distinct"] <= 1000
 
 
 @pytest.mark.parametrize(
@@ -132,12 +132,12 @@ def test_numbers_and_times_are_counted_too(name: str, value: Any, others: list[A
     values = pa.array([value, value, *others]).cast(item_schema().field(name).type)
     part = items(row=range(len(values)))
     with files(part.set_column(part.column_names.index(name), part.field(name), values)) as paths, counting(most):
-        assert column(profiled(paths).to_json(), name)["top"] == [(told, 2)]
+        assert column(profile_parts(paths).to_json(), name)["top"] == [(told, 2)]
 
 
 def test_issues_are_counted_by_field_and_code(tmp_path: Path) -> None:
     given = {"country_code": ["Germany", "Italy", "DE"], "locality": [" Rome", "Oslo", "Oslo"]}
-    told = profiled(stored(tmp_path, given)).to_json()
+    told = profile_parts(stored(tmp_path, given)).to_json()
     assert told["issues"] == [
         {"field": "country_code", "code": "country_recognised", "rows": 2},
         {"field": "locality", "code": "whitespace_folded", "rows": 1},
@@ -152,18 +152,18 @@ def test_nulls_are_counted_without_reading(tmp_path: Path) -> None:
 
 
 def test_no_parts_are_no_rows() -> None:
-    assert profiled([]).to_json() == {"rows": 0, "columns": [], "issues": []}
+    assert profile_parts([]).to_json() == {"rows": 0, "columns": [], "issues": []}
 
 
 def test_nothing_moved_between_a_profile_and_itself(tmp_path: Path) -> None:
-    told = profiled(stored(tmp_path, cities("Oslo", "Rome", None))).to_json()
+    told = profile_parts(stored(tmp_path, cities("Oslo", "Rome", None))).to_json()
     assert drift(told, told) == []
 
 
 def test_what_moved_is_told(tmp_path: Path) -> None:
     many = [f"City {at}" for at in range(ROWS)]
-    before = profiled(stored(tmp_path, cities(*many))).to_json()
-    now = profiled(stored(tmp_path, cities(*([None] * 45), *([" Rome"] * 45)))).to_json()
+    before = profile_parts(stored(tmp_path, cities(*many))).to_json()
+    now = profile_parts(stored(tmp_path, cities(*([None] * 45), *([" Rome"] * 45)))).to_json()
     values = f"{column(before, 'locality')['distinct']}"
     assert drift(before, now) == [
         {"column": "locality", "what": "null", "was": "0.0%", "now": "50.0%"},
@@ -173,14 +173,14 @@ def test_what_moved_is_told(tmp_path: Path) -> None:
 
 
 def test_more_rows_of_the_same_kind_are_no_drift(tmp_path: Path) -> None:
-    before = profiled(stored(tmp_path, cities(*(f"City {at}" for at in range(30))))).to_json()
-    now = profiled(stored(tmp_path, cities(*(f"City {at}" for at in range(90))))).to_json()
+    before = profile_parts(stored(tmp_path, cities(*(f"City {at}" for at in range(30))))).to_json()
+    now = profile_parts(stored(tmp_path, cities(*(f"City {at}" for at in range(90))))).to_json()
     assert drift(before, now) == []
-    assert drift(profiled([]).to_json(), now) == []
+    assert drift(profile_parts([]).to_json(), now) == []
 
 
 def test_figures_of_a_sample_are_not_held_against_those_of_all_rows(tmp_path: Path) -> None:
-    now = profiled(stored(tmp_path, cities(*(f"City {at}" for at in range(90))))).to_json()
+    now = profile_parts(stored(tmp_path, cities(*(f"City {at}" for at in range(90))))).to_json()
     nulls = {**column(now, "phone"), "nulls": 0}
     few = [{**one, "distinct": 1} if one["column"] == "locality" else one for one in now["columns"]]
     before = {**now, "columns": [nulls if one["column"] == "phone" else one for one in few]}
@@ -191,8 +191,8 @@ def test_figures_of_a_sample_are_not_held_against_those_of_all_rows(tmp_path: Pa
 
 
 def test_what_is_estimated_is_told_as_such(tmp_path: Path) -> None:
-    before = profiled(stored(tmp_path, cities(*(["Rome"] * 90)))).to_json()
+    before = profile_parts(stored(tmp_path, cities(*(["Rome"] * 90)))).to_json()
     with counting(10):
-        now = profiled(stored(tmp_path, cities(*(f"City {at}" for at in range(90))))).to_json()
+        now = profile_parts(stored(tmp_path, cities(*(f"City {at}" for at in range(90))))).to_json()
     (moved,) = drift(before, now)
     assert (moved["was"], moved["now"]) == ("1", f"~{column(now, 'locality')['distinct']}")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ingest_project.item import KEY, Item, columns
 from ingest_project.normalize import evident, geo, text, times
 from ingest_project.normalize import part as rules
-from ingest_project.normalize.columns import accepted_pattern
+from ingest_project.normalize.columns import matches_pattern
 from ingest_project.normalize.part import normalize_part
 from ingest_project_tests.normalize.pages import numbered, part, row, spec
 
@@ -123,7 +123,7 @@ def test_a_heavy_page_is_normalized_in_slices_and_comes_to_the_same(rows: list[d
     page = numbered(_table(rows))
     whole = normalize_part(page, spec(*FIELDS))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rules, "_AT_ONCE", most)
+        patch.setattr(rules, "_CHUNK_BYTES", most)
         sliced = normalize_part(page, spec(*FIELDS))
     assert sliced.items.equals(whole.items)
     assert sliced.rejects == whole.rejects
@@ -135,14 +135,14 @@ def test_evident_text_is_in_normal_form_by_the_rule_too(texts: list[str]) -> Non
     accepted = evident.accepted_texts(pa.array(texts)).to_pylist()
     for one, good in zip(texts, accepted, strict=True):
         if good:
-            assert text.cleaned(one) == one == text.cleaned(one, multiline=True)
+            assert text.clean_text(one) == one == text.clean_text(one, multiline=True)
 
 
 @settings(max_examples=500)
 @given(st.from_regex(r"^-?[0-9]{1,6}(\.[0-9]{0,21})?\n?", fullmatch=True))
 def test_a_plain_coordinate_is_the_same_number_by_the_rule(written: str) -> None:
     array = pa.array([written])
-    if accepted_pattern(array, geo.PLAIN)[0].as_py():
+    if matches_pattern(array, geo.PLAIN)[0].as_py():
         assert geo.degrees(written, "latitude") == (array.cast(pa.float64())[0].as_py() + 0.0, False)
 
 
@@ -165,7 +165,7 @@ def test_a_plain_time_is_the_same_moment_by_the_rule(clock: tuple[Any, ...]) -> 
     year, month, day, hour, minute, second, fraction, offset, letter = clock
     written = f"{year:04}-{month:02}-{day:02}{letter}{hour:02}:{minute:02}:{second:02}{fraction}{offset}"
     array = pa.array([written])
-    if accepted_pattern(array, times.PLAIN)[0].as_py():
+    if matches_pattern(array, times.PLAIN)[0].as_py():
         verdict = times.read_time(written, ZoneInfo("Asia/Kathmandu"))
         assert (verdict.values[0], verdict.notes) == (array.cast(times.UTC_MICROSECONDS)[0].as_py(), ())
 
@@ -178,7 +178,7 @@ def test_every_day_of_four_years_is_read_alike_both_ways() -> None:
         for day in range(33)
     ]
     array = pa.array(days)
-    fast = array.filter(accepted_pattern(array, times.PLAIN))
+    fast = array.filter(matches_pattern(array, times.PLAIN))
     slow = [times.read_time(one, ZoneInfo("UTC")).values[0] for one in fast.to_pylist()]
     assert fast.cast(times.UTC_MICROSECONDS).to_pylist() == slow
     assert len(slow) == 4 * 365  # a 29 February goes to the rule

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from ingest_project.item import Item
 from ingest_project.normalize.columns import storable
-from ingest_project.normalize.part import LINES
-from ingest_project.normalize.text import cleaned
+from ingest_project.normalize.part import SINGLE_LINE_FIELDS
+from ingest_project.normalize.text import clean_text
 from ingest_project_tests.normalize.pages import outcome, part, row, rows_of
 
 LONGEST = {
@@ -112,7 +112,7 @@ def test_a_description_keeps_its_lines(given: str, expected: str | None, codes: 
     assert outcome("description", given) == (expected, codes)
 
 
-@pytest.mark.parametrize("field", [field for field in LINES if field != "name"])
+@pytest.mark.parametrize("field", [field for field in SINGLE_LINE_FIELDS if field != "name"])
 @pytest.mark.parametrize("letter", ["x", "é", "\U0001d538"])
 def test_the_longest_text_is_kept_and_one_more_character_is_set_aside(field: str, letter: str) -> None:
     longest = LONGEST[field]
@@ -136,7 +136,7 @@ def test_a_long_text_that_was_cleaned_tells_both() -> None:
 def test_the_lengths_tested_here_are_those_declared() -> None:
     declared = {
         field: next(mark.max_length for mark in Item.model_fields[field].metadata if hasattr(mark, "max_length"))
-        for field in LINES
+        for field in SINGLE_LINE_FIELDS
     }
     assert declared == LONGEST
 
@@ -184,15 +184,15 @@ def test_a_key_is_cleaned_as_a_line_is(key: str, expected: str, codes: list[str]
 )
 @pytest.mark.parametrize("multiline", [False, True])
 def test_cleaning_twice_is_cleaning_once(text: str, multiline: bool) -> None:
-    once = cleaned(text, multiline=multiline)
-    assert once is None or cleaned(once, multiline=multiline) == once
+    once = clean_text(text, multiline=multiline)
+    assert once is None or clean_text(once, multiline=multiline) == once
 
 
 @given(st.lists(st.sampled_from(["&", "amp;", "quot;", "#61;", "=", '"', "7", " ", "\u200b", "é", "Ã©"])).map("".join))
 def test_cleaning_what_programs_wrote_twice_is_cleaning_it_once(text: str) -> None:
     for mend in (False, True):
-        once = cleaned(text, mend=mend)
-        assert once is None or cleaned(once, mend=mend) == once
+        once = clean_text(text, mend=mend)
+        assert once is None or clean_text(once, mend=mend) == once
 
 
 @pytest.mark.parametrize(("given", "expected"), [("a\0b", "ab"), ("a\ud800b", "a?b"), ("é", "é"), ("", "")])

@@ -144,7 +144,7 @@ def test_a_rule_that_cannot_be_sent_is_applied_here(two: None) -> None:
 
 def test_much_work_is_done_by_as_many_as_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_cores", lambda: 2)
-    with process_pool(workers.ENOUGH, 9, slow_if_first) as team:
+    with process_pool(workers.MIN_ROWS, 9, slow_if_first) as team:
         assert os.getpid() not in {process for _, process in team.map(slow_if_first, range(1, 4))}
 
 
