@@ -237,6 +237,9 @@ def _open(url: str) -> _Session:
             keepalives_idle=30,
             keepalives_interval=10,
             keepalives_count=3,
+            # Milliseconds. What was sent and not acknowledged is no matter of keepalives: a COPY into a dead wire would
+            # be repeated by the kernel for a quarter of an hour.
+            tcp_user_timeout=60_000,
         )
     except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
         # libpq's message can quote the connection string: keep the last line, without anything that could be secret.

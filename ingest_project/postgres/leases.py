@@ -21,7 +21,7 @@ import psutil
 import psycopg
 from psycopg.rows import class_row
 
-from ingest_project.errors import Fenced, Locked
+from ingest_project.errors import Fenced, Locked, first_line
 from ingest_project.postgres import statements
 from ingest_project.postgres.connection import Connection, connect
 from ingest_project.settings import settings
@@ -234,4 +234,4 @@ def _beat(lease: Lease, done: threading.Event) -> None:
                 if not renew(connection, lease):
                     return
         except Exception as error:
-            log.warning("the lease of %r could not be renewed: %s", lease.branch, error)
+            log.warning("the lease of %r could not be renewed: %s", lease.branch, first_line(error))

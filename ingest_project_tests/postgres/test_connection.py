@@ -62,6 +62,12 @@ def test_a_session_is_set_up(connection: Connection, setting: str, value: str) -
     assert one(connection, "select current_setting(%s)", setting) == value
 
 
+def test_a_wire_that_carries_nothing_is_noticed_within_a_minute(connection: Connection) -> None:
+    options = {name: int(value) for name, value in connection.info.get_parameters().items() if value.isdecimal()}
+    silent = options["keepalives_idle"] + options["keepalives_interval"] * options["keepalives_count"]
+    assert (silent, options["tcp_user_timeout"] / 1000) == (60, 60)
+
+
 def test_a_session_that_sits_idle_in_a_transaction_is_ended(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INGEST_IDLE_TRANSACTION_SECONDS", "1")
     settings.cache_clear()
