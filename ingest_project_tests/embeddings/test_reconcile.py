@@ -97,10 +97,11 @@ def test_without_repair_it_counts_and_writes_nothing(alone: Source) -> None:
     assert_true(connection)
 
 
-def test_an_item_that_a_touch_hands_to_an_embedded_branch_gets_its_request(alone: Source) -> None:
+def test_a_request_that_a_touch_made_and_somebody_deleted_is_made_again(alone: Source) -> None:
     silent, speaking = alone.line(1, embed=False), alone.line(2)
     derived(silent, [item(1), item(2)])
-    assert derived(speaking, [item(1, at=1)]).requests == 0, "a touch is no change: its derivation sees nothing"
+    assert derived(speaking, [item(1, at=1)]).requests == 1
+    alone.connection.execute("delete from core.embedding_requests")
     assert reconcile(alone.connection) == Differences(missing=1)
     assert set(requests(alone)) == {"1"}
     assert_true(alone.connection)
