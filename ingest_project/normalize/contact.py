@@ -17,9 +17,10 @@ _EXT = (
     "分機|分机|转|轉|内線|내선|ต่อ)"
 )
 _SEVERAL = re.compile(
-    rf"(?i)\s*(?:[;,|\n](?!\s*(?:{_EXT}|x\s*[0-9]))|\s(?:[/&]|and|or|und|oder|et|ou)\s|/(?=\s*[+(0])|"
-    r"\s[-–](?=\s[+(0]))\s*"
+    rf"(?i)\s*(?:[;,|\n](?!\s*(?:{_EXT}|x\s*[0-9]))|\s(?:[/&]|and|or|und|oder|et|ou)\s|/(?=\s*[+(0]))\s*"
 )
+# A hyphen may separate two numbers, or the groups of one: +1 - (212) 555-1234, 030 123456 - 0.
+_PERHAPS_SEVERAL = re.compile(r"\s+[-–]\s+(?=[+(0])")
 # phonenumbers would turn letters into digits: none are allowed except before an extension.
 _WORDS = re.compile(r"[A-Za-z]")
 _EXTENSION = re.compile(rf"(?i)[;,]?\s*(?:{_EXT}\.?\s*[:=]?|(?<![a-z])x)\s*([0-9]{{1,10}})\s*$")
@@ -75,9 +76,17 @@ def _parse(country_code: str | None, text: str) -> _Parsed:
         if joined.number is not None:
             return joined
     for part in several:
-        parsed = _parse_first(country_code, part)
+        parsed = _parse_groups(country_code, part)
         if parsed.number is not None:
             return parsed._replace(code="phone_multiple") if len(several) > 1 else parsed
+    return _parse_first(country_code, text)
+
+
+def _parse_groups(country_code: str | None, text: str) -> _Parsed:
+    """The first of the numbers between spaced hyphens, if each is one by itself; else the whole as one number."""
+    parts = [_parse_first(country_code, part) for part in _PERHAPS_SEVERAL.split(text)]
+    if len(parts) > 1 and all(part.number for part in parts):
+        return parts[0]._replace(code="phone_multiple")
     return _parse_first(country_code, text)
 
 

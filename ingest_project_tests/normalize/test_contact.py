@@ -117,11 +117,35 @@ def test_what_stands_behind_a_number_is_in_its_language(
         ("IT", "081.41.69.28 - 081.40.49.10", "+39081416928"),
         ("DE", "030 123456-10/-11", "+493012345610"),
         ("GB", "020 7946 0958 & 020 7946 0959", "+442079460958"),
+        ("GB", "020 7946 0958 - 020 7946 0959", "+442079460958"),
+        ("FR", "0142050607 - 0142050608", "+33142050607"),
     ],
 )
 def test_of_several_numbers_the_first_is_kept(country: str, given: str, number: str) -> None:
     found = row({"country_code": country, "phone": given})
     assert (found["phone"], found["phone_ext"], found.codes) == (number, None, SEVERAL)
+
+
+@pytest.mark.parametrize(
+    ("country", "given", "number"),
+    [
+        ("US", "+1 - (212) 555-1234", "+12125551234"),
+        ("DE", "+1 - (212) 555-1234", "+12125551234"),
+        ("DE", "+39 - 06 12345678", "+390612345678"),
+        ("DE", "+31 - (0)20 - 1234567", "+31201234567"),
+        ("GB", "+49 - (0)711 - 1234567", "+497111234567"),
+        ("IT", "+44 - (0)20 7946 0958", "+442079460958"),
+        ("IT", "06 - 0123456", "+39060123456"),
+        ("IT", "0461 - 0123456", "+3904610123456"),
+        ("AT", "01 / 512 34 56 - 0", "+43151234560"),
+        ("DE", "030 123456 - 0", "+49301234560"),
+        ("DE", "089 12345 - 0123", "+4989123450123"),
+        ("RU", "8 - (495) 123-45-67", "+74951234567"),
+    ],
+)
+def test_a_spaced_hyphen_separates_the_groups_of_one_number(country: str, given: str, number: str) -> None:
+    found = row({"country_code": country, "phone": given})
+    assert (found["phone"], found["phone_ext"], found.codes) == (number, None, CHANGED)
 
 
 @pytest.mark.parametrize(
