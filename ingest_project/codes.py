@@ -52,7 +52,7 @@ ISSUES: dict[str, Code] = {
     "region_unknown": Code("no region of this country; set aside", "map it to region_name instead"),
     "region_of_other_country": Code("a region of another country; set aside", "check country and region"),
     "postal_code_repaired": Code("a postal code damaged by a spreadsheet was repaired", "export it as text"),
-    "postal_code_reformatted": Code("in ASCII, and without spaces, its country, 〒 or an apostrophe", "none needed"),
+    "postal_code_reformatted": Code("in ASCII, without spaces, points, country, 〒 or an apostrophe", "none needed"),
     "postal_code_unusual": Code("not how this country writes postal codes; kept", "check country and code"),
     "coordinate_unreadable": Code("not a number of degrees; set aside", "export decimal degrees"),
     "coordinate_notation": Code("degrees written in another way were read", "none needed"),

@@ -33,6 +33,7 @@ _LANGUAGES = (
 )
 _INDIC, _MARKS = "\u0900", ("Mn", "Mc")  # from the first Indic script on, marks are vowels, not accents
 _MAX_CODE_LENGTH = 3
+_THOUSANDS = re.compile(r"(?<=^[0-9]{2})\.(?=[0-9]{3}\b)")  # of a postal code that was written as a number
 _REGION = re.compile(r"^([A-Z]{2})-([A-Z0-9]{1,3})$")
 
 
@@ -154,7 +155,7 @@ def postal_code(country_code: str | None, text: str | None) -> Verdict:
     if not country_code or _is_usual(country_code, code):
         return verdict
     bare = _without_country(country_code, ascii_code)
-    for candidate in (bare, re.sub("[ .]", "", bare)):  # 70.040-912, 744 103
+    for candidate in (bare, _THOUSANDS.sub("", bare).replace(" ", "")):  # 70.040-912, 744 103
         if candidate != code and _is_usual(country_code, candidate):
             return Verdict((candidate,), (note("postal_code", "postal_code_reformatted", text, candidate),))
     return Verdict((code,), (*verdict.notes, note("postal_code", "postal_code_unusual", text, code)))

@@ -169,6 +169,11 @@ POSTAL = [
     ("US", "94 103", "94103", ["postal_code_reformatted"]),
     ("IN", "110 001", "110001", ["postal_code_reformatted"]),
     ("BR", "70.040-912", "70040-912", ["postal_code_reformatted"]),
+    ("DE", "10.115", "10115", ["postal_code_reformatted"]),
+    ("DE", "101.15", "101.15", ["postal_code_unusual"]),  # a price, or half a point
+    ("US", "1234.5", "1234.5", ["postal_code_unusual"]),
+    ("DK", "12.34", "12.34", ["postal_code_unusual"]),
+    ("DE", "12345.678", "12345.678", ["postal_code_unusual"]),
     ("DE", "10 11", "10 11", ["postal_code_unusual"]),
     ("US", "12", "12", ["postal_code_unusual"]),
     ("DE", "1067", "1067", ["postal_code_unusual"]),  # leading zeros are put back for the US only
