@@ -161,7 +161,9 @@ POINTS = (
 # Under these, a value inside another is named by its own name alone: geo.latitude, geometry.location.lat, tags.name.
 PARENTS = (
     "0 properties tags address addresses addr location geo geometry geoloc coordinates coords position latlng "
-    "point center centroid contact contacts names fields attributes price offers country addresscountry"
+    "point center centroid contact contacts names fields attributes price offers country addresscountry "
+    "billingaddress shippingaddress postaladdress mailingaddress registeredaddress regaddress streetaddress "
+    "deliveryaddress visitingaddress businessaddress homeaddress officeaddress storeaddress physicaladdress"
 )
 # The locale of numbers with a decimal comma: the language that has most of these among its columns, German first.
 LANGUAGES = {

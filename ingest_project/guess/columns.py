@@ -22,7 +22,10 @@ _NAME_OF_OTHER = re.compile(
     r"contact|group|type|category|brand|chain|parent|source|dataset|layer|column)name$"
 )
 # A number or a code may be that of a phone or of an address, all different in the first rows too.
-_OF_OTHERS = "phone|telefon|mobil|fax|post|zip|plz|house|haus|street"
+_OF_OTHERS = (
+    "phone|telefon|rufnum|handy|fax|zip|plz|postal|postcode|mobile?n|contactn|^teln|^pin|"
+    "(?<!ware)(?<!light)(?:house|haus|street|building)n"
+)
 _KEY_LIKE = re.compile(rf"(id|uuid|guid|key|ref)$|^(?!.*({_OF_OTHERS})).*(nr|nummer|number|code)$")
 # Of Latin, Greek and Cyrillic, and of Arabic; then letters that no normal form takes apart.
 _ACCENTS = re.compile("[\u0300-\u036f\u0653-\u0655]")
@@ -149,7 +152,7 @@ def _by_word(names: Sequence[str]) -> dict[str, str]:
 
 def _last_words(name: str) -> list[str]:
     *parents, last = name.split(".")
-    are_known = all(word in words.PARENTS.split() or word.endswith("address") for word in map(_fold, parents))
+    are_known = all(word in words.PARENTS.split() for word in map(_fold, parents))
     return [_fold(last), _fold(f"{parents[-1]}{last}")] if are_known else []
 
 
@@ -175,7 +178,12 @@ def _guess_key(free: Mapping[str, str], unique: Sequence[str] | None) -> str | N
     perhaps_unique = {word: name for word, name in free.items() if unique is None or name in unique}
     usual = _first_of(words.KEY, free) or _first_of(words.PERHAPS_KEY, perhaps_unique)
     numbers = (name for name in unique or () if name in free.values() and _KEY_LIKE.search(_fold(name)))
-    return usual or next(numbers, None)
+    return usual or next((name for name in numbers if _fold(name) not in _words_of_other_fields()), None)
+
+
+@cache
+def _words_of_other_fields() -> frozenset[str]:
+    return frozenset(folded_words(" ".join(text for name, text in words.FIELDS.items() if name != "name")))
 
 
 def _guess_name(free: Mapping[str, str], mapping: Mapping[str, str], filled: Collection[str]) -> dict[str, str]:

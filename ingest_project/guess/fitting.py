@@ -137,6 +137,8 @@ def _guess_time_format(samples: Sequence[str]) -> str | None:
         return None
     digits = {len(text.strip()) for text in samples if text.strip().isdecimal()}
     epochs = [_EPOCHS[count] for count in digits if count in _EPOCHS]
+    if len(epochs) > 1:  # seconds among milliseconds, which would be of 1970
+        return ""
     formats = [*epochs, *(date + hour for date, hour in product(_DATES, _HOURS))]
     fitting = [format_ for format_ in formats if all(read_time(text, _ZONE, format_).values[0] for text in samples)]
     return fitting[0] if len(fitting) == 1 else None if iso_times else ""

@@ -9,7 +9,7 @@ from ingest_project.guess.columns import NUMBER, count_of_known
 _DELIMITERS = (";", "\t", "|", ",")
 _MAX_LINES = 20
 _MIN_COLUMNS_OF_TITLE = 3
-_MIN_KNOWN = 2
+_MIN_KNOWN = 3
 
 
 def header_line(lines: Sequence[str]) -> tuple[int, str] | None:
@@ -60,7 +60,10 @@ def _is_title(values: Sequence[str]) -> bool:
 
 
 def _is_above_names(names: Sequence[str], below: Sequence[str]) -> bool:
-    """Whether what stands below are names of columns that we know, half of them at least, and none of these is."""
+    """Whether below stand names of columns that we know, half of them at least and three, and none of these is one.
+
+    Two may be values: of tables of tags, the first row may be `amenity, shop`.
+    """
     return count_of_known(below) >= max(_MIN_KNOWN, len(below) / 2) and not count_of_known(names)
 
 

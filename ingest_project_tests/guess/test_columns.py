@@ -184,6 +184,9 @@ def test_where_no_key_is_known_columns_that_could_be_one_are_named() -> None:
         ("name shelf", ["name", "shelf"], None),
         ("name Postcode Phone_number Place-Ref", ["name", "Postcode", "Phone_number", "Place-Ref"], "Place-Ref"),
         ("name ZIP_Code Fax_Number House_Nr", ["name", "ZIP_Code", "Fax_Number", "House_Nr"], None),
+        ("pincode title", ["pincode", "title"], None),
+        ("Tel-Nr Rufnummer Contact_Number", ["Tel-Nr", "Rufnummer", "Contact_Number"], None),
+        ("title Warehouse_Number", ["title", "Warehouse_Number"], "Warehouse_Number"),
         ("name FHRSID LocalAuthorityBusinessID", ["FHRSID", "LocalAuthorityBusinessID"], "FHRSID"),
     ],
 )
@@ -249,6 +252,8 @@ def test_headers_in_other_languages(header: str, spare: set[str], locale: str) -
         ("RegAddress.PostTown", "locality"),
         ("billing_address.zip", "postal_code"),
         ("author.name", None),
+        ("ip_address.country", None),
+        ("email_address.city", None),
         ("reviews.0.city", None),
     ],
 )

@@ -40,7 +40,8 @@ TABLE = ["id,name,city", "1,a,x", "2,b,y"]
         (["Places, by city, 2024", *TABLE], (1, ",")),
         (["Places; by town; of 2024", "", "Firma;Ort;Telefon", "a;x;030"], (2, ";")),
         (["Places, by town", "shelf,city,no", "1,a,x"], None),  # of which we know one
-        (["shelf,thing", "name,city", "a,x"], (1, ",")),
+        (["shelf,thing,no", "name,city,phone", "a,x,1"], (1, ",")),
+        (["osm_key,osm_value", "amenity,shop", "a,x"], None),
         (["name,thing", "title,city"], None),
         (["name", "a, b and c", "d, e"], (1, ",")),  # one column, never quoted: every row of it would be malformed
         (["name", '"a, b"', '"c, d"'], None),
