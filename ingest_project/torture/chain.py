@@ -20,6 +20,7 @@ from ingest_project.postgres import leases
 from ingest_project.postgres.connection import Connection, session
 from ingest_project.postgres.leases import Lease
 from ingest_project.settings import settings
+from ingest_project.telemetry import correlated
 from ingest_project.upsert import rollback
 from ingest_project.upsert.items import apply_activation
 
@@ -61,7 +62,7 @@ def roll_back(name: str, batch_size: int = 0, *, run_id: str = "run", holder: st
 
 @contextmanager
 def _held(name: str, run_id: str, holder: str | None) -> Generator[tuple[Connection, Lease, Branch]]:
-    with session() as connection:
+    with correlated(run_id), session() as connection:
         branch = get_branch(connection, name)
         with leases.held(connection, branch.branch_id, name, run_id=run_id, holder=holder) as lease:
             yield connection, lease, branch

@@ -123,6 +123,14 @@ def blocked(known: Known) -> None:
     known.insert("ingest.gates", given, "code")
 
 
+def embedded_no_more(known: Known) -> None:
+    known.item("d")
+    known.connection.execute(
+        "update ingest.branches set spec = jsonb_set(spec, '{embed}', 'false') where branch_id = %s",
+        (known.branch.branch_id,),
+    )
+
+
 def half_undone(known: Known) -> None:
     undone = known.activation("rolled_back", times=6, **COUNTS)
     known.activation("accepted", times=4, kind="rollback", undoes=undone, rows_read=9, rejected=0, valid=9)
@@ -179,6 +187,7 @@ CASES: dict[str, tuple[State, str, str, str, str]] = {
                       "ingest embed retry NAME"),
     "item without request": (lambda it: it.item(None), "needs a hand", "unreconciled",
                              "1 items have no embedding request", "ingest verify NAME --repair"),
+    "embedded no more": (embedded_no_more, "", "", "", "ingest run NAME"),
     "asked for": (asked_for, "waiting", "requested", "has no run yet", "ingest run NAME"),
     "planned": (planned, "waiting", "planned", "nothing is written to core", "ingest run --plan N"),
     "left in the middle": (left_in_the_middle, "waiting", "open", "activation N stands at snapshotted",
