@@ -84,9 +84,9 @@ def _parse(country_code: str | None, text: str) -> _Parsed:
 
 def _parse_groups(country_code: str | None, text: str) -> _Parsed:
     """The first of the numbers between spaced hyphens, if each is one by itself; else the whole as one number."""
-    parts = [_parse_first(country_code, part) for part in _PERHAPS_SEVERAL.split(text)]
-    if len(parts) > 1 and all(part.number for part in parts):
-        return parts[0]._replace(code="phone_multiple")
+    first, *others = _PERHAPS_SEVERAL.split(text)
+    if others and all(_parse_first(country_code, part).number for part in (first, *others)):
+        return _parse_first(country_code, first)._replace(code="phone_multiple")
     return _parse_first(country_code, text)
 
 
