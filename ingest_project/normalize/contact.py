@@ -71,6 +71,8 @@ class _Parsed(NamedTuple):
 def _parse(country_code: str | None, text: str) -> _Parsed:
     float_match = _FROM_A_FLOAT.fullmatch(text)
     several = [part for part in _SEVERAL.split(float_match[1] if float_match else text) if part]
+    if several == [text]:
+        return _parse_groups(country_code, text)
     if _begins_with_area_code(country_code, several):
         joined = _parse_one(country_code, " ".join(several))
         if joined.number is not None:
