@@ -152,7 +152,7 @@ def _by_word(names: Sequence[str]) -> dict[str, str]:
 
 def _last_words(name: str) -> list[str]:
     *parents, last = name.split(".")
-    are_known = all(word in words.PARENTS.split() for word in map(_fold, parents))
+    are_known = set(map(_fold, parents)) <= set(words.PARENTS.split())
     return [_fold(last), _fold(f"{parents[-1]}{last}")] if are_known else []
 
 
@@ -177,8 +177,12 @@ def _guess_key(free: Mapping[str, str], unique: Sequence[str] | None) -> str | N
     """A usual name of keys; else the first column called a number of something, if its first values all differ."""
     perhaps_unique = {word: name for word, name in free.items() if unique is None or name in unique}
     usual = _first_of(words.KEY, free) or _first_of(words.PERHAPS_KEY, perhaps_unique)
-    numbers = (name for name in unique or () if name in free.values() and _KEY_LIKE.search(_fold(name)))
-    return usual or next((name for name in numbers if _fold(name) not in _words_of_other_fields()), None)
+    numbers = (name for name in unique or () if name in free.values() and _is_key_like(_fold(name)))
+    return usual or next(numbers, None)
+
+
+def _is_key_like(word: str) -> bool:
+    return bool(_KEY_LIKE.search(word)) and word not in _words_of_other_fields()
 
 
 @cache
